@@ -1,0 +1,97 @@
+"""How old our client secrets are, for pages, metrics and checks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sellerlegend.applications.clients import held_rows
+from sellerlegend.applications.models import ClientSecret, LwaApplication
+
+WARN_BELOW_DAYS = 30
+
+
+@dataclass(frozen=True)
+class SecretAge:
+    """`issued_at` is what Amazon or an operator said when `is_dated`, else when we first saw it.
+
+    `days_left` is rounded up, and zero or below once the date has passed. `fallback_uses` counts
+    the uses of an older secret after a newer one had come.
+    """
+
+    application: str
+    fingerprint: str
+    is_newest: bool
+    is_dated: bool
+    is_refused: bool
+    issued_at: datetime
+    ends_at: datetime
+    age_days: int
+    days_left: int
+    uses: int
+    fallback_uses: int
+    last_used_at: datetime | None
+
+    @property
+    def label(self) -> str:
+        return str(LwaApplication(self.application).label)
+
+    @property
+    def tone(self) -> str:
+        """As the components name it."""
+        if self.is_refused or self.days_left <= 0:
+            return "danger"
+        return "warning" if self.is_newest and self.days_left < WARN_BELOW_DAYS else "success"
+
+    @property
+    def left(self) -> str:
+        if self.is_refused:
+            return _("Amazon refuses it")
+        if self.days_left <= 0:
+            return _("Past its last day")
+        words = ngettext("in %(days)d day", "in %(days)d days", self.days_left)
+        return words % {"days": self.days_left}
+
+    @property
+    def ends_on(self) -> str:
+        return date_format(self.ends_at, "Y-m-d")
+
+
+def secret_ages() -> list[SecretAge]:
+    """Every client secret in force, newest first for each application. One query for each of the
+    two applications; no value is opened."""
+    now = timezone.now()
+    return [
+        _age(row, is_newest=number == 0, now=now)
+        for application in LwaApplication
+        for number, row in enumerate(held_rows(application))
+        if row.ends_at() > now or number == 0
+    ]
+
+
+def _age(row: ClientSecret, *, is_newest: bool, now: datetime) -> SecretAge:
+    issued_at = row.issued_at or row.first_seen_at
+    return SecretAge(
+        application=row.application,
+        fingerprint=row.fingerprint,
+        is_newest=is_newest,
+        is_dated=row.issued_at is not None or row.expires_at is not None,
+        is_refused=row.refused_at is not None or row.called_expired_at is not None,
+        issued_at=issued_at,
+        ends_at=row.ends_at(),
+        age_days=(now - issued_at).days,
+        days_left=days_until(row.ends_at(), now),
+        uses=row.uses,
+        fallback_uses=row.fallback_uses,
+        last_used_at=row.last_used_at,
+    )
+
+
+def days_until(moment: datetime, now: datetime) -> int:
+    return math.ceil((moment - now) / timedelta(days=1))

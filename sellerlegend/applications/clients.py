@@ -1,0 +1,133 @@
+"""Which secrets our LWA clients have at this moment: the only reader of stored ones.
+
+The environment is the start and the fallback; what was rotated since is sealed in the database,
+so that a rotation reaches every process within seconds and without a restart. The secret that was
+seen last is the newest.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from sellerlegend import crypto
+from sellerlegend.amazon.lwa import LwaClient
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.applications.models import ClientSecret, LwaApplication
+from sellerlegend.applications.usage import TALLY
+
+logger = logging.getLogger(__name__)
+
+# How long a process keeps using what it has read: a rotation leaves seven days.
+LOOK_AGAIN_SECONDS = 15.0
+# Amazon accepts no third one.
+LIVE_SECRETS = 2
+
+# By application: until when (monotonic), what the environment said, and the whole client.
+_known: dict[LwaApplication, tuple[float, LwaClient, LwaClient]] = {}
+
+
+def configured_client(application: LwaApplication) -> LwaClient:
+    """As the environment has it."""
+    is_spapi = application == LwaApplication.SPAPI
+    client: LwaClient = settings.SPAPI_CLIENT if is_spapi else settings.ADS_CLIENT
+    return client
+
+
+def client_of(application: LwaApplication) -> LwaClient:
+    """The client with its newest secret and the one before it. One query every 15 s."""
+    configured = configured_client(application)
+    until, known_for, client = _known.get(application, (0.0, configured, configured))
+    now = time.monotonic()
+    if now < until and known_for == configured:
+        return client
+    client = replace(configured, secrets=_secrets(application, configured), watch=TALLY)
+    _known[application] = (now + LOOK_AGAIN_SECONDS, configured, client)
+    return client
+
+
+def forget_clients() -> None:
+    """The next call reads again: a secret was just stored by this process."""
+    _known.clear()
+
+
+def _secrets(application: LwaApplication, configured: LwaClient) -> tuple[Secret, ...]:
+    by_fingerprint = {crypto.fingerprint(secret): secret for secret in configured.secrets}
+    found: list[Secret] = []
+    for row in held_rows(application):
+        secret = by_fingerprint.get(row.fingerprint) or _opened(row)
+        if secret is not None:
+            found.append(secret)
+    return tuple(found[:LIVE_SECRETS])
+
+
+def _opened(row: ClientSecret) -> Secret | None:
+    try:
+        return crypto.unseal(
+            row.sealed_secret, row.place(), data_key=row.data_key, purpose=crypto.Purpose.CLIENT
+        )
+    except crypto.Undecryptable as error:
+        logger.error(
+            "client_secret_unreadable",
+            extra={"client": row.client_id, "fingerprint": row.fingerprint, "cause": str(error)},
+        )
+        return None
+
+
+def held_rows(application: LwaApplication) -> list[ClientSecret]:
+    """The secrets we could use, newest first; without saving, those that no sweep saw yet."""
+    configured = configured_client(application)
+    stored = ClientSecret.objects.filter(client_id=configured.client_id)
+    return rank(application, configured, stored, timezone.now())
+
+
+def rank(
+    application: LwaApplication,
+    configured: LwaClient,
+    stored: Iterable[ClientSecret],
+    now: datetime,
+) -> list[ClientSecret]:
+    """A secret that is new in the environment counts as the newest one; the previous one of the
+    environment as older than the one it stands behind."""
+    rows = {row.fingerprint: row for row in stored}
+    held = [row for row in rows.values() if row.sealed_secret]
+    newest_possible = now
+    for secret in configured.secrets:
+        fingerprint = crypto.fingerprint(secret)
+        row = rows.get(fingerprint) or ClientSecret(
+            application=application,
+            client_id=configured.client_id,
+            fingerprint=fingerprint,
+            first_seen_at=newest_possible,
+        )
+        if row not in held:
+            held.append(row)
+        newest_possible = min(newest_possible, row.first_seen_at) - timedelta(milliseconds=1)
+    return sorted(held, key=lambda row: row.first_seen_at, reverse=True)
+
+
+def store(
+    application: LwaApplication,
+    secret: Secret,
+    *,
+    issued_at: datetime | None,
+    expires_at: datetime | None,
+) -> ClientSecret:
+    """Seal a secret that Amazon accepts, in the caller's transaction: it is the newest now."""
+    row = ClientSecret(
+        application=application,
+        client_id=configured_client(application).client_id,
+        fingerprint=crypto.fingerprint(secret),
+        issued_at=issued_at,
+        expires_at=expires_at,
+    )
+    row.data_key = crypto.new_data_key(row.pk)
+    row.sealed_secret = crypto.seal(secret, row.place(), data_key=row.data_key)
+    row.save(force_insert=True)
+    return row

@@ -1,0 +1,63 @@
+"""What every template may know about the product and the reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from sellerlegend.organizations import quarantine
+from sellerlegend.organizations.models import Membership, User
+from sellerlegend.prepared import PreparedQuery
+
+
+def product(request: HttpRequest) -> dict[str, Any]:
+    """`organizations` is a lazy list: pages that do not show the switcher do not query it."""
+    user: Any = getattr(request, "user", None)
+    signed_in = user is not None and user.is_authenticated
+    organization = getattr(request, "organization", None)
+    choices: Any = SimpleLazyObject(lambda: own_organizations(user)) if signed_in else ()
+    last_id = organization.pk if organization else getattr(user, "last_organization_id", None)
+    return {
+        "site_name": settings.SITE_NAME,
+        "amazon_emulator_url": settings.AMAZON_EMULATOR_URL,
+        "organization": organization,
+        "membership": getattr(request, "membership", None),
+        "organizations": choices,
+        "current_organization": SimpleLazyObject(lambda: current_of(choices, last_id)),
+        "is_quarantined": quarantine.was_on(),
+        "debug": settings.DEBUG,
+    }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An organization in the switcher."""
+
+    id: UUID
+    name: str
+    slug: str
+
+
+def memberships(user_id: UUID) -> QuerySet[Any, Any]:
+    rows: QuerySet[Any, Any] = Membership.objects.for_user(User(pk=user_id))
+    return rows.values("organization_id", "organization__name", "organization__slug")
+
+
+MEMBERSHIPS = PreparedQuery(memberships, user_id=UUID)
+
+
+def own_organizations(user: User) -> list[Choice]:
+    choices = [Choice(*row.values()) for row in MEMBERSHIPS.rows(user_id=user.pk)]
+    return sorted(choices, key=lambda choice: choice.name.lower())
+
+
+def current_of(choices: list[Choice], last_id: UUID | None) -> Choice | None:
+    """The organization whose page this is, else the last one used, else any."""
+    last = [choice for choice in choices if choice.id == last_id]
+    return next(iter([*last, *choices]), None)

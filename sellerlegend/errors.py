@@ -1,0 +1,78 @@
+"""Error pages: plain words, a next step, nothing about how the product is built."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import get_template
+from django.utils.html import escape
+from django.utils.translation import ngettext
+
+from sellerlegend import log_facts, outage
+
+logger = logging.getLogger(__name__)
+
+BARE_PAGE = """<!DOCTYPE html>
+<html lang="en"><title>Something went wrong</title>
+<h1>Something went wrong</h1>
+<p>The fault is ours and has been recorded. Try again in a moment.</p>
+<p>Reference code %s</p>
+"""
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return render(request, "400.html", status=400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return render(request, "403.html", status=403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return render(request, "404.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Without context processors: whatever broke may be what they need."""
+    if outage.is_under_way():
+        return outage.unavailable()
+    return HttpResponse(last_resort("500.html"), status=500)
+
+
+def last_resort(template: str) -> str:
+    """A page that needs neither database nor context processors, and one without a template when
+    that is what broke. The reference is the id of the request's log lines."""
+    reference = str(log_facts.current().get("request_id", ""))
+    try:
+        return get_template(template).render({"reference": reference})
+    except Exception:  # whatever is wrong with it: this is the last handler
+        logger.exception("error_page_broken", extra={"template": template})
+        return BARE_PAGE % escape(reference)
+
+
+def too_many_requests(request: HttpRequest, seconds: float) -> HttpResponse:
+    """429 with the time to wait in words and as Retry-After; under htmx only the notice, which
+    the page shows where it shows what went wrong."""
+    template = "errors/too_many.html" if request.headers.get("HX-Request") else "429.html"
+    response = render(request, template, {"wait": words_for(seconds)}, status=429)
+    response.headers["Retry-After"] = str(math.ceil(seconds))
+    return response
+
+
+def words_for(seconds: float) -> str:
+    """About how long, rounded up so that nobody comes too early."""
+    if seconds <= 50:
+        count = max(5, math.ceil(seconds / 5) * 5)
+        return ngettext("%(count)d second", "%(count)d seconds", count) % {"count": count}
+    if seconds <= 3000:
+        count = math.ceil(seconds / 60)
+        return ngettext("%(count)d minute", "%(count)d minutes", count) % {"count": count}
+    count = math.ceil(seconds / 3600)
+    return ngettext("%(count)d hour", "%(count)d hours", count) % {"count": count}
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return render(request, "403_csrf.html", status=403)

@@ -1,0 +1,123 @@
+"""Many jobs for one message: claim in batches, do, claim again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from sellerlegend import log_facts
+from sellerlegend.celery import DRAIN, ring
+from sellerlegend.jobs import claims
+from sellerlegend.jobs.claims import Claim
+from sellerlegend.jobs.keeping import kept
+from sellerlegend.transitions import StaleState
+
+logger = logging.getLogger(__name__)
+
+DRAIN_JOBS = 1_000
+# Short, so that messages of the other queue find a free process soon.
+DRAIN_SECONDS = 5.0
+LARGEST_BATCH = 64
+# Whoever is quicker may take more at once; what was not begun soon is put down again, so that
+# no lease runs out in a queue behind a slow neighbour.
+QUICK_SECONDS = 0.5
+HOLD_SECONDS = 2.0
+
+
+def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS) -> int:
+    """Do due jobs of one queue until none is left, `limit` is reached or time is up.
+
+    Returns how many were begun. What one job raises unforeseen never stops the others: its claim
+    is left to its lease. Where there is more to do than it takes at once, one more bell is rung,
+    so that idle processes join in and somebody goes on afterwards.
+    """
+    end = time.monotonic() + seconds
+    begun, size, has_rung = 0, 1, False
+    served: Counter[UUID] = Counter()
+    while begun < limit and time.monotonic() < end:
+        started = time.monotonic()
+        wanted = min(size, limit - begun)
+        batch = claims.claim_due(queue, limit=wanted, is_first_try=True, served=served)
+        if len(batch) == wanted and not has_rung:
+            ring(DRAIN, queue, queue)
+            has_rung = True
+        done = _work_off(batch, served)
+        again = claims.claim_due(queue, limit=1, is_first_try=False, served=served)
+        done += _work_off(again, served)
+        if not batch and not again:
+            break
+        begun += done
+        is_quick = time.monotonic() - started < QUICK_SECONDS
+        size = min(2 * size, LARGEST_BATCH) if is_quick else 1
+    return begun
+
+
+def _work_off(batch: Sequence[Claim], served: Counter[UUID]) -> int:
+    """Returns how many were begun; the others are put back."""
+    end = time.monotonic() + HOLD_SECONDS
+    begun = 0
+    groups = list(_together(batch))
+    try:
+        while groups and (not begun or time.monotonic() < end):
+            group = groups.pop(0)
+            begun += len(group)
+            served[group[0].job.organization_id] += len(group)
+            _do_many(group)
+    finally:
+        claims.give_back([claim for group in groups for claim in group])
+    return begun
+
+
+def _together(batch: Iterable[Claim]) -> Iterable[list[Claim]]:
+    """Jobs of one kind and connection form a group where the kind knows how to do several."""
+    groups: dict[object, list[Claim]] = {}
+    for claim in batch:
+        job = claim.job
+        key = (job.kind, job.organization_id, job.connection_id)
+        groups.setdefault(job.pk if claim.kind.run_many is None else key, []).append(claim)
+    return groups.values()
+
+
+def _do_many(group: list[Claim]) -> None:
+    """A group that fails as a whole is done one by one, so that only the culprit fails."""
+    run_many = group[0].kind.run_many
+    if run_many is not None and len(group) > 1:
+        logger.info("jobs_started", extra={"jobs": len(group), "kind": group[0].job.kind})
+        try:
+            with kept(*group):
+                run_many(group)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # the log has the cause; each is tried alone now
+            logger.exception("jobs_failed_together", extra={"kind": group[0].job.kind})
+        else:
+            return
+    for claim in group:
+        _do_one(claim)
+
+
+def _do_one(claim: Claim) -> None:
+    try:
+        do(claim)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:  # its lease ends, the sweep counts the attempt
+        logger.exception("job_failed", extra={"job": claim.job.pk, "kind": claim.job.kind})
+
+
+def do(claim: Claim) -> None:
+    """Do one claimed job. What nobody foresaw is raised and leaves the claim to its lease."""
+    job = claim.job
+    facts = {"job": job.pk, "organization": job.organization_id, "connection": job.connection_id}
+    with log_facts.about(**facts):
+        logger.info("job_started", extra={"kind": job.kind})
+        try:
+            with kept(claim):
+                claim.kind.run(claim)
+        except StaleState:
+            logger.info("job_overtaken", extra={"kind": job.kind})

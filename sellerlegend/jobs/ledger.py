@@ -1,0 +1,210 @@
+"""The ledger of background work, for those who queue it and for those who describe it.
+
+How a job changes hands stands in `claims.py`, which one is next in `due.py`, many for one message
+in `draining.py`, and what happens to lost ones in `sweeping.py`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+
+from sellerlegend.celery import DRAIN, RUN_JOB, ring
+from sellerlegend.jobs.claims import MAX_ATTEMPTS, Claim, backoff, claim, finishing_many
+from sellerlegend.jobs.draining import do, drain
+from sellerlegend.jobs.due import due_jobs, queue_ages
+from sellerlegend.jobs.kinds import KINDS, Kind, register
+from sellerlegend.jobs.models import Job
+from sellerlegend.jobs.sweeping import (
+    last_sweep_at,
+    recover_lost,
+    register_sweeper,
+    sweep,
+    sweep_in_turn,
+)
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import Organization
+
+__all__ = [
+    "KINDS",
+    "MAX_ATTEMPTS",
+    "Claim",
+    "Kind",
+    "backoff",
+    "cancel_live",
+    "claim",
+    "drain",
+    "due_jobs",
+    "enqueue",
+    "enqueue_many",
+    "finishing_many",
+    "held_back",
+    "hurry",
+    "last_sweep_at",
+    "queue_ages",
+    "recover_lost",
+    "register",
+    "register_sweeper",
+    "retry",
+    "run",
+    "run_here",
+    "start_over",
+    "sweep",
+    "sweep_in_turn",
+]
+
+LOOK_AGAIN_SECONDS = 0.2
+ENQUEUE_TRIES = 5
+ROWS_PER_STATEMENT = 1_000
+
+
+def enqueue(
+    kind: str,
+    *,
+    organization: Organization | UUID,
+    subject_id: UUID,
+    connection_id: UUID | None = None,
+) -> Job:
+    """Queue one live job per (kind, subject); the loser of a race gets the running one.
+
+    Rings on commit. Safe inside the caller's transaction.
+    """
+    organization_id = organization if isinstance(organization, UUID) else organization.pk
+    jobs = Job.objects.for_organization(organization_id)
+    live = jobs.filter(kind=kind, subject_id=subject_id, status__in=Job.LIVE)
+    for tries_left in reversed(range(ENQUEUE_TRIES)):
+        try:
+            with transaction.atomic():
+                job: Job = live.first() or jobs.create(
+                    kind=kind,
+                    subject_id=subject_id,
+                    connection_id=connection_id,
+                    queue=KINDS[kind].queue,
+                )
+            break
+        except IntegrityError:
+            # Lost the race, and the winner's job may be over already; or nothing to wait for.
+            if not tries_left:
+                raise
+    ring(RUN_JOB, str(job.pk), job.queue)
+    return job
+
+
+def enqueue_many(
+    kind: str,
+    *,
+    organization: Organization | UUID,
+    subjects: Iterable[tuple[UUID, UUID | None]],
+) -> None:
+    """Queue a job for each (subject, connection) that has no live one of this kind: a statement
+    for a thousand rows, and one bell for all. Safe inside the caller's transaction."""
+    organization_id = organization if isinstance(organization, UUID) else organization.pk
+    queue, now = KINDS[kind].queue, timezone.now()
+    rows = [
+        Job(
+            id=uuid.uuid4(),
+            organization_id=organization_id,
+            kind=kind,
+            subject_id=subject_id,
+            connection_id=connection_id,
+            queue=queue,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for subject_id, connection_id in subjects
+    ]
+    if not rows:
+        return
+    Job.objects.for_organization(organization_id).bulk_create(
+        rows, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True
+    )
+    ring(DRAIN, queue, queue)
+
+
+def run(job_id: UUID, *, is_capped: bool = True) -> bool:
+    """Claim and do one job. False when it was not due or somebody else has it.
+
+    An exception nobody foresaw leaves the claim to its lease: the sweep counts the attempt.
+    """
+    taken = claim(job_id, is_capped=is_capped)
+    if taken is None:
+        return False
+    do(taken)
+    return True
+
+
+def run_here(job: Job) -> Job:
+    """Do the job in this process, or watch the worker that was faster. Returns the row after."""
+    while True:
+        run(job.pk, is_capped=False)
+        job.refresh_from_db()
+        lease = job.lease_expires_at
+        if job.status != Job.Status.RUNNING or lease is None or lease < timezone.now():
+            return job
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def held_back(kind: str) -> Exists:
+    """For a query of subjects: their job is being done at this moment, or is not due yet."""
+    now = timezone.now()
+    running = Q(status=Job.Status.RUNNING, lease_expires_at__gte=now)
+    later = Q(status__in=[Job.Status.QUEUED, Job.Status.WAITING], next_attempt_at__gt=now)
+    return Exists(Job.objects.filter(running | later, kind=kind, subject_id=OuterRef("pk")))
+
+
+def hurry(job: Job) -> bool:
+    """Make a job due now. False when it is not there to be hurried any more."""
+    with transaction.atomic():
+        KINDS[job.kind].changed(job)
+        idle = Job._base_manager.filter(
+            pk=job.pk, status__in=[Job.Status.QUEUED, Job.Status.WAITING]
+        )
+        if idle.update(next_attempt_at=timezone.now()) != 1:
+            return False
+        ring(RUN_JOB, str(job.pk), job.queue)
+    return True
+
+
+def start_over(jobs: Iterable[Job]) -> None:
+    """What live jobs act upon has changed: they are due now and as good as new, and whoever
+    works on them with what he knew before is refused. In the caller's transaction."""
+    for job in jobs:
+        live = Job._base_manager.filter(pk=job.pk, status__in=Job.LIVE)
+        if live.update(
+            status=Job.Status.QUEUED,
+            next_attempt_at=timezone.now(),
+            attempts=0,
+            lease_expires_at=None,
+            waiting_reason="",
+            fence=F("fence") + 1,
+        ):
+            ring(RUN_JOB, str(job.pk), job.queue)
+
+
+def retry(job: Job, *, actor: Actor) -> bool:
+    """Now instead of later: idle work becomes due, work given up starts over by its kind's
+    rules. False when there was nothing to do."""
+    if job.kind not in KINDS:
+        return False
+    restart = KINDS[job.kind].restart
+    if job.status == Job.Status.DEAD and restart is not None:
+        return restart(job, actor)
+    return hurry(job)
+
+
+def cancel_live(*, organization_id: UUID, subject_ids: list[UUID]) -> int:
+    """Close the live jobs of subjects that went away; a running worker's write is refused."""
+    jobs = Job.objects.for_organization(organization_id)
+    return jobs.filter(subject_id__in=subject_ids, status__in=Job.LIVE).update(
+        status=Job.Status.DEAD,
+        lease_expires_at=None,
+        finished_at=timezone.now(),
+        last_error_code="cancelled",
+        fence=F("fence") + 1,
+    )

@@ -1,0 +1,211 @@
+"""Gauges counted from the rows at the moment of the scrape: a few grouped queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Count, Min, Q, Sum
+from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from connections.credentials import VAULT_LOCKED
+from connections.models import CONSENT_DAYS, AdsGrant, Grant, SpApiGrant
+from marketplaces.models import MarketplaceAccount
+from ppc.models import PpcLink
+from sellerlegend import crypto
+from sellerlegend.applications.ages import secret_ages
+from sellerlegend.celery import QUEUES
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Breaker, Job
+from sellerlegend.monitoring import readiness
+from sellerlegend.organizations.models import Organization, VaultUse
+from sellerlegend.organizations.scoping import across_organizations
+
+Values = Iterator[tuple[tuple[str, ...], float]]
+
+GRANTS: dict[str, type[SpApiGrant] | type[AdsGrant]] = {"spapi": SpApiGrant, "ads": AdsGrant}
+IN_USE = (Grant.Status.ACTIVE, Grant.Status.DOUBTED)
+WITHIN_DAYS = (1, 7, 14, 30, 90, CONSENT_DAYS)
+DAY = timedelta(days=1)
+NOTHING_DUE = dict.fromkeys(QUEUES, 0.0)
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """`count` yields the values of the labels, and the number."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+    count: Callable[[], Values]
+
+
+def grants() -> Values:
+    for kind, model in GRANTS.items():
+        numbers = dict(model.objects.order_by().values_list("status").annotate(Count("pk")))
+        for status in Grant.Status.values:
+            yield (kind, status), numbers.get(status, 0)
+
+
+def grants_ending() -> Values:
+    """Grants in use that Amazon ends within so many days; past their day they still count."""
+    now = timezone.now()
+    for kind, model in GRANTS.items():
+        soon = {
+            f"within_{days}": Count(
+                "pk", filter=Q(authorized_at__lt=now + DAY * (days - CONSENT_DAYS))
+            )
+            for days in WITHIN_DAYS
+        }
+        numbers = model.objects.filter(status__in=IN_USE).aggregate(**soon)
+        for days in WITHIN_DAYS:
+            yield (kind, str(days)), numbers[f"within_{days}"]
+
+
+def days_to_first_end() -> Values:
+    """No value for a kind without a grant in use."""
+    for kind, model in GRANTS.items():
+        oldest = model.objects.filter(status__in=IN_USE).aggregate(at=Min("authorized_at"))["at"]
+        if oldest is not None:
+            yield (kind,), (oldest + DAY * CONSENT_DAYS - timezone.now()) / DAY
+
+
+def jobs() -> Values:
+    rows = Job.objects.order_by().values_list("kind", "status").annotate(Count("pk"))
+    for kind, status, number in rows:
+        yield (kind, status), number
+
+
+def marketplace_accounts() -> Values:
+    rows = MarketplaceAccount.objects.order_by().values_list("onboarding").annotate(Count("pk"))
+    yield from (((state,), number) for state, number in rows)
+
+
+def ppc_links() -> Values:
+    rows = PpcLink.objects.order_by().values_list("status").annotate(Count("pk"))
+    yield from (((status,), number) for status, number in rows)
+
+
+def queue_age() -> Values:
+    yield from (((queue,), age) for queue, age in (NOTHING_DUE | ledger.queue_ages()).items())
+
+
+def sweep_age() -> Values:
+    at = ledger.last_sweep_at()
+    if at is not None:
+        yield (), (timezone.now() - at).total_seconds()
+
+
+def secret_days_left() -> Values:
+    for age in secret_ages():
+        if age.is_newest:
+            yield (age.application,), age.days_left
+
+
+def fallback_uses() -> Values:
+    """Above 0 after a rotation: Amazon refused the new secret, and the old one ends soon."""
+    uses: Counter[str] = Counter()
+    for age in secret_ages():
+        uses[age.application] += age.fallback_uses
+    yield from (((application,), number) for application, number in uses.items())
+
+
+def breakers() -> Values:
+    """1 while nobody calls it. Those of our own clients are one: secrets change their names."""
+    now = timezone.now()
+    is_open: dict[str, bool] = {}
+    for name, until in Breaker.objects.values_list("name", "open_until"):
+        part = "client" if name.startswith("client.") else name
+        is_open[part] = is_open.get(part, False) or (until is not None and until > now)
+    yield from (((part,), value) for part, value in is_open.items())
+
+
+def locked_organizations() -> Values:
+    yield (), readiness.locked_organizations()
+
+
+def data_keys() -> Values:
+    """How many data keys each key of the ring wraps: one may be retired at 0."""
+    for kid in settings.TOKEN_ENCRYPTION_KEYS:
+        wrapped = Organization.objects.filter(data_key__startswith=f"{crypto.FORMAT}.{kid}.")
+        yield (kid,), wrapped.count()
+
+
+def locked_grants() -> Values:
+    for kind, model in GRANTS.items():
+        yield (kind,), model.objects.filter(last_error_code=VAULT_LOCKED).count()
+
+
+def openings_today() -> Values:
+    uses = VaultUse.objects.filter(day=timezone.now().date()).order_by()
+    for purpose, number in uses.values_list("purpose").annotate(Sum("count")):
+        yield (purpose,), number
+
+
+GAUGES = (
+    Gauge("grants", "Consents by kind and state", ("kind", "state"), grants),
+    Gauge(
+        "grants_ending",
+        "Consents in use that end within so many days",
+        ("kind", "within_days"),
+        grants_ending,
+    ),
+    Gauge(
+        "grant_days_left",
+        "Days until the first consent in use ends",
+        ("kind",),
+        days_to_first_end,
+    ),
+    Gauge("jobs", "Jobs of the ledger by kind and status", ("kind", "status"), jobs),
+    Gauge(
+        "marketplace_accounts",
+        "Marketplaces of sellers by state of their onboarding",
+        ("state",),
+        marketplace_accounts,
+    ),
+    Gauge("ppc_links", "Links to Ads profiles by state", ("state",), ppc_links),
+    Gauge("queue_age_seconds", "How long the longest due job is overdue", ("queue",), queue_age),
+    Gauge("sweep_age_seconds", "Time since the last sweep", (), sweep_age),
+    Gauge(
+        "undecryptable_organizations",
+        "Organizations whose data key no loaded key opens",
+        (),
+        locked_organizations,
+    ),
+    Gauge(
+        "client_secret_days_left",
+        "Days until Amazon ends our newest client secret",
+        ("application",),
+        secret_days_left,
+    ),
+    Gauge(
+        "client_secret_fallback_uses",
+        "Uses of an older client secret after a newer one had come",
+        ("application",),
+        fallback_uses,
+    ),
+    Gauge("breaker_open", "1 while a part of Amazon is not called", ("part",), breakers),
+    Gauge("locked_grants", "Consents whose stored text does not open", ("kind",), locked_grants),
+    Gauge(
+        "vault_openings_today",
+        "Times that long-lived secrets were opened today, UTC",
+        ("purpose",),
+        openings_today,
+    ),
+    Gauge("data_keys", "Data keys wrapped by each key of the ring", ("kid",), data_keys),
+)
+
+
+def collect() -> Iterator[Metric]:
+    with across_organizations("metrics count, and name nobody"):
+        for gauge in GAUGES:
+            family = GaugeMetricFamily(
+                f"sellerlegend_{gauge.name}", gauge.meaning, labels=gauge.labels
+            )
+            for labels, value in gauge.count():
+                family.add_metric(labels, value)
+            yield family

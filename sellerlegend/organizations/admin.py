@@ -1,0 +1,109 @@
+"""People, organizations and what happened, for staff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from connections.models import AdsGrant, AuthorizationRequest, Connection
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
+from sellerlegend.organizations.scoped_admin import (
+    OrganizationFilter,
+    ScopedModelAdmin,
+    links_to_lists,
+)
+
+
+@admin.register(User)
+class UserAdmin(ScopedModelAdmin):
+    """Superusers alone decide who is staff, in which groups, and who may sign in."""
+
+    list_display = ("email", "name", "is_active", "is_staff", "last_login", "date_joined")
+    list_filter = ("is_active", "is_staff", "groups")
+    search_fields = ("email", "name", "memberships__organization__slug")
+    ordering = ("email",)
+    filter_horizontal = ("groups",)
+    extra_fields = ("groups",)
+    switches = ("is_active", "is_staff", "groups")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        names = super().get_readonly_fields(request, obj)
+        if not self.has_change_permission(request, obj):
+            return names
+        return [name for name in names if name not in self.switches]
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        record_event(
+            "person_changed",
+            actor=Actor.staff(request.user),  # type: ignore[arg-type]  # the site admits staff only
+            subject=obj,
+            changed=sorted(form.changed_data),
+        )
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ScopedModelAdmin):
+    list_display = ("name", "slug", "created_at")
+    search_fields = ("name", "slug")
+    ordering = ("name",)
+    extra_fields = ("see",)
+
+    @admin.display(description=_("see also"))
+    def see(self, organization: Organization) -> str:
+        tables = (Membership, Connection, AdsGrant, AuthorizationRequest, Job, AuditEvent)
+        return links_to_lists(organization.slug, tables)
+
+
+@admin.register(Membership)
+class MembershipAdmin(ScopedModelAdmin):
+    list_display = ("user", "organization", "role", "created_at")
+    list_filter = ("role", OrganizationFilter)
+    list_select_related = ("user", "organization")
+    secret_relations = ("user__password", "organization__data_key")
+    search_fields = ("user__email", "user__name", "organization__name", "organization__slug")
+    ordering = ("organization__name", "created_at")
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ScopedModelAdmin):
+    """Written once. Found by reference code, person, organization, Seller ID or any row's id."""
+
+    list_display = ("at", "code", "organization", "who", "subject_type", "reference", "details")
+    list_filter = ("actor_kind", "at", OrganizationFilter, "code")
+    list_select_related = ("organization", "actor")
+    secret_relations = ("organization__data_key", "actor__password")
+    search_fields = (
+        "=reference",
+        "=code",
+        "actor__email",
+        "organization__name",
+        "organization__slug",
+    )
+    uuid_lookups = ("subject_id", "connection_id")
+    reads_are_recorded = False  # or the record would grow by being read
+    ordering = ("-id",)
+
+    @admin.display(description=_("by"))
+    def who(self, event: AuditEvent) -> str:
+        kind = AuditEvent.ActorKind(event.actor_kind).label
+        return f"{event.actor.email} ({kind})" if event.actor else str(kind)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[Any, bool]:
+        seller = Connection.objects.filter(selling_partner_id=search_term.strip())
+        of_seller = list(seller.values_list("pk", flat=True)[:100]) if search_term else []
+        if of_seller:
+            return queryset.filter(Q(connection_id__in=of_seller)), False
+        return super().get_search_results(request, queryset, search_term)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+
+
+class OrganizationsConfig(AppConfig):
+    name = "sellerlegend.organizations"
+    label = "organizations"
+    default = True
+
+    def ready(self) -> None:
+        import_module("sellerlegend.checks")  # registers the system checks
+
+
+class StaffAdminConfig(admin_apps.AdminConfig):
+    """Django's admin with our site: it looks across organizations, loudly."""
+
+    default = False
+    default_site = "sellerlegend.organizations.admin_site.StaffSite"

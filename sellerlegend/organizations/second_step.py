@@ -1,0 +1,35 @@
+"""Codes of the second step, with a limit that counts for the person wherever they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.base import forms
+
+from sellerlegend.errors import too_many_requests
+from sellerlegend.organizations import limits
+
+
+class CountedCode:
+    """A wrong code uses up a try; a right one gives it back."""
+
+    user: Any
+
+    def clean_code(self) -> str:
+        try_of_person = (limits.SECOND_STEP, self.user.pk.hex)
+        wait = limits.take(try_of_person)
+        if wait:
+            raise ImmediateHttpResponse(too_many_requests(context.request, wait))
+        code: str = super().clean_code()  # type: ignore[misc]  # of allauth's form
+        limits.give_back(try_of_person)
+        return code
+
+
+class AuthenticateForm(CountedCode, forms.AuthenticateForm):  # type: ignore[misc]  # untyped
+    """While signing in."""
+
+
+class ReauthenticateForm(CountedCode, forms.ReauthenticateForm):  # type: ignore[misc]  # untyped
+    """Before what cannot be taken back."""

@@ -1,0 +1,76 @@
+"""Staff see every organization, so a password alone lets them in nowhere, and not for long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+# What it takes to set up a second step, to prove it, and to leave.
+OPEN_ROUTES = frozenset(
+    {
+        "account_logout",
+        "account_reauthenticate",
+        "mfa_index",
+        "mfa_activate_totp",
+        "mfa_add_webauthn",
+        "mfa_list_webauthn",
+        "mfa_reauthenticate",
+        "mfa_reauthenticate_webauthn",
+        "mfa_generate_recovery_codes",
+        "mfa_view_recovery_codes",
+        "mfa_download_recovery_codes",
+    }
+)
+
+
+class StaffDoorMiddleware:
+    """Staff with a second step proved in this session during the last STAFF_SESSION_SECONDS pass,
+    by the session's own record and without a query. Others prove it, or set one up first."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: Any, *_view: Any) -> HttpResponseBase | None:
+        user = request.user
+        if not user.is_authenticated or not (user.is_staff or user.is_superuser):
+            return None
+        if request.resolver_match.url_name in OPEN_ROUTES or has_proved_second_step(request):
+            return None
+        url = where_to_prove(request)
+        if request.htmx:
+            return HttpResponse(status=401, headers={"HX-Redirect": url})
+        return HttpResponseRedirect(url)
+
+
+def has_proved_second_step(request: Any) -> bool:
+    oldest = time.time() - settings.STAFF_SESSION_SECONDS
+    records = get_authentication_records(request, request.user)
+    return any(record["method"] == "mfa" and record["at"] > oldest for record in records)
+
+
+def where_to_prove(request: Any) -> str:
+    """The code page, the key page, or the page to set up either."""
+    back = request.get_full_path() if request.method == "GET" else "/"
+    for kind, route in (
+        (Authenticator.Type.TOTP, "mfa_reauthenticate"),
+        (Authenticator.Type.WEBAUTHN, "mfa_reauthenticate_webauthn"),
+    ):
+        if is_mfa_enabled(request.user, types=[kind]):
+            return f"{reverse(route)}?{urlencode({'next': back})}"
+    words = _("Staff sign in with a second step. Set up an authenticator app or a key to go on.")
+    messages.warning(request, words)
+    return reverse("mfa_index")

@@ -1,0 +1,80 @@
+"""A fresh sign-in before what cannot be taken back: a stolen session is not a stolen store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from allauth.account.adapter import get_adapter
+from allauth.account.authentication import get_authentication_records
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from sellerlegend.organizations.access import SignedInRequest
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=SignedInRequest)
+View = Callable[Concatenate[R, P], HttpResponseBase]
+
+
+def recently_authenticated(view: View[R, P]) -> Callable[..., Any]:
+    """Let a person in who signed in, or did so again, ACCOUNT_REAUTHENTICATION_TIMEOUT seconds ago
+    at most; others prove first that it is they, by password, authenticator app or passkey.
+
+    Stands below `organization_view`, so that nobody learns of a page by being asked. A page comes
+    back after the proof. A POST does nothing and says so, and the proof leads back to the page
+    that held the form.
+    """
+
+    @wraps(view)
+    def guarded(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if has_fresh_sign_in(request):
+            return view(request, *args, **kwargs)
+        return ask_for_proof(request)
+
+    guarded.wants_fresh_sign_in = True  # type: ignore[attr-defined]  # read by test_step_up.py
+    return guarded
+
+
+def has_fresh_sign_in(request: SignedInRequest) -> bool:
+    """By the session's own record of sign-ins. A session without one is not fresh."""
+    records = get_authentication_records(request, request.user)
+    oldest = time.time() - settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+    return any(record["at"] > oldest for record in records)
+
+
+def ask_for_proof(request: SignedInRequest) -> HttpResponse:
+    """To the page that asks again; under htmx the whole page goes there, never a part of it."""
+    methods = get_adapter().get_reauthentication_methods(request.user)
+    if not methods:
+        raise PermissionDenied("this person has nothing to prove it with")
+    if request.method in ("GET", "HEAD"):
+        back = request.get_full_path()
+    else:
+        back = page_of_the_form(request)
+        messages.warning(
+            request,
+            _("Nothing was changed yet. Confirm that it is you, then choose it once more."),
+        )
+    url = f"{methods[0]['url']}?{urlencode({'next': back})}"
+    if request.htmx:
+        return HttpResponse(status=401, headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+def page_of_the_form(request: SignedInRequest) -> str:
+    """Path and query of our own page that sent this form; "/" when that is not told."""
+    told = request.htmx.current_url or request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(
+        told, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        return "/"
+    parts = urlsplit(told)
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.urls import path
+
+from sellerlegend.organizations import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("organizations/new", views.organization_new, name="organization_new"),
+    path("o/<slug:slug>/settings", views.organization_settings, name="organization_settings"),
+    path("o/<slug:slug>/delete", views.organization_delete, name="organization_delete"),
+    path("profile", views.profile, name="profile"),
+    path("security", views.security, name="security"),
+    path("accounts/sessions/<int:pk>/end", views.session_end, name="session_end"),
+    path("staff/setup", views.staff_setup, name="staff_setup"),
+]
+
+if settings.DEBUG:
+    urlpatterns.append(path("components", views.components_page, name="components_page"))

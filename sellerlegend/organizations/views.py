@@ -1,0 +1,161 @@
+"""Pages about people and organizations: where to land, names, settings, first run for staff."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.internal.flows import sessions
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from connections.models import Connection
+from ppc import erasure
+from sellerlegend.applications.ages import secret_ages
+from sellerlegend.organizations import gallery, services, setup
+from sellerlegend.organizations.access import (
+    OrganizationRequest,
+    SignedInRequest,
+    organization_view,
+)
+from sellerlegend.organizations.forms import (
+    DeleteOrganizationForm,
+    OrganizationForm,
+    ProfileForm,
+)
+from sellerlegend.organizations.models import Membership, Organization, Role
+from sellerlegend.organizations.step_up import recently_authenticated
+
+form_page = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@require_GET
+def home(request: SignedInRequest) -> HttpResponse:
+    """The connections of the organization used last; without one, *Name your organization*."""
+    own = Membership.objects.for_user(request.user).select_related("organization")
+    memberships: dict[UUID | None, Organization] = {
+        row.organization_id: row.organization for row in own.order_by("created_at")
+    }
+    if not memberships:
+        return redirect("staff_setup" if request.user.is_staff else "organization_new")
+    last_id = request.user.last_organization_id
+    first = next(iter(memberships.values()))
+    organization = memberships.get(last_id, first)
+    return redirect("account_connections", slug=organization.slug)
+
+
+@form_page
+def organization_new(request: SignedInRequest) -> HttpResponse:
+    form = OrganizationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        organization = services.create_organization(
+            name=form.cleaned_data["name"], owner=request.user
+        )
+        return redirect("account_connections", slug=organization.slug)
+    status = 422 if form.is_bound else 200
+    return render(request, "organizations/new.html", {"form": form}, status=status)
+
+
+@form_page
+@organization_view(Role.VIEWER)
+def organization_settings(request: OrganizationRequest) -> HttpResponseBase:
+    """Everybody reads; administrators rename."""
+    may_rename = request.membership.may(Role.ADMIN)
+    bound = request.POST if request.method == "POST" and may_rename else None
+    if request.method == "POST" and not may_rename:
+        return render(request, "403.html", status=403)
+    form = OrganizationForm(bound, initial={"name": request.organization.name})
+    if form.is_bound and form.is_valid():
+        services.rename_organization(
+            organization=request.organization,
+            name=form.cleaned_data["name"],
+            actor=request.actor(),
+        )
+        messages.success(request, _("Saved."))
+        return redirect("organization_settings", slug=request.organization.slug)
+    context = {
+        "form": form,
+        "may_rename": may_rename,
+        "may_delete": request.membership.may(Role.OWNER),
+        "members": members_of(request.organization),
+    }
+    status = 422 if form.is_bound else 200
+    return render(request, "organizations/settings.html", context, status=status)
+
+
+def members_of(organization: Organization) -> QuerySet[Membership]:
+    members = Membership.objects.for_organization(organization).select_related("user")
+    return members.order_by("user__name", "user__email")
+
+
+@form_page
+@organization_view(Role.OWNER)
+@recently_authenticated
+def organization_delete(request: OrganizationRequest) -> HttpResponseBase:
+    """For good, after a fresh sign-in and the typed name."""
+    organization = request.organization
+    bound = request.POST if request.method == "POST" else None
+    form = DeleteOrganizationForm(bound, organization=organization)
+    if form.is_bound and form.is_valid():
+        erasure.delete_organization(organization=organization, actor=request.actor())
+        messages.success(
+            request,
+            _("%(name)s was deleted, and every consent in it ended.") % {"name": organization.name},
+        )
+        return redirect("home")
+    count = Connection.objects.for_organization(organization).count()
+    context = {"form": form, "connection_count": count}
+    status = 422 if form.is_bound else 200
+    return render(request, "organizations/delete.html", context, status=status)
+
+
+@form_page
+def profile(request: SignedInRequest) -> HttpResponse:
+    form = ProfileForm(request.POST or None, instance=request.user)
+    if request.method == "POST" and form.is_valid():
+        request.user.save(update_fields=["name", "language", "time_zone"])
+        messages.success(request, _("Saved."))
+        return redirect("profile")
+    status = 422 if form.is_bound else 200
+    return render(request, "organizations/profile.html", {"form": form}, status=status)
+
+
+@require_GET
+def security(request: SignedInRequest) -> HttpResponse:
+    """Where password, second step and open sessions are looked after."""
+    kinds = set(Authenticator.objects.filter(user=request.user).values_list("type", flat=True))
+    context = {
+        "has_totp": Authenticator.Type.TOTP in kinds,
+        "has_passkey": Authenticator.Type.WEBAUTHN in kinds,
+        "sessions": UserSession.objects.filter(user=request.user).count(),
+    }
+    return render(request, "organizations/security.html", context)
+
+
+@require_POST
+def session_end(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Sign out one device of one's own; the same answer for somebody else's and for none."""
+    device = get_object_or_404(UserSession, pk=pk, user=request.user)
+    sessions.end_sessions(request, [device])
+    messages.success(request, _("That device is signed out."))
+    return redirect("usersessions_list")
+
+
+@require_GET
+def staff_setup(request: SignedInRequest) -> HttpResponse:
+    """First run: what Amazon still needs from us. Staff only; nobody else learns it exists."""
+    if not request.user.is_staff:
+        raise Http404("staff only")
+    context = setup.checklist() | {"secret_ages": secret_ages()}
+    return render(request, "organizations/staff_setup.html", context)
+
+
+@require_GET
+def components_page(request: SignedInRequest) -> HttpResponse:
+    """Every component in one place, in development."""
+    return render(request, "components_page.html", gallery.samples())

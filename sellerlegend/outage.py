@@ -1,0 +1,98 @@
+"""The database is away for a moment, or chose us as the one to yield: say so, or try once more."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import get_template
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 30
+DEEPEST_CAUSE = 5
+CONFLICT_TRIES = 3
+LONGEST_PAUSE_SECONDS = 0.2
+# serialization_failure and deadlock_detected: PostgreSQL rolled the whole transaction back, and
+# the next try may well succeed (PostgreSQL: Serialization Failure Handling).
+CONFLICTS = frozenset({"40001", "40P01"})
+# Attributes of a 503: why a second try may end better.
+CONNECTION_LOST = "database_connection_lost"
+CONFLICT = "database_conflict"
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+class DatabaseOutageMiddleware:
+    """Stands first, so that a second try is a whole one.
+
+    A restart of the database costs a reader nothing: GET and HEAD are answered on a new
+    connection, though only when an open one broke; a server that refuses new ones would make
+    everybody wait twice. The loser of a deadlock is tried again whatever it wanted, since nothing
+    of it was saved.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        tries = 1
+        while hasattr(response, CONFLICT) and tries < CONFLICT_TRIES:
+            pause_after_conflict()
+            response, tries = self._once_more(request, response), tries + 1
+        if request.method in ("GET", "HEAD") and hasattr(response, CONNECTION_LOST):
+            connection.close()
+            response = self._once_more(request, response)
+        return response
+
+    def _once_more(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.close()
+        return self.get_response(request)
+
+
+def unavailable() -> HttpResponse:
+    """A page that needs neither database nor context processors."""
+    response = HttpResponse(
+        get_template("503.html").render(),
+        status=503,
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+    if is_conflict(sys.exc_info()[1]):
+        setattr(response, CONFLICT, True)
+    elif connection.connection is not None and not connection.is_usable():
+        setattr(response, CONNECTION_LOST, True)
+    return response
+
+
+def is_under_way() -> bool:
+    """Whether the exception being handled comes from the database being away or too busy
+    (restart, time-outs of locks and statements): nothing of the request was saved."""
+    causes = causes_of(sys.exc_info()[1])
+    return any(isinstance(error, OperationalError | InterfaceError) for error in causes)
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Whether the database rolled a transaction back in favour of another one."""
+    codes: Iterator[Any] = (getattr(cause, "pgcode", None) for cause in causes_of(error))
+    return any(code in CONFLICTS for code in codes)
+
+
+def pause_after_conflict() -> None:
+    """A moment, not the same for both who met. Outside any transaction."""
+    logger.warning("transaction_conflict")
+    time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # jitter, not a secret
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(DEEPEST_CAUSE):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__

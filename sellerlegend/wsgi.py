@@ -1,0 +1,15 @@
+"""The WSGI entry point that gunicorn loads."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.core.wsgi import get_wsgi_application
+
+from sellerlegend.env import serve_people, use_project_settings
+
+serve_people()
+use_project_settings()
+application = get_wsgi_application()
+flush = import_module("sellerlegend.monitoring.flush")  # needs the applications to be ready
+flush.start()
