@@ -1,0 +1,318 @@
+"""Connections, consents and trips to Amazon, for staff. No token is ever loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from connections import credentials
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
+from marketplaces.models import MarketplaceAccount
+from ppc import upkeep
+from ppc.models import AdsProfile, PpcLink
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import AuditEvent
+from sellerlegend.organizations.scoped_admin import (
+    NamedAction,
+    OrganizationFilter,
+    ReasonFilter,
+    ScopedModelAdmin,
+    audited,
+    links_to_lists,
+)
+
+RESYNC = (
+    "resync",
+    _("Re-sync"),
+    _("A worker refreshes the consents and reads marketplaces and Amazon Ads profiles again."),
+)
+RETRY = (
+    "retry",
+    _("Retry now"),
+    _("Whatever waits is done at once; whatever needs attention is tried again."),
+)
+REQUIRE_RECONNECT = (
+    "require_reconnect",
+    _("Require reconnect"),
+    _("The consent is not used any more until the customer gives a new one. Nothing is deleted."),
+)
+
+
+# What the actions do: each calls one service ------------------------------------------------
+
+
+def resync_connection(connection: Connection, actor: Actor, reason: str) -> bool:
+    if connection.waits_for_consent:
+        return False
+    return bool(upkeep.begin_resync(connection=connection, actor=actor, reason=reason))
+
+
+def resync_spapi_grant(grant: SpApiGrant, actor: Actor, reason: str) -> bool:
+    return resync_connection(grant.connection, actor, reason)
+
+
+def resync_ads_grant(grant: AdsGrant, actor: Actor, reason: str) -> bool:
+    return bool(upkeep.begin_grant_resync(grant=grant, actor=actor, reason=reason))
+
+
+def retry_connection(connection: Connection, actor: Actor) -> int:
+    return upkeep.retry_row(connection=connection, actor=actor)
+
+
+def require_reconnect(grant: SpApiGrant | AdsGrant, actor: Actor, reason: str) -> bool:
+    return credentials.require_reconnect(grant, actor=actor, reason=reason)
+
+
+def require_reconnect_of_connection(connection: Connection, actor: Actor, reason: str) -> bool:
+    grant = SpApiGrant.objects.filter(connection=connection).first()
+    return grant is not None and require_reconnect(grant, actor, reason)
+
+
+# Lists -------------------------------------------------------------------------------------
+
+
+class ConsentFilter(admin.SimpleListFilter):
+    title = _("consent")
+    parameter_name = "consent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("none", _("Waiting for consent")), *Grant.Status.choices]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        if self.value() == "none":
+            return queryset.filter(selling_partner_id__isnull=True)
+        if self.value():
+            return queryset.filter(spapi_grant__status=self.value())
+        return queryset
+
+
+class NeedsAttentionFilter(admin.SimpleListFilter):
+    title = _("marketplaces")
+    parameter_name = "marketplaces"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("attention", _("Some need attention"))]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        if self.value() != "attention":
+            return queryset
+        stuck = MarketplaceAccount.objects.filter(
+            connection=OuterRef("pk"), onboarding=MarketplaceAccount.Onboarding.NEEDS_ATTENTION
+        )
+        return queryset.filter(Exists(stuck))
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ScopedModelAdmin):
+    list_display = (
+        "name",
+        "organization",
+        "selling_partner_id",
+        "region",
+        "state",
+        "reason",
+        "since",
+        "consent_ends",
+        "participations_read_at",
+    )
+    list_filter = (
+        ConsentFilter,
+        NeedsAttentionFilter,
+        "region",
+        ("reading_error", ReasonFilter),
+        "spapi_grant__status_changed_at",
+        OrganizationFilter,
+    )
+    list_select_related = ("organization", "spapi_grant")
+    secret_relations = ("organization__data_key", "spapi_grant__refresh_token")
+    search_fields = (
+        "name",
+        "=selling_partner_id",
+        "organization__name",
+        "organization__slug",
+        "=authorization_requests__reference",
+    )
+    ordering = ("organization__name", "name", "region")
+    extra_fields = ("state", "reason", "since", "consent_ends", "see")
+    actions = (
+        NamedAction(*RESYNC, resync_connection).as_admin_action(),
+        NamedAction(*RETRY, audited("retry_requested", retry_connection)).as_admin_action(),
+        NamedAction(*REQUIRE_RECONNECT, require_reconnect_of_connection).as_admin_action(),
+    )
+
+    @admin.display(description=_("consent"), ordering="spapi_grant__status")
+    def state(self, connection: Connection) -> str:
+        grant = grant_of(connection)
+        return str(grant_state(grant) if grant else _("Waiting for consent"))
+
+    @admin.display(description=_("reason"))
+    def reason(self, connection: Connection) -> str:
+        grant = grant_of(connection)
+        return connection.reading_error or (grant.last_error_code if grant else "")
+
+    @admin.display(description=_("since"), ordering="spapi_grant__status_changed_at")
+    def since(self, connection: Connection) -> datetime:
+        grant = grant_of(connection)
+        return grant.status_changed_at if grant else connection.created_at
+
+    @admin.display(description=_("consent ends"), ordering="spapi_grant__authorized_at")
+    def consent_ends(self, connection: Connection) -> datetime | None:
+        grant = grant_of(connection)
+        return grant.reauthorize_by if grant else None
+
+    @admin.display(description=_("see also"))
+    def see(self, connection: Connection) -> str:
+        tables = (
+            SpApiGrant,
+            MarketplaceAccount,
+            PpcLink,
+            Job,
+            AuthorizationRequest,
+            AuditEvent,
+        )
+        return links_to_lists(connection.pk, tables)
+
+
+def grant_of(connection: Connection) -> SpApiGrant | None:
+    """Without a query: the list joins it."""
+    return getattr(connection, "spapi_grant", None)
+
+
+def grant_state(grant: Grant) -> Any:
+    return Grant.Status(grant.status).label
+
+
+class GrantAdmin(ScopedModelAdmin):
+    list_filter: ClassVar[Any] = (
+        "status",
+        ("last_error_code", ReasonFilter),
+        "status_changed_at",
+        OrganizationFilter,
+    )
+    extra_fields: Sequence[str] = ("consent_ends",)
+
+    @admin.display(description=_("consent ends"), ordering="authorized_at")
+    def consent_ends(self, grant: Grant) -> datetime:
+        return grant.reauthorize_by
+
+
+@admin.register(SpApiGrant)
+class SpApiGrantAdmin(GrantAdmin):
+    list_display = (
+        "fingerprint",
+        "organization",
+        "connection",
+        "seller",
+        "status",
+        "last_error_code",
+        "status_changed_at",
+        "refusals",
+        "last_refreshed_at",
+        "authorized_at",
+        "consent_ends",
+    )
+    list_select_related = ("connection__organization",)
+    secret_relations = ("connection__mws_auth_token", "connection__organization__data_key")
+    search_fields = (
+        "=fingerprint",
+        "=connection__selling_partner_id",
+        "connection__name",
+        "connection__organization__name",
+        "connection__organization__slug",
+        "=connection__authorization_requests__reference",
+    )
+    uuid_lookups = ("pk", "connection_id")
+    ordering = ("-status_changed_at",)
+    actions = (
+        NamedAction(*RESYNC, resync_spapi_grant).as_admin_action(),
+        NamedAction(*REQUIRE_RECONNECT, require_reconnect).as_admin_action(),
+    )
+
+    @admin.display(description=_("organization"), ordering="connection__organization__name")
+    def organization(self, grant: SpApiGrant) -> str:
+        return str(grant.connection.organization)
+
+    @admin.display(description=_("Seller ID"), ordering="connection__selling_partner_id")
+    def seller(self, grant: SpApiGrant) -> str:
+        return grant.connection.selling_partner_id or ""
+
+
+@admin.register(AdsGrant)
+class AdsGrantAdmin(GrantAdmin):
+    list_display = (
+        "fingerprint",
+        "organization",
+        "status",
+        "last_error_code",
+        "status_changed_at",
+        "refusals",
+        "last_refreshed_at",
+        "profiles_read_at",
+        "authorized_by",
+        "consent_ends",
+    )
+    list_select_related = ("organization", "authorized_by")
+    secret_relations = ("organization__data_key", "authorized_by__password")
+    search_fields = (
+        "=fingerprint",
+        "=profiles__account_id",
+        "authorized_by__email",
+        "organization__name",
+        "organization__slug",
+    )
+    extra_fields = ("consent_ends", "see")
+    ordering = ("-status_changed_at",)
+    actions = (
+        NamedAction(*RESYNC, resync_ads_grant).as_admin_action(),
+        NamedAction(*REQUIRE_RECONNECT, require_reconnect).as_admin_action(),
+    )
+
+    @admin.display(description=_("see also"))
+    def see(self, grant: AdsGrant) -> str:
+        return links_to_lists(grant.pk, (AdsProfile, Job, AuditEvent))
+
+
+@admin.register(AuthorizationRequest)
+class AuthorizationRequestAdmin(ScopedModelAdmin):
+    list_display = (
+        "reference",
+        "organization",
+        "user",
+        "kind",
+        "status",
+        "outcome",
+        "region",
+        "expected_selling_partner_id",
+        "returned_selling_partner_id",
+        "created_at",
+        "consumed_at",
+    )
+    list_filter = (
+        "kind",
+        "status",
+        ("outcome", ReasonFilter),
+        "created_at",
+        "region",
+        OrganizationFilter,
+    )
+    list_select_related = ("organization", "user")
+    secret_relations = ("organization__data_key", "user__password")
+    search_fields = (
+        "=reference",
+        "=expected_selling_partner_id",
+        "=returned_selling_partner_id",
+        "=connection__selling_partner_id",
+        "user__email",
+        "organization__name",
+        "organization__slug",
+    )
+    uuid_lookups = ("pk", "connection_id")
+    ordering = ("-created_at",)

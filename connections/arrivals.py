@@ -1,0 +1,119 @@
+"""Coming back from Amazon: the callbacks, and how a trip ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from connections import flows, reasons
+from connections.models import AuthorizationRequest, Connection
+from sellerlegend.errors import too_many_requests
+from sellerlegend.organizations.access import SignedInRequest
+from sellerlegend.organizations.audit import REFERENCE_ALPHABET, REFERENCE_LENGTH
+from sellerlegend.organizations.limits import client_address
+
+
+@require_GET
+@login_not_required
+def spapi_callback(request: SignedInRequest) -> HttpResponse:
+    return answer_callback(request, flows.finish_spapi_authorization)
+
+
+@require_GET
+@login_not_required
+def ads_callback(request: SignedInRequest) -> HttpResponse:
+    return answer_callback(request, flows.finish_ads_authorization)
+
+
+def answer_callback(request: SignedInRequest, finish: Callable[..., flows.Ending]) -> HttpResponse:
+    ending = finish(
+        user=request.user,
+        session=request.session,
+        query=request.GET,
+        address=client_address(request),
+    )
+    if ending.wait:
+        return too_many_requests(request, ending.wait)
+    say_how_it_ended(request, ending)
+    return leave_callback(ending)
+
+
+def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
+    """A first consent needs no words: its row asks whether it is the right store."""
+    trip = ending.request
+    if trip is None or trip.connection_id is None or ending.outcome == "connected":
+        return
+    words = {
+        "merged": _(
+            "This seller is connected here already: %(name)s has the new consent, and the row "
+            "that waited for it is gone."
+        ),
+        "reconnected": _("%(name)s is reconnected. Its consent counts for another year."),
+        "ads_connected": _("Amazon Ads is connected. The links of %(name)s are being made."),
+    }
+    rows = Connection.objects.for_organization(trip.organization)
+    name = rows.filter(pk=trip.connection_id).values_list("name", flat=True).first()
+    if name and ending.outcome in words:
+        messages.success(request, words[ending.outcome] % {"name": name})
+
+
+def leave_callback(ending: flows.Ending) -> HttpResponse:
+    """303 to a clean URL at once: the code must not stay in history or travel as a referrer."""
+    if ending.succeeded and ending.request is not None:
+        trip = ending.request
+        url = reverse("account_connections", args=[trip.organization.slug])
+        if trip.connection_id:
+            url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
+    else:
+        url = reverse("authorization_outcome", args=[ending.reference])
+    response = HttpResponseRedirect(url, status=303)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@require_GET
+def authorization_outcome(request: SignedInRequest, reference: str) -> HttpResponse:
+    """How a trip to Amazon ended, in words, with a way to start again."""
+    if len(reference) != REFERENCE_LENGTH or set(reference) - set(REFERENCE_ALPHABET):
+        raise Http404("not a reference")
+    ending = flows.ending_of(user=request.user, reference=reference)
+    if ending.succeeded:
+        return leave_callback(ending)
+    trip = ending.request
+    words = reasons.outcome_words(ending.outcome)
+    context = {
+        "reference": reference,
+        "outcome": ending.outcome,
+        "words": words,
+        "trip": trip,
+        "connection": trip.connection if trip else None,
+        **restart_of(trip, words),
+        "list_url": (
+            reverse("account_connections", args=[trip.organization.slug])
+            if trip
+            else reverse("home")
+        ),
+    }
+    return render(request, "connections/outcome.html", context, status=400 if not trip else 200)
+
+
+def restart_of(trip: AuthorizationRequest | None, words: reasons.Reason) -> dict[str, str]:
+    """Where *Start again* leads: a new trip for Seller Central, the pop-up for Amazon Ads."""
+    if words.action != "restart":
+        return {}
+    if trip is None or trip.connection_id is None:
+        return {"restart_url": reverse("home"), "restart_method": "get"}
+    if trip.kind == AuthorizationRequest.Kind.ADS:
+        name, method = "ppc_connect", "get"
+    else:
+        name, method = "connection_authorize", "post"
+    url = reverse(name, args=[trip.organization.slug, trip.connection_id])
+    return {"restart_url": url, "restart_method": method}

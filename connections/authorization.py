@@ -1,0 +1,177 @@
+"""The stored half of a trip to Amazon: opened once, found by its state alone, used up once.
+
+RFC 9700 §4.7: the state is bound to the browser and to the person. The row holds hashes only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import transaction
+from django.http import QueryDict
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from connections.models import AuthorizationRequest
+from sellerlegend import crypto
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.organizations import custody
+from sellerlegend.organizations.audit import Actor, new_reference, record_event
+from sellerlegend.organizations.models import Membership, Organization, Role, User
+from sellerlegend.organizations.scoping import across_organizations
+
+Status = AuthorizationRequest.Status
+
+BROWSER_KEY = "authorization_browser"
+LONGEST_PARAMETER = 4096
+# The shape that Amazon: Migrating hybrid applications (2021) shows; anything else is not one.
+MWS_AUTH_TOKEN = re.compile(r"amzn\.mws\.[0-9A-Za-z-]{16,64}")
+
+
+# The way out -------------------------------------------------------------------------------
+
+
+def open_request(
+    *,
+    organization: Organization,
+    user: User,
+    session: SessionBase,
+    code_verifier: Secret | None = None,
+    **columns: Any,
+) -> tuple[str, AuthorizationRequest]:
+    state = secrets.token_urlsafe(32)
+    request = AuthorizationRequest(
+        organization=organization,
+        user=user,
+        state_hash=_digest(state),
+        browser_hash=_digest(_browser_value(session)),
+        expires_at=timezone.now() + AuthorizationRequest.LIFETIME,
+        reference=new_reference(),
+        **columns,
+    )
+    with transaction.atomic():
+        if code_verifier is not None:
+            data_key = custody.data_key_under_lock(organization.pk)
+            request.code_verifier = crypto.seal(
+                code_verifier, request.verifier_place(), data_key=data_key
+            )
+        request.save(force_insert=True)
+        record_event(
+            "authorization_opened",
+            actor=Actor.person(user),
+            subject=request,
+            reference=request.reference,
+            kind=request.kind,
+            region=request.region,
+        )
+    return state, request
+
+
+def _digest(value: str) -> str:
+    """SHA-256: the input is 256 bits of randomness and needs no work factor."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def _browser_value(session: SessionBase) -> str:
+    """A random value of this browser's session; survives the key change at sign-in."""
+    if BROWSER_KEY not in session:
+        session[BROWSER_KEY] = secrets.token_urlsafe(32)
+    value: str = session[BROWSER_KEY]
+    return value
+
+
+# The way back ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CallbackParams:
+    """The callback's query, each parameter once. `None`: absent, empty, repeated or absurd."""
+
+    state: str | None
+    code: Secret | None
+    selling_partner_id: str | None
+    error: str | None
+    mws_auth_token: Secret | None
+    is_garbled: bool
+
+    @classmethod
+    def from_query(cls, query: QueryDict, *, code_field: str) -> CallbackParams:
+        """Amazon: Website authorization workflow (SP-API); LWA authorization code grant (Ads)."""
+        names = ("state", code_field, "selling_partner_id", "error", "mws_auth_token")
+        values = {name: _single(query, name) for name in names}
+        code, mws = values[code_field], values["mws_auth_token"]
+        return cls(
+            state=values["state"],
+            code=Secret(code) if code else None,
+            selling_partner_id=values["selling_partner_id"],
+            error=values["error"],
+            mws_auth_token=Secret(mws) if mws and MWS_AUTH_TOKEN.fullmatch(mws) else None,
+            is_garbled=any(len(query.getlist(name)) > 1 for name in names),
+        )
+
+
+def _single(query: QueryDict, name: str) -> str | None:
+    values = query.getlist(name)
+    if len(values) != 1 or not 0 < len(values[0]) <= LONGEST_PARAMETER:
+        return None
+    return None if any(ord(sign) < 32 for sign in values[0]) else values[0]
+
+
+def is_seller_id(value: str) -> bool:
+    return len(value) <= 40 and value.isascii() and value.isalnum()
+
+
+def identify(
+    kind: str, params: CallbackParams, user: Any, session: SessionBase
+) -> tuple[AuthorizationRequest | None, str]:
+    """The trip with this state, and why it is not this browser's and this person's, if so."""
+    if params.is_garbled or params.state is None:
+        return None, "state_missing"
+    with across_organizations("the callback knows its organization only by the state"):
+        request = (
+            AuthorizationRequest.objects.select_related("organization", "connection")
+            .filter(state_hash=_digest(params.state))
+            .first()
+        )
+    if request is None:
+        return None, "state_unknown"
+    browser = _digest(str(session.get(BROWSER_KEY, "")))
+    if not constant_time_compare(browser, request.browser_hash):
+        return request, "other_browser"
+    if not user.is_authenticated or user.pk != request.user_id:
+        return request, "other_person"
+    if request.kind != kind:
+        return request, "other_kind"
+    return request, ""
+
+
+def consume(request: AuthorizationRequest, user: User) -> str:
+    """Use the state up, once: one conditional UPDATE, membership read in the same transaction.
+
+    Returns "" for the one winner, else the outcome.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        membership = (
+            Membership.objects.for_user(user)
+            .select_for_update(of=("self",))
+            .filter(organization_id=request.organization_id)
+            .first()
+        )
+        mine = AuthorizationRequest.objects.for_organization(request.organization_id).filter(
+            pk=request.pk, status=Status.OPEN
+        )
+        if request.expires_at <= now:
+            ended = mine.update(status=Status.EXPIRED, outcome="expired")
+            return "expired" if ended else "in_progress"
+        if not mine.update(status=Status.CONSUMED, consumed_at=now, outcome="in_progress"):
+            return "in_progress"
+        if membership is None or not membership.may(Role.MEMBER):
+            return "role_too_low"
+    request.status, request.consumed_at = Status.CONSUMED, now
+    return ""

@@ -1,0 +1,400 @@
+"""The only reader of refresh tokens. Everybody else receives a ready call or a fingerprint.
+
+Access tokens live in `token_cache`. Refresh is single-flight by a short lease on the grant's row:
+no lock is held over HTTP, and a slow refresh cannot undo a newer consent because its write is
+conditional on the version.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from connections import revisions, token_cache
+from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.token_cache import AnyGrant
+from connections.verdicts import (
+    GrantDoubted,
+    GrantMissing,
+    GrantUnreadable,
+    Quarantined,
+    VaultKeyMissing,
+)
+from sellerlegend import crypto, deletions, tallies
+from sellerlegend.amazon import lwa
+from sellerlegend.amazon.errors import (
+    AccessTokenRejected,
+    AmazonError,
+    AmazonUnavailable,
+    ClientSecretExpired,
+    GrantInvalid,
+)
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.applications.clients import client_of
+from sellerlegend.applications.upkeep import note_expired
+from sellerlegend.jobs import breakers
+from sellerlegend.organizations import custody, quarantine
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
+from sellerlegend.transitions import advance
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LEASE = timedelta(seconds=30)
+LONGEST_WAIT_SECONDS = 25.0
+LOOK_AGAIN_SECONDS = 0.1
+# A refusal is believed after the third one, a quarter of an hour after the first.
+RECHECK_AFTER = (timedelta(minutes=2), timedelta(minutes=15))
+# Staff's word against a consent: only a new one lifts it, whatever Amazon says meanwhile.
+RECONNECT_REQUIRED = "reconnect_required"
+# The stored text does not open: damaged, or moved here from elsewhere. Nobody is asked with it.
+VAULT_LOCKED = "vault_locked"
+# Amazon refreshes the consent and then rejects what it gave: only a call can clear this.
+ACCESS_TOKEN_REJECTED = "access_token_rejected"  # noqa: S105  # a word, not a token
+NO_REFUSALS: dict[str, Any] = {
+    "last_refused_at": None,
+    "first_refused_at": None,
+    "refusals": 0,
+    "last_error_code": "",
+}
+
+
+def seal_refresh_token(grant: AnyGrant, token: Secret, data_key: str) -> dict[str, Any]:
+    """The columns a new consent writes. The version moves, so older writers are refused."""
+    return {
+        "refresh_token": crypto.seal(token, grant.place(), data_key=data_key),
+        "fingerprint": crypto.fingerprint(token),
+    } | NO_REFUSALS
+
+
+def spapi_call(
+    connection: Connection, call: Callable[[Secret], T], *, force_refresh: bool = False
+) -> T:
+    """Run `call(access_token)` with the connection's consent. Raises AmazonError kinds."""
+    grant = SpApiGrant.objects.for_organization(connection.organization_id).filter(
+        connection=connection
+    )
+    return _call_with_token(grant.first(), call, force_refresh)
+
+
+def ads_call(grant: AdsGrant, call: Callable[[Secret], T], *, force_refresh: bool = False) -> T:
+    """Run `call(access_token)` with an Ads consent. Raises AmazonError kinds."""
+    return _call_with_token(grant, call, force_refresh)
+
+
+def _call_with_token(grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool) -> T:
+    """A rejected access token is replaced once; rejected again, the grant itself is doubted."""
+    if grant is None:
+        raise GrantMissing(operation="credentials")
+    token = access_token(grant, force=force_refresh)
+    try:
+        answer = call(token)
+    except AccessTokenRejected:
+        token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
+        answer = _second_try(grant, call)
+    except ClientSecretExpired:
+        # Says nothing of this consent. The next token is got with the secret of that moment.
+        token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
+        note_expired(grant.application)
+        raise
+    if grant.last_error_code == ACCESS_TOKEN_REJECTED:
+        _trust_again(grant, "call_succeeded")
+    return answer
+
+
+def _second_try(grant: AnyGrant, call: Callable[[Secret], T]) -> T:
+    token = access_token(grant)
+    try:
+        return call(token)
+    except AccessTokenRejected:
+        token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
+        raise _refused(grant, ACCESS_TOKEN_REJECTED) from None
+
+
+def access_token(grant: AnyGrant, *, force: bool = False) -> Secret:
+    """A live access token: from the cache, else by exactly one refresh among all processes.
+
+    Raises GrantMissing, GrantDoubted, GrantInvalid, GrantUnreadable, ClientMisconfigured,
+    AmazonUnavailable. `force` refreshes in any case, also for a grant believed invalid (an
+    operator's re-sync), unless staff asked for a new consent.
+    """
+    if quarantine.is_on():
+        raise Quarantined(operation="credentials")
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    try:
+        while True:
+            token = _obtain(grant, force=force)
+            if token is not None:
+                return token
+            if time.monotonic() > deadline:
+                raise AmazonUnavailable(operation="lwa.refresh", retry_after=5.0)
+            time.sleep(LOOK_AGAIN_SECONDS)
+            grant.refresh_from_db()
+    except ObjectDoesNotExist:
+        # The row was removed while we waited for a neighbour.
+        raise GrantMissing(operation="credentials") from None
+
+
+def _obtain(grant: AnyGrant, *, force: bool) -> Secret | None:
+    """One look, and one refresh if nobody else is at it; None: look again."""
+    data_key = custody.data_key(grant.owner_id())
+    held = None if force else token_cache.read(grant, data_key)
+    if held is not None:
+        return held
+    _require_usable(grant, force=force)
+    lease = _take_lease(grant)
+    if lease is None:
+        return None
+    try:
+        # What a neighbour did between our look and our lease counts: his token, or his refusal.
+        grant.refresh_from_db()
+        if grant.refresh_lease_until != lease:
+            return None
+        held = None if force else token_cache.read(grant, data_key)
+        if held is None:
+            _require_usable(grant, force=force)
+            held = _refresh(grant, data_key)
+        return held
+    finally:
+        # Only ours: after a long freeze somebody else may hold it.
+        _current(grant).filter(refresh_lease_until=lease).update(refresh_lease_until=None)
+
+
+def _require_usable(grant: AnyGrant, *, force: bool) -> None:
+    if grant.status == Grant.Status.DISCONNECTED:
+        raise GrantMissing(operation="credentials")
+    if grant.status == Grant.Status.INVALID and not force and grant.last_error_code == VAULT_LOCKED:
+        raise GrantUnreadable(operation="credentials")
+    asked_for_new = grant.last_error_code == RECONNECT_REQUIRED
+    if grant.status == Grant.Status.INVALID and (asked_for_new or not force):
+        raise GrantInvalid(operation="credentials")
+    if grant.status == Grant.Status.DOUBTED and not force:
+        wait = (_next_check_at(grant) - timezone.now()).total_seconds()
+        if wait > 0:
+            raise GrantDoubted(wait)
+
+
+def _next_check_at(grant: AnyGrant) -> datetime:
+    first = grant.first_refused_at or timezone.now()
+    return first + RECHECK_AFTER[min(grant.refusals, len(RECHECK_AFTER)) - 1]
+
+
+def _take_lease(grant: AnyGrant) -> datetime | None:
+    """When our lease ends; None while somebody else has one."""
+    now = timezone.now()
+    free = Q(refresh_lease_until__isnull=True) | Q(refresh_lease_until__lt=now)
+    taken = _current(grant).filter(free).update(refresh_lease_until=now + LEASE)
+    return now + LEASE if taken == 1 else None
+
+
+def _current(grant: AnyGrant) -> models.QuerySet[Any]:
+    """The row, only while it still holds the consent we read."""
+    return type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
+
+
+def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
+    """None when the consent was replaced or destroyed meanwhile: what came is not to be used."""
+    token, data_key = _refresh_token(grant, data_key)
+    try:
+        with tallies.outcome("refreshes", kind=grant.EVENT_PREFIX.removesuffix("_grant")):
+            reply = _ask_lwa(client_of(grant.application), token)
+    except GrantInvalid:
+        raise _refused(grant, "invalid_grant") from None
+    if not _accepted(grant, reply.refresh_token, token):
+        logger.info("refresh_overtaken", extra={"grant": grant.pk})
+        return None
+    # Before the lease is free: whoever waits for it must find the token.
+    token_cache.remember(grant, reply.access_token, reply.expires_in, data_key)
+    logger.info("grant_refreshed", extra={"grant": grant.pk})
+    return reply.access_token
+
+
+def _ask_lwa(client: lwa.LwaClient, token: Secret) -> lwa.TokenReply:
+    operation = "lwa.refresh"
+    with (
+        breakers.guarded_client(client, operation=operation),
+        breakers.guarded("lwa", operation=operation),
+    ):
+        return lwa.refresh(endpoints=settings.AMAZON_ENDPOINTS, client=client, refresh_token=token)
+
+
+def _refresh_token(grant: AnyGrant, data_key: str) -> tuple[Secret, str]:
+    """The token and the data key that opened it. A text that does not open is looked at once
+    more: a rotation may have changed both since we read them. Then the grant is locked.
+
+    Raises GrantUnreadable, VaultKeyMissing.
+    """
+    try:
+        return _opened(grant, data_key), data_key
+    except crypto.Undecryptable:
+        grant.refresh_from_db()
+        data_key = custody.data_key(grant.owner_id())
+    try:
+        return _opened(grant, data_key), data_key
+    except crypto.KeyNotLoaded as error:
+        logger.error("vault_key_missing", extra={"cause": str(error)})
+        raise VaultKeyMissing(operation="credentials") from None
+    except crypto.Undecryptable as error:
+        raise _locked(grant, str(error)) from None
+
+
+def _opened(grant: AnyGrant, data_key: str) -> Secret:
+    return custody.open_secret(
+        grant.refresh_token, grant.place(), data_key=data_key, purpose=crypto.Purpose.REFRESH
+    )
+
+
+def _locked(grant: AnyGrant, cause: str) -> GrantUnreadable:
+    """Stop the use of a consent whose text does not open, and alert staff. Only a new consent,
+    or an operator's re-sync once the text is right again, unlocks it."""
+    logger.error("grant_unreadable", extra={"grant": grant.pk, "cause": cause})
+    with transaction.atomic():
+        _show(grant)
+        same = _current(grant).filter(refresh_token=grant.refresh_token, status=grant.status)
+        if same.update(last_error_code=VAULT_LOCKED):
+            record_event("vault_locked", actor=WORKER, subject=grant, cause=cause)
+            if grant.status in (Grant.Status.ACTIVE, Grant.Status.DOUBTED):
+                advance(
+                    grant,
+                    to=Grant.Status.INVALID,
+                    actor=WORKER,
+                    reason=VAULT_LOCKED,
+                    status_changed_at=timezone.now(),
+                )
+    return GrantUnreadable(operation="credentials")
+
+
+def _accepted(grant: AnyGrant, new: Secret | None, old: Secret) -> bool:
+    """A different refresh token replaces ours; a blank one never does. Success clears refusals,
+    unless it was the access token that was rejected: then only a call that succeeds does.
+    False when the row holds another consent by now."""
+    columns: dict[str, Any] = {"last_refreshed_at": timezone.now()}
+    # By fingerprint, not by text: a rotation may have sealed the same token anew meanwhile.
+    mine = _current(grant).filter(fingerprint=grant.fingerprint)
+    with transaction.atomic():
+        if new is not None and new != old:
+            data_key = custody.data_key_under_lock(grant.owner_id())
+            columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
+            columns["fingerprint"] = crypto.fingerprint(new)
+        if mine.update(**columns) != 1:
+            return False
+    vars(grant).update(columns)
+    is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
+    if not is_believed and grant.last_error_code != ACCESS_TOKEN_REJECTED:
+        _trust_again(grant, "refresh_succeeded")
+    return True
+
+
+def _trust_again(grant: AnyGrant, reason: str) -> None:
+    """Forget the refusals of the consent we read; a newer one has its own."""
+    with transaction.atomic():
+        _show(grant)
+        if _current(grant).filter(refusals=grant.refusals).update(**NO_REFUSALS) != 1:
+            return
+        vars(grant).update(NO_REFUSALS)
+        if grant.status != Grant.Status.ACTIVE:
+            advance(
+                grant,
+                to=Grant.Status.ACTIVE,
+                actor=WORKER,
+                reason=reason,
+                status_changed_at=timezone.now(),
+            )
+
+
+def _refused(grant: AnyGrant, cause: str) -> AmazonError:
+    """Count one refusal by Amazon, only against the consent that was refused."""
+    now = timezone.now()
+    first = grant.first_refused_at or now
+    refusals = grant.refusals + 1
+    columns = {
+        "refusals": refusals,
+        "first_refused_at": first,
+        "last_refused_at": now,
+        "last_error_code": cause,
+    }
+    believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
+    to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
+    with transaction.atomic():
+        _show(grant)
+        if _current(grant).filter(refusals=grant.refusals).update(**columns) != 1:
+            return GrantDoubted(RECHECK_AFTER[0].total_seconds())
+        vars(grant).update(columns)
+        if grant.status == Grant.Status.ACTIVE or (
+            grant.status == Grant.Status.DOUBTED and believed
+        ):
+            advance(
+                grant,
+                to=to[Grant.Status(grant.status)],
+                actor=WORKER,
+                reason=cause,
+                status_changed_at=now,
+            )
+    if grant.status == Grant.Status.INVALID:
+        return GrantInvalid(operation="lwa.refresh")
+    return GrantDoubted(max(1.0, (_next_check_at(grant) - now).total_seconds()))
+
+
+def _show(grant: AnyGrant) -> None:
+    """Bump the rows this grant feeds: one for Seller Central, possibly all for Ads."""
+    if isinstance(grant, SpApiGrant):
+        revisions.touch(grant.owner_id(), [grant.connection_id])
+    else:
+        revisions.touch_all(grant.organization_id)
+
+
+def replace(grant: AnyGrant, *, actor: Actor, columns: dict[str, Any]) -> None:
+    """A newer, proven consent takes the place of the stored one, in the caller's transaction."""
+    _supersede(grant, to=Grant.Status.ACTIVE, actor=actor, reason="new_consent", **columns)
+
+
+def require_reconnect(grant: AnyGrant, *, actor: Actor, reason: str) -> bool:
+    """Staff stop the use of a consent until a new one is given. False: it is not in use.
+
+    Raises StaleState.
+    """
+    if grant.status not in (Grant.Status.ACTIVE, Grant.Status.DOUBTED):
+        return False
+    with transaction.atomic():
+        _show(grant)
+        _supersede(
+            grant,
+            to=Grant.Status.INVALID,
+            actor=actor,
+            reason=reason,
+            last_error_code=RECONNECT_REQUIRED,
+        )
+    return True
+
+
+def destroy(grant: AnyGrant, *, actor: Actor, reason: str) -> None:
+    """Overwrite the token in the caller's transaction, and note it beside the database."""
+    deletions.note(grant.EVENT_PREFIX, grant.pk, version=grant.version)
+    _supersede(grant, to=Grant.Status.DISCONNECTED, actor=actor, reason=reason, refresh_token="")
+
+
+def _supersede(grant: AnyGrant, *, to: str, actor: Actor, reason: str, **columns: Any) -> None:
+    """The version moves: cached access tokens become unreadable, and a refresh on its way
+    changes nothing any more."""
+    key = token_cache.key_of(grant)
+    advance(
+        grant,
+        to=to,
+        actor=actor,
+        reason=reason,
+        status_changed_at=timezone.now(),
+        version=grant.version + 1,
+        refresh_lease_until=None,
+        **columns,
+    )
+    transaction.on_commit(lambda: token_cache.drop(key), robust=True)

@@ -1,0 +1,396 @@
+"""Trips to Amazon and back: RFC 6749 §4.1 with the rules of RFC 9700 §2.1, §4.4 and §4.7.
+
+Order in the callback: state, browser and person, kind, membership again, consume, `error`,
+code, expected seller, exchange, store. The exchange runs outside any transaction. Every
+refusal changes nothing but the request row and leaves one audit event with a reference code.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import IntegrityError, OperationalError, transaction
+from django.http import QueryDict
+
+from connections import authorization, revisions, services
+from connections.authorization import CallbackParams, is_seller_id
+from connections.models import AdsGrant, AuthorizationRequest, Connection
+from marketplaces import services as marketplace_services
+from ppc import services as ppc_services
+from sellerlegend import crypto, outage
+from sellerlegend.amazon import consent, lwa
+from sellerlegend.amazon.errors import (
+    AmazonError,
+    AmazonUnavailable,
+    ClientMisconfigured,
+    CodeRejected,
+)
+from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.applications.clients import client_of
+from sellerlegend.applications.models import LwaApplication
+from sellerlegend.jobs import breakers
+from sellerlegend.organizations import custody, limits, quarantine
+from sellerlegend.organizations.audit import Actor, new_reference, record_event
+from sellerlegend.organizations.models import User
+from sellerlegend.organizations.scoping import across_organizations
+from sellerlegend.transitions import StaleState
+
+logger = logging.getLogger(__name__)
+
+Kind = AuthorizationRequest.Kind
+Status = AuthorizationRequest.Status
+
+SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
+
+
+class CredentialsMissing(RuntimeError):
+    """The application's own Amazon credentials are not configured."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Where the browser goes next. `request` is None when the trip was not this person's; `wait`
+    are the seconds until this client may be refused again."""
+
+    outcome: str
+    reference: str
+    request: AuthorizationRequest | None = None
+    wait: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        return self.outcome in SUCCESSES
+
+
+# The way out -------------------------------------------------------------------------------
+
+
+def start_spapi_authorization(
+    *, connection: Connection, user: User, session: SessionBase, expected_seller: str | None = None
+) -> str:
+    """Open a trip to Seller Central and return the consent URL. Raises CredentialsMissing.
+
+    `expected_seller` overrides what the row expects; "" accepts any seller.
+    """
+    if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
+        raise CredentialsMissing("spapi")
+    if expected_seller is None:
+        expected_seller = connection.selling_partner_id or connection.expected_selling_partner_id
+    state, _ = authorization.open_request(
+        organization=connection.organization,
+        user=user,
+        session=session,
+        kind=Kind.SPAPI,
+        region=connection.region,
+        connection=connection,
+        expected_selling_partner_id=expected_seller,
+    )
+    return consent.spapi_consent_url(
+        endpoints=settings.AMAZON_ENDPOINTS,
+        application_id=settings.SPAPI_APPLICATION_ID,
+        marketplace_id=connection.marketplace_id,
+        state=state,
+        redirect_uri=settings.SPAPI_REDIRECT_URI,
+        draft=settings.SPAPI_DRAFT_APPLICATION,
+    )
+
+
+def start_ads_authorization(
+    *, connection: Connection, user: User, session: SessionBase, account_ids: list[UUID]
+) -> str:
+    """Open a trip to Amazon Ads (PKCE S256, RFC 7636) for the chosen marketplace accounts."""
+    if not settings.ADS_CLIENT.client_id:
+        raise CredentialsMissing("ads")
+    code_verifier = Secret(secrets.token_urlsafe(64))
+    state, _ = authorization.open_request(
+        organization=connection.organization,
+        user=user,
+        session=session,
+        kind=Kind.ADS,
+        region=connection.region,
+        connection=connection,
+        chosen=[str(account_id) for account_id in account_ids],
+        code_verifier=code_verifier,
+    )
+    return consent.ads_consent_url(
+        endpoints=settings.AMAZON_ENDPOINTS,
+        region=Region(connection.region),
+        client_id=settings.ADS_CLIENT.client_id,
+        redirect_uri=settings.ADS_REDIRECT_URI,
+        state=state,
+        code_challenge=consent.code_challenge(code_verifier),
+    )
+
+
+# The way back ------------------------------------------------------------------------------
+
+
+def finish_spapi_authorization(
+    *, user: Any, session: SessionBase, query: QueryDict, address: str
+) -> Ending:
+    """Seller Central came back. Never raises for anything a browser can send."""
+    params = CallbackParams.from_query(query, code_field="spapi_oauth_code")
+    return _finish(Kind.SPAPI, params, user, session, address)
+
+
+def finish_ads_authorization(
+    *, user: Any, session: SessionBase, query: QueryDict, address: str
+) -> Ending:
+    """Amazon Ads came back. Never raises for anything a browser can send."""
+    params = CallbackParams.from_query(query, code_field="code")
+    return _finish(Kind.ADS, params, user, session, address)
+
+
+def _finish(
+    kind: str, params: CallbackParams, user: Any, session: SessionBase, address: str
+) -> Ending:
+    request, refusal = authorization.identify(kind, params, user, session)
+    if request is None or refusal:
+        # Counted only here: who comes back from Amazon as asked pays nothing.
+        wait = limits.take((limits.REFUSED_CALLBACK, address))
+        return Ending("refused", "", wait=wait) if wait else _refuse(refusal, user, request)
+    if request.status != Status.OPEN:
+        return _ended(request)
+    outcome = (
+        authorization.consume(request, user)
+        or _check_reply(request, params)
+        or _try_exchange(request, params, user)
+    )
+    return _conclude(request, outcome, user)
+
+
+def _try_exchange(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+    try:
+        return _exchange_and_store(request, params, user)
+    except CodeRejected:
+        return "code_rejected"
+    except AmazonUnavailable:
+        return "amazon_unavailable"
+    except ClientMisconfigured:
+        logger.error("client_misconfigured", extra={"operation": "lwa.exchange_code"})
+        return "client_misconfigured"
+    except AmazonError:
+        return "unexpected_reply"
+    except crypto.Undecryptable:
+        logger.error("vault_refused", extra={"reference": request.reference})
+        return "vault_refused"
+
+
+def _refuse(cause: str, user: Any, trip: AuthorizationRequest | None) -> Ending:
+    """One neutral ending for everything that is not this person's trip; staff see the cause.
+
+    The organization whose trip was misused finds it in its record, but not who else it was.
+    """
+    reference = new_reference()
+    person = user if user.is_authenticated else None
+    is_owner = trip is None or (person is not None and person.pk == trip.user_id)
+    record_event(
+        "authorization_refused",
+        actor=Actor.person(person if is_owner else None),  # type: ignore[arg-type]  # nobody
+        subject=trip,
+        reference=reference,
+        cause=cause,
+    )
+    logger.warning(
+        "authorization_refused",
+        extra={"cause": cause, "reference": reference, "person": getattr(person, "pk", None)},
+    )
+    return Ending("refused", reference)
+
+
+def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
+    """Everything that must hold before a code may be exchanged. Returns "" or the outcome."""
+    if quarantine.is_on():
+        return "quarantined"
+    if params.error is not None:
+        return "declined" if params.error == "access_denied" else "code_missing"
+    connection = request.connection
+    if connection is None:
+        return "row_gone"
+    if params.code is None:
+        return "code_missing"
+    if request.kind == Kind.ADS:
+        return ""
+    if params.selling_partner_id is None or not is_seller_id(params.selling_partner_id):
+        return "code_missing"
+    request.returned_selling_partner_id = params.selling_partner_id
+    # The row may have got its seller from another tab after this trip began.
+    request.expected_selling_partner_id = (
+        connection.selling_partner_id or request.expected_selling_partner_id
+    )
+    expected = request.expected_selling_partner_id
+    return "wrong_account" if expected and params.selling_partner_id != expected else ""
+
+
+def _row_of(request: AuthorizationRequest) -> Connection | None:
+    rows = Connection.objects.for_organization(request.organization_id)
+    return rows.filter(pk=request.connection_id).first()
+
+
+def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+    """One try at the token endpoint, outside a transaction; then one short transaction."""
+    is_ads = request.kind == Kind.ADS
+    token = _exchange(request, params).refresh_token
+    if token is None:
+        return "unexpected_reply"
+    store = _store_ads if is_ads else _store_spapi
+    outcome = _stored_whole(partial(store, request, params, token, user))
+    if outcome not in SUCCESSES:
+        logger.warning(
+            "grant_orphaned",
+            extra={"fingerprint": crypto.fingerprint(token), "reference": request.reference},
+        )
+    return outcome
+
+
+def _stored_whole(store: Callable[[], str]) -> str:
+    """A code is exchanged once: losing a deadlock must not lose what it brought."""
+    for _ in range(outage.CONFLICT_TRIES - 1):
+        try:
+            return store()
+        except OperationalError as error:
+            if not outage.is_conflict(error):
+                raise
+            outage.pause_after_conflict()
+    return store()
+
+
+def _exchange(request: AuthorizationRequest, params: CallbackParams) -> lwa.TokenReply:
+    is_ads = request.kind == Kind.ADS
+    client = client_of(LwaApplication.ADS if is_ads else LwaApplication.SPAPI)
+    code_verifier = _code_verifier(request) if is_ads else None
+    operation = "lwa.exchange_code"
+    with (
+        breakers.guarded_client(client, operation=operation),
+        breakers.guarded("lwa", operation=operation),
+    ):
+        return lwa.exchange_code(
+            endpoints=settings.AMAZON_ENDPOINTS,
+            client=client,
+            code=params.code or Secret(""),
+            redirect_uri=settings.ADS_REDIRECT_URI if is_ads else settings.SPAPI_REDIRECT_URI,
+            code_verifier=code_verifier,
+        )
+
+
+def _code_verifier(request: AuthorizationRequest) -> Secret:
+    return custody.open_secret(
+        request.code_verifier,
+        request.verifier_place(),
+        data_key=request.organization.data_key,
+        purpose=crypto.Purpose.EXCHANGE,
+    )
+
+
+def _store_spapi(
+    request: AuthorizationRequest, params: CallbackParams, token: Secret, user: User
+) -> str:
+    connection = request.connection
+    if connection is None:
+        return "row_gone"
+    for _ in range(2):  # the grant's status may move under us once
+        try:
+            with transaction.atomic():
+                row, created = services.store_spapi_grant(
+                    connection=connection,
+                    seller=request.returned_selling_partner_id,
+                    token=token,
+                    user=user,
+                )
+                if params.mws_auth_token is not None:
+                    services.store_mws_auth_token(connection=row, token=params.mws_auth_token)
+                marketplace_services.queue_reading(row)
+                known_as = "reconnected" if row.pk == connection.pk else "merged"
+                outcome = "connected" if created else known_as
+                _record_success(request, row.pk, outcome)
+            return outcome
+        except services.RowGone:
+            return "row_gone"
+        except (IntegrityError, StaleState):
+            continue
+    return "unexpected_reply"
+
+
+def _store_ads(
+    request: AuthorizationRequest, _params: CallbackParams, token: Secret, user: User
+) -> str:
+    with transaction.atomic():
+        revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
+        if _row_of(request) is None:
+            return "row_gone"
+        grant: AdsGrant = ppc_services.store_ads_grant(
+            organization=request.organization, token=token, user=user
+        )
+        ppc_services.link_chosen(
+            grant=grant,
+            account_ids=[UUID(value) for value in request.chosen],
+            actor=Actor.person(user),
+        )
+        _record_success(request, request.connection_id, "ads_connected")
+    return "ads_connected"
+
+
+def _record_success(
+    request: AuthorizationRequest, connection_id: UUID | None, outcome: str
+) -> None:
+    """In the transaction that stores the grant: a reload of the callback finds this."""
+    rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+    rows.filter(pk=request.pk).update(
+        outcome=outcome,
+        connection_id=connection_id,
+        returned_selling_partner_id=request.returned_selling_partner_id,
+        code_verifier="",
+    )
+    request.outcome, request.connection_id = outcome, connection_id
+
+
+def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending:
+    """Remember a failure on the request row; a success was written with the grant."""
+    if outcome == "in_progress":
+        request.refresh_from_db()
+        return _ended(request)
+    if outcome not in SUCCESSES:
+        rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+        rows.filter(pk=request.pk).update(
+            outcome=outcome,
+            expected_selling_partner_id=request.expected_selling_partner_id,
+            returned_selling_partner_id=request.returned_selling_partner_id,
+            code_verifier="",
+        )
+        request.outcome = outcome
+    record_event(
+        "authorization_ended",
+        actor=Actor.person(user),
+        subject=request,
+        reference=request.reference,
+        outcome=outcome,
+    )
+    logger.info("authorization_ended", extra={"request": request.pk, "outcome": outcome})
+    return Ending(outcome, request.reference, request)
+
+
+def _ended(request: AuthorizationRequest) -> Ending:
+    """The callback was opened again: show the first outcome."""
+    return Ending(request.outcome or "expired", request.reference, request)
+
+
+def ending_of(*, user: User, reference: str) -> Ending:
+    """The recorded outcome of the person's own trip, or a neutral one."""
+    with across_organizations("a person's own trips, by reference"):
+        request = (
+            AuthorizationRequest.objects.select_related("organization", "connection")
+            .filter(reference=reference, user=user)
+            .first()
+        )
+    if request is None:
+        return Ending("refused", reference)
+    return Ending(request.outcome or "in_progress", reference, request)

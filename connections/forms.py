@@ -1,0 +1,46 @@
+"""What people type about a connection."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from sellerlegend.amazon.http import clean_text
+
+
+class NameField(forms.CharField):
+    """1 to 80 characters; the odd signs that break screens are taken out."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(label=_("Name"), max_length=80, strip=True, **kwargs)
+
+    def clean(self, value: Any) -> str:
+        cleaned = clean_text(super().clean(value), 80)
+        # Letters, numbers, punctuation, symbols; the rest (zero-width, marks alone) is not seen.
+        if not any(unicodedata.category(sign)[0] in "LNPS" for sign in cleaned):
+            raise forms.ValidationError(self.error_messages["required"], code="required")
+        return cleaned
+
+
+class NewConnectionForm(forms.Form):
+    name = NameField(
+        help_text=_("How you want to call this account here, for example the brand and region.")
+    )
+    marketplace = forms.ChoiceField(
+        label=_("Marketplace"),
+        help_text=_(
+            "Decides which Seller Central asks for your consent. One consent covers the "
+            "whole region."
+        ),
+    )
+
+    def __init__(self, *args: Any, choices: list[tuple[Any, Any]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["marketplace"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+
+
+class RenameForm(forms.Form):
+    name = NameField()

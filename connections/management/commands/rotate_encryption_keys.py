@@ -1,0 +1,112 @@
+"""Bring every organization's data key under the first key of the ring."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from connections import rotation
+from sellerlegend import crypto
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
+from sellerlegend.organizations import custody
+from sellerlegend.organizations.audit import COMMAND, record_event
+from sellerlegend.organizations.models import Organization, VaultKey
+from sellerlegend.organizations.scoping import across_organizations
+
+
+class Command(OpsCommand):
+    help = (
+        "Wrap every organization's data key with the first key of TOKEN_ENCRYPTION_KEYS. Runs "
+        "while the product works, may be killed and repeated."
+    )
+    verb = "rotate"
+    scope_options = ("organization", "limit", "after")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_new_data_key = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--new-data-keys",
+            action="store_true",
+            help="a data key may be known to somebody: replace it and seal every token anew",
+        )
+        parser.add_argument(
+            "--retire", metavar="KID", help="say whether this key may leave the ring (exit 1: no)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        custody.remember_keys()
+        if options["retire"]:
+            self.retire(options["retire"])
+            return
+        self.is_new_data_key = options["new_data_keys"]
+        try:
+            super().handle(*args, **options)
+        finally:
+            self.print_keys(as_json=options["json"])
+
+    def targets(self, scope: Scope) -> list[Target]:
+        rows = Organization.objects.exclude(data_key="").order_by("pk")
+        if scope.organization:
+            rows = rows.filter(pk=scope.organization.pk)
+        if scope.after:
+            rows = rows.filter(pk__gt=scope.after)
+        facts = rows.values_list("pk", "slug", "data_key")[: scope.limit]
+        return [
+            Target(pk, {"organization": slug, "key": "+".join(sorted(kids))})
+            for pk, slug, kids in ((pk, slug, crypto.wrapping_kids(key)) for pk, slug, key in facts)
+        ]
+
+    def perform(self, target: Target) -> Outcome:
+        with across_organizations("rotate_encryption_keys"):
+            step, unreadable = rotation.rotate(
+                UUID(str(target.key)), is_new_data_key=self.is_new_data_key
+            )
+        if unreadable:
+            return Outcome(Ending.ATTENTION, f"{unreadable} secrets do not open")
+        if step != rotation.Step.CURRENT:
+            organization = Organization.objects.get(pk=target.key)
+            record_event(f"data_key_{step}", actor=COMMAND, organization=organization)
+        return Outcome(Ending.DONE, step)
+
+    def print_keys(self, *, as_json: bool) -> None:
+        """Each key by id, never by value: how many rows use it, and since when it is known."""
+        counts = custody.rows_by_key()
+        custody.remember_keys(counts)
+        for key in VaultKey.objects.order_by("first_seen_at", "pk"):
+            facts = {
+                "key": key.pk,
+                "rows": counts[key.pk],
+                "is_loaded": key.pk in settings.TOKEN_ENCRYPTION_KEYS,
+                "is_first": key.pk == crypto.first_kid(),
+                "first_seen": key.first_seen_at.isoformat(timespec="seconds"),
+                "retired": key.retired_at.isoformat(timespec="seconds") if key.retired_at else "",
+            }
+            if as_json:
+                self.stdout.write(json.dumps(facts))
+            else:
+                self.stdout.write(" ".join(f"{name}={value}" for name, value in facts.items()))
+
+    def retire(self, kid: str) -> None:
+        """Exit code 1 while rows use it, or while it is the one that encrypts."""
+        if kid == crypto.first_kid():
+            raise CommandError(f"{kid} is the first key of the ring: it encrypts.")
+        if not VaultKey.objects.filter(pk=kid).exists():
+            raise CommandError(f"There is no key {kid}.")
+        rows = custody.rows_by_key()[kid]
+        if rows:
+            raise CommandError(f"{rows} rows still use {kid}. Run rotate_encryption_keys first.")
+        VaultKey.objects.filter(pk=kid, retired_at=None).update(retired_at=timezone.now())
+        record_event("encryption_key_retired", actor=COMMAND, kid=kid)
+        self.stdout.write(
+            f"0 rows use {kid}: it may be removed from TOKEN_ENCRYPTION_KEYS. "
+            "Keep it in a safe as long as a backup from before today is kept."
+        )

@@ -1,0 +1,45 @@
+"""What a row's words and buttons depend on besides the row: nothing personal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone, translation
+
+from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.models import Membership, Role
+
+
+@dataclass(frozen=True)
+class Reader:
+    """All readers who are alike share the stored HTML of a row."""
+
+    slug: str
+    language: str
+    time_zone: str
+    rights: str
+    today: str
+
+    @classmethod
+    def of(cls, request: OrganizationRequest) -> Reader:
+        return cls(
+            slug=request.organization.slug,
+            language=translation.get_language() or "en",
+            time_zone=timezone.get_current_timezone_name(),
+            rights=rights_of(request.membership),
+            today=timezone.localdate().isoformat(),
+        )
+
+    @property
+    def may_act(self) -> bool:
+        return self.rights != "read"
+
+    @property
+    def may_administer(self) -> bool:
+        return self.rights == "administer"
+
+
+def rights_of(membership: Membership) -> str:
+    if membership.may(Role.ADMIN):
+        return "administer"
+    return "act" if membership.may(Role.MEMBER) else "read"

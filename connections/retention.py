@@ -1,0 +1,93 @@
+"""What is kept for how long, and its removal in small transactions.
+
+Audit events stay 400 days: Amazon's Data Protection Policy asks for a year of security logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from connections import services
+from connections.models import AuthorizationRequest
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations import limits, sessions
+from sellerlegend.organizations.models import AuditEvent, VaultUse
+from sellerlegend.organizations.scoping import across_organizations
+
+AUDIT_DAYS = 400
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of row that ends: which ones, and how they go. `remove` returns how many."""
+
+    name: str
+    rows: Callable[[], QuerySet[Any]]
+    remove: Callable[[], int]
+
+    def count(self) -> int:
+        with across_organizations("retention"):
+            return self.rows().count()
+
+
+def rules(*, trip_days: int, job_days: int) -> list[Rule]:
+    """In the order in which they have to run."""
+    return [
+        Rule("overdue_trips", services.overdue_trips, services.expire_overdue_trips),
+        Rule("abandoned_connections", services.abandoned_rows, remove_all_abandoned),
+        deletion("ended_trips", lambda: ended_trips(trip_days)),
+        deletion("finished_jobs", lambda: finished_jobs(job_days)),
+        deletion("audit_events", old_events),
+        deletion("vault_uses", old_uses),
+        deletion("sessions", sessions.ended_sessions),
+        deletion("devices", sessions.forgotten_devices),
+        deletion("allowances", limits.spent_rows),
+    ]
+
+
+def deletion(name: str, rows: Callable[[], QuerySet[Any]]) -> Rule:
+    return Rule(name, rows, lambda: delete_in_batches(rows))
+
+
+def ended_trips(days: int) -> QuerySet[AuthorizationRequest]:
+    """Their reference codes stay findable in the audit events."""
+    return AuthorizationRequest.objects.filter(expires_at__lt=timezone.now() - timedelta(days=days))
+
+
+def finished_jobs(days: int) -> QuerySet[Job]:
+    return Job.objects.filter(
+        status__in=[Job.Status.DONE, Job.Status.DEAD],
+        finished_at__lt=timezone.now() - timedelta(days=days),
+    )
+
+
+def old_events() -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(at__lt=timezone.now() - timedelta(days=AUDIT_DAYS))
+
+
+def old_uses() -> QuerySet[VaultUse]:
+    oldest = (timezone.now() - timedelta(days=AUDIT_DAYS)).date()
+    return VaultUse.objects.filter(day__lt=oldest)
+
+
+def remove_all_abandoned() -> int:
+    removed = 0
+    while batch := services.remove_abandoned_rows():
+        removed += batch
+    return removed
+
+
+def delete_in_batches(rows: Callable[[], QuerySet[Any]]) -> int:
+    removed = 0
+    with across_organizations("retention"):
+        while keys := list(rows().values_list("pk", flat=True)[:BATCH]):
+            rows().filter(pk__in=keys).delete()
+            removed += len(keys)
+    return removed

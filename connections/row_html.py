@@ -1,0 +1,174 @@
+"""The HTML of rows: rendered once per row, revision and kind of reader, then stored.
+
+The key is (row, revision, language, time zone, rights, day), and the look of this release: a
+row that did not change costs one cache look-up. Parts that many rows share are rendered once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.core.cache import cache
+from django.template.loader import get_template
+from django.templatetags.static import static
+from django.utils import translation
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from connections.reader import Reader
+from connections.rows import ConnectionRow
+from connections.words import HOLES, Button, Cell, Facts, MarketplaceLine
+
+logger = logging.getLogger(__name__)
+
+PAGE = "connections/account_connections.html"
+STORED_SECONDS = 86_400
+ID_HOLE, NAME_HOLE = map(str, HOLES)
+Compose = Callable[[list[Facts]], list[ConnectionRow]]
+
+
+@dataclass(frozen=True)
+class RenderedRow:
+    id: UUID
+    html: SafeString
+
+
+def rendered_rows(
+    facts: list[Facts], reader: Reader, compose: Compose
+) -> tuple[list[RenderedRow], bool]:
+    """The HTML of each row, from the store where it is there; and whether anything moves.
+
+    `compose` is asked once for the rows that are not stored.
+    """
+    keys = storage_keys(facts, reader)
+    stored = stored_rows(keys)
+    missing = [fact for fact, key in zip(facts, keys, strict=True) if key not in stored]
+    if missing:
+        rows = compose(missing)
+        fresh = dict(zip(storage_keys(missing, reader), entries_of(rows), strict=True))
+        store_rows(fresh)
+        stored |= fresh
+    entries = [stored[key] for key in keys]
+    shown = [
+        RenderedRow(fact["id"], mark_safe(entry[1:]))  # noqa: S308  # our own template's output
+        for fact, entry in zip(facts, entries, strict=True)
+    ]
+    return shown, any(entry.startswith("1") for entry in entries)
+
+
+def entries_of(rows: list[ConnectionRow]) -> list[str]:
+    """Each row's HTML behind one sign: "1" while something in it moves by itself, else "0"."""
+    printing = Printing(look(), translation.get_language() or "en", static("img/icons.svg"))
+    return [f"{int(row.is_moving)}{html_of(row, printing)}" for row in rows]
+
+
+def html_of(row: ConnectionRow, printing: Printing) -> str:
+    shared = SharedParts(row, printing)
+    context = {
+        "row": row,
+        "row_id": str(row.id),
+        "row_name": f"{row.name} {row.region}",
+        "icons": printing.icons,
+        "menu": shared.menu(),
+        "details": shared.details(),
+        "spapi_head": shared.head(row.spapi),
+        "spapi_lines": lines_html(row.spapi.lines, printing),
+        "ppc_head": shared.head(row.ppc),
+        "ppc_lines": lines_html(row.ppc.lines, printing),
+    }
+    html = get_template(f"{PAGE}#connection-row").render(context)
+    # Tags leave empty lines behind, and a page holds 25 rows.
+    return "\n".join([line for line in html.split("\n") if line])
+
+
+# Parts that many rows share ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Printing:
+    """What every part depends on: another release, language or sprite is another text."""
+
+    release: str
+    language: str
+    icons: str
+
+
+@dataclass(frozen=True)
+class SharedParts:
+    """Parts that differ between rows by id and name alone: rendered once with holes."""
+
+    row: ConnectionRow
+    printing: Printing
+
+    def menu(self) -> str:
+        return self._fill("row-menu", buttons=self._open(self.row.menu)) if self.row.menu else ""
+
+    def details(self) -> str:
+        if not self.row.selling_partner_id:
+            return ""
+        return self._fill("row-details", details_url=self._hole(self.row.details_url))
+
+    def head(self, cell: Cell) -> str:
+        if not (cell.sign or cell.button):
+            return ""
+        button = self._open((cell.button,))[0] if cell.button else None
+        return self._fill("cell-head", sign=cell.sign, progress=cell.progress, button=button)
+
+    def _fill(self, part: str, **values: Any) -> SafeString:
+        html = shared_html(part, self.printing, **values)
+        name = escape(f"{self.row.name} {self.row.region}")
+        return SafeString(html.replace(ID_HOLE, str(self.row.id)).replace(NAME_HOLE, name))
+
+    def _open(self, buttons: tuple[Button, ...]) -> tuple[Button, ...]:
+        return tuple([button.at(self._hole(button.url)) for button in buttons])
+
+    def _hole(self, url: str) -> str:
+        return url.replace(str(self.row.id), ID_HOLE)
+
+
+def lines_html(lines: tuple[MarketplaceLine, ...], printing: Printing) -> SafeString:
+    """A seller has few states in 23 marketplaces: most lines of a page are equal."""
+    html = [shared_html("marketplace-line", printing, line=line) for line in lines]
+    return SafeString("".join(html))
+
+
+@lru_cache(maxsize=8192)
+def shared_html(part: str, printing: Printing, **values: Any) -> str:
+    context = {"icons": printing.icons, "row_id": ID_HOLE, "row_name": NAME_HOLE, **values}
+    return get_template(f"{PAGE}#{part}").render(context)
+
+
+# Stored HTML -------------------------------------------------------------------------------
+
+
+def storage_keys(facts: list[Facts], reader: Reader) -> list[str]:
+    kind = f"{reader.language}:{reader.time_zone}:{reader.rights}:{reader.today}:{look()}"
+    return [f"row:{fact['id'].hex}:{fact['revision']}:{kind}" for fact in facts]
+
+
+def look() -> str:
+    """Another release's template or icons make another key."""
+    template: Any = get_template(PAGE)
+    source = f"{template.template.source}{static('img/icons.svg')}"
+    return hashlib.sha256(source.encode()).hexdigest()[:8]
+
+
+def stored_rows(keys: list[str]) -> dict[str, str]:
+    try:
+        return dict(cache.get_many(keys))
+    except Exception as error:  # noqa: BLE001  # a cache that is down is a cache miss
+        logger.warning("cache_unavailable", extra={"cause": type(error).__name__})
+        return {}
+
+
+def store_rows(html: dict[str, str]) -> None:
+    try:
+        cache.set_many(html, STORED_SECONDS)
+    except Exception as error:  # noqa: BLE001  # the row was rendered all the same
+        logger.warning("cache_unavailable", extra={"cause": type(error).__name__})

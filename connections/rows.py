@@ -1,0 +1,230 @@
+"""One row of the screen, complete: who, where, how long, what is next. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
+from connections.models import CONSENT_DAYS, Grant
+from connections.reader import Reader
+from connections.reasons import Reason, reason_for
+from connections.words import (
+    Button,
+    Cell,
+    Facts,
+    Sign,
+    exact_day,
+    exact_time,
+    reconnect_button,
+    url_of,
+)
+
+EXPIRING_DAYS = 60
+
+
+@dataclass(frozen=True)
+class ConnectionRow:
+    """Everything the row's template shows, as finished strings."""
+
+    id: UUID
+    name: str
+    selling_partner_id: str
+    region: str
+    region_name: str
+    authorized: str
+    consent_ends: str
+    consent_ends_exact: str
+    consent_sign: Sign | None
+    mws: str
+    mws_updated: str
+    question: str
+    question_buttons: tuple[Button, ...]
+    trouble: Reason | None
+    trouble_button: Button | None
+    spapi: Cell
+    ppc: Cell
+    menu: tuple[Button, ...]
+    details_url: str
+
+    @property
+    def asks_for_you(self) -> bool:
+        return bool(self.trouble or self.question)
+
+    @property
+    def trouble_text(self) -> str:
+        return f"{self.trouble.meaning} {self.trouble.next_step}" if self.trouble else ""
+
+    @property
+    def trouble_buttons(self) -> tuple[Button, ...]:
+        return (self.trouble_button,) if self.trouble_button else ()
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether something in the row changes by itself soon."""
+        return self.spapi.is_moving or self.ppc.is_moving
+
+
+def build_row(
+    fact: Facts, stores: list[str], *, spapi: Cell, ppc: Cell, reader: Reader
+) -> ConnectionRow:
+    """`fact` is what `screen` read of the connection; the cells are built by their own apps."""
+    trouble = trouble_of(fact)
+    return ConnectionRow(
+        id=fact["id"],
+        name=fact["name"],
+        selling_partner_id=fact["selling_partner_id"] or "",
+        region=fact["region"],
+        region_name=region_words(fact["region"]),
+        authorized=authorized_words(fact),
+        **consent_words(fact),
+        mws=mws_words(fact),
+        mws_updated=exact_day(fact["mws_auth_token_updated_at"]),
+        question=question_words(fact, stores),
+        question_buttons=question_buttons(fact, reader),
+        trouble=trouble,
+        trouble_button=trouble_button(fact, trouble, reader),
+        spapi=spapi,
+        ppc=ppc,
+        menu=menu_buttons(fact, reader),
+        details_url=url_of("connection_details", reader, fact["id"]),
+    )
+
+
+def region_words(region: str) -> str:
+    return {"NA": _("North America"), "EU": _("Europe"), "FE": _("Far East")}[region]
+
+
+def authorized_words(fact: Facts) -> str:
+    if fact["authorized_at"] is None:
+        return ""
+    who = fact["authorized_by"] or fact["authorized_by_email"] or _("somebody who left")
+    return _("Authorised by %(who)s on %(day)s") % {
+        "who": who,
+        "day": exact_day(fact["authorized_at"]),
+    }
+
+
+def consent_words(fact: Facts) -> dict[str, Any]:
+    """The end of Amazon's consent, 365 days after it was given, as date and distance."""
+    if fact["authorized_at"] is None or fact["grant_status"] == Grant.Status.DISCONNECTED:
+        return {"consent_ends": "", "consent_ends_exact": "", "consent_sign": None}
+    ends = fact["authorized_at"] + timedelta(days=CONSENT_DAYS)
+    days = (timezone.localdate(ends) - timezone.localdate()).days
+    if days < 0:
+        words, sign = _("Consent ended on %(day)s"), Sign(_("Expired"), "alert", "danger")
+    elif days <= EXPIRING_DAYS:
+        words = ngettext(
+            "Consent ends in %(days)d day, on %(day)s",
+            "Consent ends in %(days)d days, on %(day)s",
+            days,
+        )
+        sign = Sign(_("Expiring"), "clock", "warning")
+    else:
+        words, sign = _("Consent ends on %(day)s"), None
+    return {
+        "consent_ends": words % {"days": days, "day": exact_day(ends)},
+        "consent_ends_exact": exact_time(ends),
+        "consent_sign": sign,
+    }
+
+
+def mws_words(fact: Facts) -> str:
+    if fact["mws_auth_token_tail"]:
+        return f"amzn.mws.…{fact['mws_auth_token_tail']}"
+    return ""
+
+
+def question_words(fact: Facts, stores: list[str]) -> str:
+    """After a first consent: which store was it, and is that right?"""
+    if fact["selling_partner_id"] is None or fact["account_confirmed_at"] is not None:
+        return ""
+    if not stores:
+        return _("Connected Seller ID %(seller)s. Is this right?") % {
+            "seller": fact["selling_partner_id"]
+        }
+    return _("Connected %(stores)s, Seller ID %(seller)s. Is this right?") % {
+        "stores": ", ".join(stores),
+        "seller": fact["selling_partner_id"],
+    }
+
+
+def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
+    asked = fact["selling_partner_id"] and fact["account_confirmed_at"] is None
+    if not asked or not reader.may_act:
+        return ()
+    return (
+        Button(_("Yes, keep it"), url_of("connection_confirm", reader, fact["id"]), opens=False),
+        Button(_("No, undo"), url_of("connection_undo", reader, fact["id"]), is_dangerous=True),
+    )
+
+
+def trouble_of(fact: Facts) -> Reason | None:
+    """What stops the whole row: the consent, or the reading of the marketplaces."""
+    codes = {
+        Grant.Status.DOUBTED: "grant_doubted",
+        Grant.Status.INVALID: "grant_invalid",
+        Grant.Status.DISCONNECTED: "disconnected",
+    }
+    code = codes.get(fact["grant_status"]) or fact["reading_error"]
+    stopped_by_us = (RECONNECT_REQUIRED, VAULT_LOCKED)
+    if fact["grant_status"] == Grant.Status.INVALID and fact["grant_error"] in stopped_by_us:
+        code = fact["grant_error"]
+    return reason_for(code) if code else None
+
+
+def trouble_button(fact: Facts, trouble: Reason | None, reader: Reader) -> Button | None:
+    if trouble is None or not reader.may_act:
+        return None
+    if trouble.action == "retry":
+        url = url_of("connection_read_again", reader, fact["id"])
+        return Button(_("Retry"), url, opens=False, is_primary=True)
+    return reconnect_button(fact, reader, primary=True)
+
+
+def menu_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
+    """What can be done with the row besides its next step."""
+    buttons: list[Button] = []
+    if reader.may_act:
+        waits = fact["selling_partner_id"] is None
+        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
+    if reader.may_administer:
+        buttons.append(Button(_("Rename"), url_of("connection_rename", reader, fact["id"])))
+        buttons += ending_menu(fact, reader)
+    return tuple(buttons)
+
+
+def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
+    """A consent is ended first; only then the row may go."""
+    if fact["selling_partner_id"] is None:
+        return []
+    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
+    word, name = (
+        (_("Remove"), "connection_remove")
+        if is_over
+        else (_("Disconnect"), "connection_disconnect")
+    )
+    return [Button(word, url_of(name, reader, fact["id"]), is_dangerous=True)]
+
+
+def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
+    url = url_of("connection_remove", reader, fact["id"])
+    return [Button(_("Remove"), url, is_dangerous=True)]
+
+
+def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
+    """*Reconnect* is always there, also while all is well: renew before the holidays."""
+    read_again = url_of("connection_read_again", reader, fact["id"])
+    return [
+        Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
+        Button(
+            _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
+        ),
+        Button(_("Read marketplaces again"), read_again, opens=False),
+    ]

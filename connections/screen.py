@@ -1,0 +1,330 @@
+"""The read-model of the Account Connections page: two data queries whatever the number of rows.
+
+Rows are built complete, every string ready, so that the template issues no query and formats
+nothing. The HTML of a row is stored by (row, revision, language, time zone, rights, day); a row
+that did not change costs one cache look-up.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+from uuid import UUID
+
+from django.core.paginator import Page, Paginator
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    F,
+    IntegerField,
+    Min,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.functions import Cast, Coalesce, Lower
+
+from connections.details import build_detail, other_words
+from connections.models import Connection
+from connections.reader import Reader
+from connections.row_html import rendered_rows
+from connections.rows import ConnectionRow, build_row
+from connections.words import exact_time
+from marketplaces.cell import spapi_cell, spapi_side
+from marketplaces.models import Marketplace, MarketplaceAccount
+from ppc.cell import ppc_cell, ppc_side
+from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.prepared import PreparedQuery
+
+ROWS_PER_PAGE = 25
+
+
+# What views ask for ------------------------------------------------------------------------
+
+
+def page_context(request: OrganizationRequest) -> dict[str, Any]:
+    """One page of rows with everything around them."""
+    reader = Reader.of(request)
+    number = page_number(request.GET.get("page", ""))
+    facts = page_facts(request.organization.pk, number)
+    if not facts and number > 1:
+        number = 1
+        facts = page_facts(request.organization.pk, number)
+    total = facts[0]["total"] if facts else 0
+    rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
+    return {
+        "rows": rows,
+        "is_moving": moving,
+        "revision": request.organization.revision,
+        "page": page_of(number, total),
+        "may_act": reader.may_act,
+    }
+
+
+def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
+    """The rows of the reader's page that changed after a revision.
+
+    The revision to ask from next is the organization's as it was before the rows were read, so
+    nothing that changes meanwhile is skipped.
+    """
+    number = page_number(request.GET.get("page", ""))
+    reader = Reader.of(request)
+    facts = page_facts(request.organization.pk, number)
+    rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
+    changed = {fact["id"]: fact["name"] for fact in facts if fact["revision"] > since}
+    return {
+        "rows": [row for row in rows if row.id in changed],
+        "names": list(changed.values()),
+        "is_moving": moving,
+        "revision": request.organization.revision,
+    }
+
+
+def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> dict[str, Any]:
+    """Some rows, fresh, as the answer to an action on them. Says nothing about a revision:
+    other rows may have changed since the page's own."""
+    reader = Reader.of(request)
+    facts = some_facts(request.organization.pk, connection_ids)
+    rows, _ = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
+    return {"rows": rows, "names": [fact["name"] for fact in facts], "is_moving": True}
+
+
+def revision_from(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def page_of(number: int, total: int) -> Page[Any]:
+    """Django's page, for the links; the rows themselves were read with a limit."""
+    paginator: Paginator[Any] = Paginator(range(total), ROWS_PER_PAGE)
+    return paginator.get_page(number)
+
+
+def page_number(text: str) -> int:
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
+def row_of(request: OrganizationRequest, connection: Connection) -> ConnectionRow:
+    """One complete row, for the pages about it."""
+    facts = some_facts(request.organization.pk, [connection.pk])
+    parts = marketplace_facts(request.organization.pk, [connection.pk])
+    return compose_row(facts[0], parts.get(connection.pk, []), Reader.of(request))
+
+
+def details_context(request: OrganizationRequest, connection: Connection) -> dict[str, Any]:
+    """Every marketplace of one row, and the stores Amazon lists besides its own."""
+    reader = Reader.of(request)
+    fact = some_facts(request.organization.pk, [connection.pk])[0]
+    parts = marketplace_facts(
+        request.organization.pk, [connection.pk], MARKETPLACE_COLUMNS + DETAIL_COLUMNS
+    ).get(connection.pk, [])
+    known = amazon_marketplaces(parts)
+    return {
+        "connection": connection,
+        "row": compose_row(fact, parts, reader),
+        "details": [
+            build_detail(
+                part,
+                spapi=spapi_side(part, fact, reader),
+                ppc=ppc_side(part, fact, reader),
+            )
+            for part in known
+        ],
+        "others": [
+            other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
+        ],
+        "read_at": exact_time(fact["participations_read_at"]),
+    }
+
+
+def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[ConnectionRow]:
+    """Complete rows of one organization."""
+    ids = [fact["id"] for fact in facts]
+    parts = marketplace_facts(facts[0]["organization_id"], ids)
+    return [compose_row(fact, parts.get(fact["id"], []), reader) for fact in facts]
+
+
+def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reader) -> ConnectionRow:
+    known = amazon_marketplaces(parts)
+    stores = dict.fromkeys(part["store_name"] for part in known if part["store_name"])
+    return build_row(
+        fact,
+        list(stores),
+        spapi=spapi_cell(fact, known, reader),
+        ppc=ppc_cell(fact, known, reader),
+        reader=reader,
+    )
+
+
+def amazon_marketplaces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the stores outside Amazon; by name."""
+    known = [part for part in parts if part["marketplace_id"] in MARKETPLACES]
+    return sorted(known, key=lambda part: MARKETPLACES[part["marketplace_id"]].name)
+
+
+# The two data queries ----------------------------------------------------------------------
+
+
+def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
+    """What one page shows of its connections."""
+    query = page_query((number - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
+    return query.rows(organization_id=organization_id)
+
+
+def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
+    """The same of some connections, wherever they stand."""
+    return list(connection_facts(organization_id).filter(pk__in=connection_ids))
+
+
+@lru_cache(maxsize=64)
+def page_query(offset: int, limit: int) -> PreparedQuery:
+    return PreparedQuery(
+        lambda organization_id: connection_facts(organization_id)[offset : offset + limit],
+        organization_id=UUID,
+    )
+
+
+def connection_facts(organization_id: UUID) -> QuerySet[Any, Any]:
+    """Connections with their grant and authoriser. Rows of one Seller ID stand together, under
+    the first of their names; then NA, EU, FE."""
+    group = Coalesce("selling_partner_id", Cast("id", CharField(max_length=40)))
+    rows = Connection.objects.for_organization(organization_id).annotate(
+        total=Window(Count("pk")),
+        group_name=Window(Min(Lower("name")), partition_by=[group]),
+        group_key=group,
+        region_order=Case(
+            When(region="NA", then=Value(0)),
+            When(region="EU", then=Value(1)),
+            default=Value(2),
+            output_field=IntegerField(),
+        ),
+        reading_due=live_job(organization_id, "next_attempt_at", "pk"),
+        reading_reason=live_job(organization_id, "waiting_reason", "pk"),
+        grant_status=F("spapi_grant__status"),
+        grant_error=F("spapi_grant__last_error_code"),
+        authorized_at=F("spapi_grant__authorized_at"),
+        authorized_by=F("spapi_grant__authorized_by__name"),
+        authorized_by_email=F("spapi_grant__authorized_by__email"),
+    )
+    ordered: QuerySet[Any, Any] = rows.order_by(
+        "group_name", "group_key", "region_order", Lower("name")
+    )
+    return ordered.values(*CONNECTION_COLUMNS)
+
+
+CONNECTION_COLUMNS = (
+    "id",
+    "organization_id",
+    "name",
+    "region",
+    "marketplace_id",
+    "selling_partner_id",
+    "created_at",
+    "account_confirmed_at",
+    "participations_read_at",
+    "reading_error",
+    "revision",
+    "mws_auth_token_tail",
+    "mws_auth_token_updated_at",
+    "total",
+    "reading_due",
+    "reading_reason",
+    "grant_status",
+    "grant_error",
+    "authorized_at",
+    "authorized_by",
+    "authorized_by_email",
+)
+
+# What a row shows of a marketplace.
+MARKETPLACE_COLUMNS = (
+    "connection_id",
+    "marketplace_id",
+    "store_name",
+    "is_participating",
+    "onboarding",
+    "job_due",
+    "job_reason",
+    "is_supported",
+    "has_ads",
+    "link_status",
+    "link_reason",
+    "link_job_due",
+    "link_job_reason",
+)
+# What an unfolded row shows besides.
+DETAIL_COLUMNS = (
+    "id",
+    "name",
+    "country_code",
+    "currency",
+    "language",
+    "domain_name",
+    "has_suspended_listings",
+    "onboarding_changed_at",
+    "attention_reason",
+    "link_changed_at",
+    "profile_name",
+    "profile_country",
+    "profile_can_edit",
+)
+
+
+def live_job(organization_id: UUID, column: str, subject: str) -> Subquery:
+    """A column of the one live job of a subject row; NULL while there is none."""
+    jobs = Job.objects.for_organization(organization_id)
+    live = jobs.filter(subject_id=OuterRef(subject), status__in=Job.LIVE)
+    return Subquery(live.values(column)[:1])
+
+
+def marketplace_fact(column: str) -> Coalesce:
+    """What staff switched for the marketplace; unknown ones are off."""
+    row = Marketplace.objects.filter(pk=OuterRef("marketplace_id"))
+    return Coalesce(Subquery(row.values(column)[:1]), Value(False))  # noqa: FBT003  # SQL value
+
+
+def marketplace_facts(
+    organization_id: UUID,
+    connection_ids: list[UUID],
+    columns: tuple[str, ...] = MARKETPLACE_COLUMNS,
+) -> dict[UUID, list[dict[str, Any]]]:
+    """The marketplaces of some rows, by connection."""
+    places = 1 if len(connection_ids) == 1 else max(ROWS_PER_PAGE, len(connection_ids))
+    # The query has one place for each row of a page; the last id fills the places left over.
+    filled = connection_ids + connection_ids[-1:] * (places - len(connection_ids))
+    ids = {f"id_{place}": row_id for place, row_id in enumerate(filled)}
+    found: dict[UUID, list[dict[str, Any]]] = {}
+    for fact in marketplace_query(places, columns).rows(organization_id=organization_id, **ids):
+        found.setdefault(fact["connection_id"], []).append(fact)
+    return found
+
+
+@lru_cache(maxsize=8)
+def marketplace_query(places: int, columns: tuple[str, ...]) -> PreparedQuery:
+    """Onboarding, PPC link and what their jobs wait for."""
+
+    def build(organization_id: UUID, **ids: UUID) -> QuerySet[Any, Any]:
+        accounts = MarketplaceAccount.objects.for_organization(organization_id)
+        facts: QuerySet[Any, Any] = accounts.filter(connection_id__in=ids.values()).annotate(
+            job_due=live_job(organization_id, "next_attempt_at", "pk"),
+            job_reason=live_job(organization_id, "waiting_reason", "pk"),
+            is_supported=marketplace_fact("is_supported"),
+            has_ads=marketplace_fact("has_ads"),
+            link_status=F("ppc_link__status"),
+            link_reason=F("ppc_link__attention_reason"),
+            link_changed_at=F("ppc_link__status_changed_at"),
+            link_job_due=live_job(organization_id, "next_attempt_at", "ppc_link__pk"),
+            link_job_reason=live_job(organization_id, "waiting_reason", "ppc_link__pk"),
+            profile_name=F("ppc_link__profile__account_name"),
+            profile_country=F("ppc_link__profile__country_code"),
+            profile_can_edit=F("ppc_link__profile__can_edit"),
+        )
+        return facts.values(*columns)
+
+    kinds = {f"id_{place}": UUID for place in range(places)}
+    return PreparedQuery(build, organization_id=UUID, **kinds)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from connections import arrivals, views
+
+ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
+
+urlpatterns = [
+    path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
+    path("o/<slug:slug>/connections/changes", views.connection_changes, name="connection_changes"),
+    path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
+    path(ROW, views.connection_details, name="connection_details"),
+    path(f"{ROW}authorize", views.connection_authorize, name="connection_authorize"),
+    path(f"{ROW}authorize-as-new", views.connection_add_as_new, name="connection_add_as_new"),
+    path(f"{ROW}rename", views.connection_rename, name="connection_rename"),
+    path(f"{ROW}remove", views.connection_remove, name="connection_remove"),
+    path(f"{ROW}confirm", views.connection_confirm, name="connection_confirm"),
+    path(f"{ROW}undo", views.connection_undo, name="connection_undo"),
+    path(f"{ROW}refresh", views.connection_read_again, name="connection_read_again"),
+    path(f"{ROW}another-region", views.connection_another_region, name="connection_another_region"),
+    path("amazon/spapi/login", views.spapi_login, name="spapi_login"),
+    path("amazon/spapi/callback", arrivals.spapi_callback, name="spapi_callback"),
+    path("amazon/ads/callback", arrivals.ads_callback, name="ads_callback"),
+    path(
+        "amazon/outcome/<str:reference>",
+        arrivals.authorization_outcome,
+        name="authorization_outcome",
+    ),
+]

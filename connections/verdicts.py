@@ -1,0 +1,106 @@
+"""What each kind of Amazon failure means for a job: decided once, for every entrance."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from sellerlegend.amazon.errors import (
+    AccessDenied,
+    AmazonError,
+    AmazonUnavailable,
+    ClientMisconfigured,
+    Denial,
+    GrantInvalid,
+)
+from sellerlegend.jobs.ledger import Claim
+from sellerlegend.jobs.models import Job
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_SECONDS = 900.0
+CONFIGURATION_RECHECK_SECONDS = 60.0
+
+
+class GrantDoubted(AmazonError):
+    """Amazon refused the grant a moment ago; it is asked again after `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(operation="lwa.refresh")
+        self.retry_after = retry_after
+
+
+class GrantMissing(AmazonError):
+    """There is no consent to act with: never given, or disconnected."""
+
+
+class GrantUnreadable(AmazonError):
+    """The vault refused to open the stored consent, so Amazon was not asked."""
+
+
+class VaultKeyMissing(AmazonError):
+    """The key ring lacks a key: an operator's fault, so no seller's row changes."""
+
+
+class Quarantined(AmazonError):
+    """A restored backup, not yet released: no consent is used."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`waits`: tried again by itself. Otherwise a person is needed, for `reason`."""
+
+    reason: str
+    waits: bool
+    retry_after: float | None = None
+
+
+NEEDS_A_PERSON: dict[type[AmazonError], str] = {
+    GrantMissing: "grant_missing",
+    GrantInvalid: "grant_invalid",
+    GrantUnreadable: "vault_locked",
+    AccessDenied: "permission_missing",
+}
+
+
+def verdict(error: AmazonError, job: Job) -> Verdict:
+    """Sort an Amazon failure. Outages and rate limits wait for ever and count as no attempt."""
+    if isinstance(error, AmazonUnavailable):
+        reason = "amazon_throttled" if error.throttled else "amazon_unavailable"
+        return Verdict(reason, waits=True, retry_after=error.retry_after or patience(job))
+    if isinstance(error, GrantDoubted):
+        return Verdict("grant_doubted", waits=True, retry_after=error.retry_after)
+    if isinstance(error, ClientMisconfigured):
+        # Ours, never the seller's: no row changes state, staff are told by the log.
+        logger.error("client_misconfigured", extra={"operation": error.operation})
+        return Verdict(
+            "client_misconfigured", waits=True, retry_after=CONFIGURATION_RECHECK_SECONDS
+        )
+    if isinstance(error, AccessDenied) and error.detail == Denial.WRONG_REGION:
+        # A new consent would not help: the region that we wrote down is wrong.
+        logger.error("consent_of_another_region", extra={"row": job.connection_id})
+        return Verdict("wrong_region", waits=False)
+    if isinstance(error, VaultKeyMissing | Quarantined):
+        reason = "quarantined" if isinstance(error, Quarantined) else "vault_key_missing"
+        return Verdict(reason, waits=True, retry_after=CONFIGURATION_RECHECK_SECONDS)
+    reasons = (reason for kind, reason in NEEDS_A_PERSON.items() if isinstance(error, kind))
+    return Verdict(next(reasons, "unexpected_reply"), waits=False)
+
+
+def patience(job: Job) -> float:
+    """Full jitter over a span that grows with the age of the job: 5 s at first, 15 min at most."""
+    age = (timezone.now() - job.created_at).total_seconds()
+    longest = min(LONGEST_WAIT_SECONDS, 5.0 + age)
+    return max(2.0, random.uniform(0, longest))  # noqa: S311  # jitter, not a secret
+
+
+def wait_or_reason(claim: Claim, error: AmazonError) -> str | None:
+    """Put the job down when waiting helps and return None; else the reason a person is needed."""
+    decided = verdict(error, claim.job)
+    if not decided.waits:
+        return decided.reason
+    claim.wait(reason=decided.reason, retry_after=decided.retry_after, counted=False)
+    return None

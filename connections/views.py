@@ -1,0 +1,301 @@
+"""The Account Connections screen and the trips to Seller Central."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from connections import flows, screen, services
+from connections.forms import NewConnectionForm, RenameForm
+from connections.models import Connection
+from marketplaces import services as marketplace_services
+from marketplaces.choices import marketplace_choices
+from ppc import disconnecting
+from sellerlegend.amazon.regions import Region
+from sellerlegend.organizations.access import (
+    OrganizationRequest,
+    SignedInRequest,
+    organization_view,
+    render_part,
+)
+from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.models import Role
+from sellerlegend.organizations.services import remember_organization
+
+PAGE = "connections/account_connections.html"
+form_page = require_http_methods(["GET", "HEAD", "POST"])
+
+
+def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connection:
+    """The organization's row, or 404: the same answer for a foreign and an unknown id."""
+    rows = Connection.objects.for_organization(request.organization)
+    connection: Connection = get_object_or_404(
+        rows.select_related("organization"), pk=connection_id
+    )
+    return connection
+
+
+def back_to_list(request: OrganizationRequest, connection: Connection | None = None) -> str:
+    url = reverse("account_connections", args=[request.organization.slug])
+    return f"{url}#connection-{connection.pk}" if connection else url
+
+
+def answer_changed(request: OrganizationRequest, connection: Connection) -> HttpResponse:
+    """After a POST: under htmx the fresh row and a closed dialog, else back to the list."""
+    if not request.htmx:
+        return HttpResponseRedirect(back_to_list(request, connection), status=303)
+    context = screen.rows_context(request, [connection.pk])
+    return render_changes(request, "changed-rows", context, {"close-dialog": True})
+
+
+def render_changes(
+    request: OrganizationRequest, part: str, context: dict[str, Any], events: dict[str, Any]
+) -> HttpResponse:
+    """Rows as out-of-band swaps; the events tell the page from where to ask next, how soon,
+    and what to say aloud once."""
+    response = render(request, f"{PAGE}#{part}", context)
+    state = {"moving": context["is_moving"]}
+    if "revision" in context:
+        state["revision"] = context["revision"]
+    events["poll-state"] = state
+    events["announce"] = {"message": change_words(context.get("names"))}
+    response.headers["HX-Trigger"] = json.dumps(events)
+    return response
+
+
+def change_words(names: list[str] | None) -> str:
+    """What a screen reader says once; None when rows came or went."""
+    if names is None:
+        return _("The list of connections changed.")
+    return _("Updated: %(names)s") % {"names": ", ".join(names)}
+
+
+# The screen --------------------------------------------------------------------------------
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def account_connections(request: OrganizationRequest) -> HttpResponse:
+    remember_organization(user=request.user, organization=request.organization)
+    return render(request, PAGE, screen.page_context(request))
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def connection_changes(request: OrganizationRequest) -> HttpResponse:
+    """What changed since the page's revision; 204 when nothing did."""
+    since = screen.revision_from(request.GET.get("since", ""))
+    if request.organization.revision <= since:
+        return HttpResponse(status=204)
+    if request.organization.listed_at_revision > since:
+        return render_changes(request, "changed-list", screen.page_context(request), {})
+    return render_changes(request, "changed-rows", screen.changes_context(request, since), {})
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def connection_details(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
+    connection = connection_of(request, connection_id)
+    context = screen.details_context(request, connection)
+    return render_part(request, "connections/details.html", "dialog", context)
+
+
+# Adding and changing rows ------------------------------------------------------------------
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@costly
+def connection_new(request: OrganizationRequest) -> HttpResponseBase:
+    form = NewConnectionForm(request.POST or None, choices=marketplace_choices(Region))
+    if request.method == "POST" and form.is_valid():
+        try:
+            connection = services.create_connection(
+                organization=request.organization,
+                name=form.cleaned_data["name"],
+                marketplace_id=form.cleaned_data["marketplace"],
+                actor=request.actor(),
+            )
+        except services.NameTaken:
+            form.add_error("name", _("You already have a connection with this name."))
+        else:
+            return leave_for_seller_central(request, connection)
+    return show_form(request, "connections/new.html", form)
+
+
+def show_form(
+    request: OrganizationRequest, template: str, form: Any, **context: Any
+) -> HttpResponse:
+    """A form as page or dialog; 422 when it came back with mistakes."""
+    status = 422 if form.is_bound and form.errors else 200
+    return render_part(request, template, "dialog", {"form": form, **context}, status=status)
+
+
+def leave_for_seller_central(
+    request: OrganizationRequest, connection: Connection, **options: Any
+) -> HttpResponseBase:
+    """Send the browser to Amazon: always the answer to a plain form post."""
+    try:
+        url = flows.start_spapi_authorization(
+            connection=connection, user=request.user, session=request.session, **options
+        )
+    except flows.CredentialsMissing:
+        context = {"connection": connection}
+        return render(request, "connections/not_configured.html", context, status=503)
+    return HttpResponseRedirect(url)
+
+
+@form_page
+@organization_view(Role.MEMBER)
+def connection_authorize(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """Resume or reconnect: the checklist, then Seller Central. Asks Amazon nothing by itself, so
+    it is not counted: a round trip has a budget of 20 statements."""
+    connection = connection_of(request, connection_id)
+    if request.method == "POST":
+        return leave_for_seller_central(request, connection)
+    context = {"connection": connection, "row": screen.row_of(request, connection)}
+    return render_part(request, "connections/authorize.html", "dialog", context)
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+@costly
+def connection_add_as_new(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """After another seller came back than expected: a new consent, for a new row."""
+    connection = connection_of(request, connection_id)
+    fresh = services.create_beside(connection=connection, actor=request.actor())
+    return leave_for_seller_central(request, fresh, expected_seller="")
+
+
+@form_page
+@organization_view(Role.ADMIN)
+def connection_rename(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    connection = connection_of(request, connection_id)
+    form = RenameForm(request.POST or None, initial={"name": connection.name})
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.rename_connection(
+                connection=connection, name=form.cleaned_data["name"], actor=request.actor()
+            )
+        except services.NameTaken:
+            form.add_error("name", _("You already have a connection with this name."))
+        else:
+            return answer_changed(request, connection)
+    return show_form(request, "connections/rename.html", form, connection=connection)
+
+
+def confirmed_removal(
+    request: OrganizationRequest,
+    connection: Connection,
+    template: str,
+    remove: Callable[..., None],
+    done: str,
+) -> HttpResponseBase:
+    """GET asks, POST does. A row that may not go this way any more says so."""
+    if request.method != "POST":
+        context = {"connection": connection, "row": screen.row_of(request, connection)}
+        return render_part(request, template, "dialog", context)
+    try:
+        remove(connection=connection, actor=request.actor())
+    except services.NotRemovable:
+        messages.error(request, _("This connection can no longer be removed here."))
+    else:
+        messages.success(request, done)
+    return HttpResponseRedirect(back_to_list(request), status=303)
+
+
+@form_page
+@organization_view(Role.MEMBER)
+def connection_remove(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """A row that never got a consent goes without ceremony; a disconnected one takes its
+    history along, and an administrator."""
+    connection = connection_of(request, connection_id)
+    takes_history = not connection.waits_for_consent and request.membership.may(Role.ADMIN)
+    done = _("%(name)s was removed.") % {"name": connection.name}
+    return confirmed_removal(
+        request,
+        connection,
+        "connections/remove.html",
+        disconnecting.remove if takes_history else services.remove_waiting_connection,
+        done,
+    )
+
+
+@form_page
+@organization_view(Role.MEMBER)
+def connection_undo(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """ "No, that is not the right store": the token is destroyed and the row goes."""
+    connection = connection_of(request, connection_id)
+    done = _("%(name)s was disconnected and its token destroyed.") % {"name": connection.name}
+    return confirmed_removal(
+        request, connection, "connections/undo.html", services.undo_connection, done
+    )
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+def connection_confirm(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    connection = connection_of(request, connection_id)
+    services.confirm_account(connection=connection, actor=request.actor())
+    return answer_changed(request, connection)
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+@costly
+def connection_read_again(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """Ask Amazon for the marketplaces again."""
+    connection = connection_of(request, connection_id)
+    if connection.waits_for_consent:
+        raise Http404("nothing to read before a consent")
+    marketplace_services.begin_reading(connection=connection)
+    return answer_changed(request, connection)
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@costly
+def connection_another_region(
+    request: OrganizationRequest, connection_id: UUID
+) -> HttpResponseBase:
+    """The same seller in a region the organization has no row for yet."""
+    connection = connection_of(request, connection_id)
+    regions = services.regions_without(connection)
+    if connection.waits_for_consent or not regions:
+        raise Http404("no other region to connect")
+    form = NewConnectionForm(
+        request.POST or None,
+        choices=marketplace_choices(regions),
+        initial={"name": connection.name},
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            fresh = services.create_connection(
+                organization=request.organization,
+                name=form.cleaned_data["name"],
+                marketplace_id=form.cleaned_data["marketplace"],
+                actor=request.actor(),
+                expected_selling_partner_id=connection.selling_partner_id or "",
+            )
+        except services.NameTaken:
+            form.add_error("name", _("You already have a connection with this name."))
+        else:
+            return leave_for_seller_central(request, fresh)
+    return show_form(request, "connections/another_region.html", form, connection=connection)
+
+
+@require_GET
+@login_not_required
+def spapi_login(request: SignedInRequest) -> HttpResponse:
+    """The OAuth Login URI, for people who start at Amazon. None of its parameters is used."""
+    return render(request, "connections/login_uri.html")

@@ -1,0 +1,12 @@
+"""What this app looks after at every sweep, and what it counts for the first-run page."""
+
+from __future__ import annotations
+
+from connections import services
+from sellerlegend.jobs import ledger
+from sellerlegend.organizations import custody, quarantine, setup
+
+ledger.register_sweeper(services.sweep_abandoned)
+ledger.register_sweeper(custody.remember_keys)
+ledger.register_sweeper(quarantine.beat)
+setup.count_sellers_with(services.count_sellers)
