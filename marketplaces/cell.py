@@ -1,0 +1,183 @@
+"""The *Selling Partner* cell. Pure: facts in, strings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from connections.models import Grant
+from connections.reader import Reader
+from connections.reasons import reason_for
+from connections.words import (
+    Button,
+    Cell,
+    Facts,
+    MarketplaceLine,
+    Side,
+    Sign,
+    exact_time,
+    next_button,
+    progress_words,
+    reconnect_button,
+    url_of,
+    waiting_words,
+)
+from marketplaces.models import MarketplaceAccount
+from sellerlegend.amazon.regions import MARKETPLACES
+
+Onboarding = MarketplaceAccount.Onboarding
+
+ONBOARDING_SIGNS: dict[str, Callable[[], Sign]] = {
+    Onboarding.PENDING: lambda: Sign(_("Pending"), "dashed", "neutral"),
+    Onboarding.WORKING: lambda: Sign(_("Working"), "progress", "progress"),
+    Onboarding.ONBOARDED: lambda: Sign(_("Onboarded"), "check-circle", "success"),
+    Onboarding.NEEDS_ATTENTION: lambda: Sign(_("Needs you"), "alert", "warning"),
+    Onboarding.PAUSED: lambda: Sign(_("Paused"), "pause", "neutral"),
+}
+
+
+def onboarding_sign(part: Facts) -> Sign:
+    if part["job_reason"] and part["onboarding"] == Onboarding.WORKING:
+        return Sign(waiting_words(part["job_reason"], part["job_due"]), "clock", "progress")
+    if part["onboarding"] == Onboarding.PENDING and not part["is_supported"]:
+        return Sign(_("Not supported yet"), "dashed", "neutral")
+    if part["onboarding"] == Onboarding.PENDING and not part["is_participating"]:
+        return Sign(_("Not participating"), "minus", "neutral")
+    return ONBOARDING_SIGNS[part["onboarding"]]()
+
+
+def spapi_line(part: Facts) -> MarketplaceLine:
+    if part["job_reason"]:  # its words hold a time
+        return line_with(onboarding_sign(part), part["marketplace_id"], part)
+    return usual_line(
+        translation.get_language(),
+        part["marketplace_id"],
+        part["onboarding"],
+        part["is_supported"],
+        part["is_participating"],
+    )
+
+
+@lru_cache(maxsize=4096)
+def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
+    """Most lines of a page are equal to another one."""
+    names = ("onboarding", "is_supported", "is_participating")
+    part = {**dict(zip(names, states, strict=True)), "job_reason": None}
+    return line_with(onboarding_sign(part), marketplace_id, part)
+
+
+def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
+    marketplace = MARKETPLACES[marketplace_id]
+    return MarketplaceLine(
+        name=marketplace.name,
+        code=marketplace.ads_country_code,
+        is_done=part["onboarding"] == Onboarding.ONBOARDED,
+        sign=sign,
+        note=participation_note(part),
+    )
+
+
+def participation_note(part: Facts) -> str:
+    """For what was begun before the seller left; a pending marketplace says it as its state."""
+    if part["is_participating"] or part["onboarding"] == Onboarding.PENDING:
+        return ""
+    return _("not participating")
+
+
+def counted(part: Facts) -> bool:
+    """Part of the roll-up: supported, participating and not paused."""
+    return bool(
+        part["is_supported"]
+        and part["is_participating"]
+        and part["onboarding"] != Onboarding.PAUSED
+    )
+
+
+def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
+    if fact["selling_partner_id"] is None:
+        return waiting_cell(fact, reader)
+    if fact["grant_status"] == Grant.Status.DISCONNECTED:
+        return disconnected_cell(known)
+    counts = [part for part in known if counted(part)]
+    done = sum(part["onboarding"] == Onboarding.ONBOARDED for part in counts)
+    startable = any(
+        part["onboarding"] in (Onboarding.PENDING, Onboarding.NEEDS_ATTENTION) for part in counts
+    )
+    button = None
+    if startable and reader.may_act:
+        url = url_of("marketplaces_onboard", reader, fact["id"])
+        button = Button(_("Continue"), url, is_primary=True)
+    return Cell(
+        sign=roll_up_sign(counts, done),
+        lines=tuple(spapi_line(part) for part in known),
+        progress=progress_words(done, len(counts)),
+        button=button,
+        note=reading_words(fact) or nothing_listed(fact, known),
+        is_moving=fact["reading_due"] is not None
+        or any(part["onboarding"] == Onboarding.WORKING for part in known),
+    )
+
+
+def waiting_cell(fact: Facts, reader: Reader) -> Cell:
+    return Cell(
+        sign=Sign(_("Waiting for consent"), "clock", "warning"),
+        lines=(),
+        progress="",
+        button=reconnect_button(fact, reader, primary=True),
+    )
+
+
+def disconnected_cell(known: list[Facts]) -> Cell:
+    """What was onboarded stays readable; the row's own button reconnects it."""
+    return Cell(
+        sign=Sign(_("Disconnected"), "minus", "neutral"),
+        lines=tuple(spapi_line(part) for part in known),
+        progress="",
+        button=None,
+    )
+
+
+def roll_up_sign(counts: list[Facts], done: int) -> Sign | None:
+    if counts and done == len(counts):
+        return Sign(_("Started"), "check-circle", "success")
+    if any(part["onboarding"] == Onboarding.NEEDS_ATTENTION for part in counts):
+        return Sign(_("Needs you"), "alert", "warning")
+    if any(part["onboarding"] == Onboarding.WORKING for part in counts):
+        return Sign(_("Working"), "progress", "progress")
+    return Sign(_("Pending"), "dashed", "neutral") if counts else None
+
+
+def nothing_listed(fact: Facts, known: list[Facts]) -> str:
+    if fact["participations_read_at"] is None or any(part["is_participating"] for part in known):
+        return ""
+    return _(
+        "Amazon lists no active marketplace for this seller in this region. Check the account in "
+        "Seller Central, then read the marketplaces again."
+    )
+
+
+def reading_words(fact: Facts) -> str:
+    """What the first look at the seller's marketplaces waits for."""
+    if fact["reading_due"] is None:
+        return ""
+    if fact["reading_reason"]:
+        return waiting_words(fact["reading_reason"], fact["reading_due"])
+    return _("Reading the marketplaces from Amazon…")
+
+
+def spapi_side(part: Facts, fact: Facts, reader: Reader) -> Side:
+    """The unfolded state: since when, why, and the one next step."""
+    needs_you = part["onboarding"] == Onboarding.NEEDS_ATTENTION
+    code = part["attention_reason"] if needs_you else part["job_reason"]
+    problem = reason_for(code) if code else None
+    button = next_button("marketplaces_retry", problem, part, fact, reader) if needs_you else None
+    return Side(
+        sign=onboarding_sign(part),
+        since=exact_time(part["onboarding_changed_at"]),
+        problem=problem,
+        button=button,
+    )

@@ -1,0 +1,383 @@
+"""Reading a seller's marketplaces, and onboarding the chosen ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from connections import credentials, revisions, verdicts
+from connections.models import Connection
+from marketplaces.models import Marketplace, MarketplaceAccount
+from sellerlegend.amazon import sellers
+from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable
+from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.amazon.sellers import Participation, ParticipationReply
+from sellerlegend.jobs import breakers, ledger, rates
+from sellerlegend.jobs.ledger import Claim
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
+from sellerlegend.organizations.models import AuditEvent
+from sellerlegend.organizations.scoping import ScopedQuerySet
+from sellerlegend.transitions import advance
+
+logger = logging.getLogger(__name__)
+
+READ = "marketplaces.read_participations"
+RESYNC = "marketplaces.resync"
+ONBOARD = "marketplaces.onboard"
+
+Onboarding = MarketplaceAccount.Onboarding
+# Amazon allows 15 of these calls in a burst and then one a minute: all jobs of a row share one.
+SNAPSHOT_LIFETIME = timedelta(minutes=10)
+# Amazon's own have 13 or 14 characters; a longer one is nothing that we could store.
+ID_LENGTH = 20
+
+
+# Participations ----------------------------------------------------------------------------
+
+
+def begin_reading(*, connection: Connection) -> Job:
+    """Queue a fresh reading of the seller's marketplaces; one live job per row."""
+    with transaction.atomic():
+        revisions.touch(connection.organization_id, [connection.pk])
+        return queue_reading(connection)
+
+
+def queue_reading(connection: Connection) -> Job:
+    """The same in a transaction that touched the row already."""
+    return ledger.enqueue(
+        READ,
+        organization=connection.organization_id,
+        subject_id=connection.pk,
+        connection_id=connection.pk,
+    )
+
+
+def begin_resync(*, connection: Connection) -> Job:
+    """Queue a refresh of the consent, whatever we believe of it, and a fresh reading."""
+    return ledger.enqueue(
+        RESYNC,
+        organization=connection.organization_id,
+        subject_id=connection.pk,
+        connection_id=connection.pk,
+    )
+
+
+def retry_reading(connection: Connection) -> bool:
+    """Read now what waits or was given up. False when the last reading went well."""
+    jobs = Job.objects.for_organization(connection.organization_id)
+    subject = jobs.filter(subject_id=connection.pk, kind__in=[READ, RESYNC])
+    live = list(subject.filter(status__in=Job.LIVE))
+    if live:
+        return sum(ledger.hurry(job) for job in live) > 0
+    if connection.reading_error:
+        begin_reading(connection=connection)
+    return bool(connection.reading_error)
+
+
+def reading_restarted(job: Job, _actor: Actor) -> bool:
+    rows = Connection.objects.for_organization(job.organization_id)
+    connection = rows.filter(pk=job.subject_id).first()
+    return connection is not None and retry_reading(connection)
+
+
+def read_participations(claim: Claim) -> None:
+    """The job: ask Amazon, record what it says, fill the row."""
+    _read(claim, force_refresh=False)
+
+
+def resync(claim: Claim) -> None:
+    """The job: prove the consent by a refresh, then read as always."""
+    _read(claim, force_refresh=True)
+
+
+def _read(claim: Claim, *, force_refresh: bool) -> None:
+    connection = _connection_of(claim, claim.job.subject_id)
+    if connection is None:
+        with claim.finishing():
+            return
+    try:
+        reply = fetch_participations(connection, force_refresh=force_refresh)
+    except AmazonError as error:
+        reason = verdicts.wait_or_reason(claim, error)
+        if reason is not None:
+            with claim.finishing(error=reason):
+                _reading_failed(connection, reason)
+        return
+    with claim.finishing(error=""):
+        record_participations(connection=connection, reply=reply)
+
+
+def fetch_participations(
+    connection: Connection, *, force_refresh: bool = False
+) -> ParticipationReply:
+    """One call to the Sellers API within Amazon's plan, counted across all workers.
+
+    Raises AmazonError kinds; a spent plan is AmazonUnavailable(throttled) with the time to wait.
+    """
+    plan = rates.MARKETPLACE_PARTICIPATIONS
+    key = rates.bucket_key(
+        application_id=settings.SPAPI_APPLICATION_ID,
+        organization_id=connection.organization_id,
+        selling_partner_id=connection.selling_partner_id or "",
+        region=connection.region,
+        plan=plan,
+    )
+
+    def call(access_token: Secret) -> ParticipationReply:
+        wait = rates.take(key, plan)
+        if wait:
+            raise AmazonUnavailable(operation=plan.operation, retry_after=wait, throttled=True)
+        with breakers.guarded(f"sellers.{connection.region}", operation=plan.operation):
+            return sellers.get_marketplace_participations(
+                endpoints=settings.AMAZON_ENDPOINTS,
+                region=Region(connection.region),
+                access_token=access_token,
+            )
+
+    try:
+        return credentials.spapi_call(connection, call, force_refresh=force_refresh)
+    except AmazonUnavailable as error:
+        if error.throttled and error.retry_after is None:
+            rates.drain_bucket(key)
+            raise AmazonUnavailable(
+                operation=plan.operation, retry_after=1 / plan.rate, throttled=True
+            ) from None
+        raise
+
+
+def record_participations(*, connection: Connection, reply: ParticipationReply) -> None:
+    """Write what Amazon listed, in the caller's transaction. Nothing is deleted: marketplaces
+    missing from the reply are kept and marked not participating."""
+    now = timezone.now()
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    known = {account.marketplace_id: account for account in accounts.filter(connection=connection)}
+    listed = [item for item in reply.participations if len(item.marketplace_id) <= ID_LENGTH]
+    for item in listed:
+        columns = _facts(item) | {"seen_at": now}
+        if item.marketplace_id in known:
+            accounts.filter(pk=known.pop(item.marketplace_id).pk).update(**columns)
+        else:
+            accounts.create(connection=connection, marketplace_id=item.marketplace_id, **columns)
+    accounts.filter(pk__in=[account.pk for account in known.values()]).update(
+        is_participating=False
+    )
+    rows = Connection.objects.for_organization(connection.organization_id)
+    rows.filter(pk=connection.pk).update(participations_read_at=now, reading_error="")
+    record_event(
+        "participations_read",
+        actor=WORKER,
+        subject=connection,
+        listed=len(listed),
+        missing=len(known),
+        malformed=reply.dropped + len(reply.participations) - len(listed),
+    )
+
+
+def _facts(item: Participation) -> dict[str, object]:
+    return {
+        "name": item.name[:80],
+        "country_code": item.country_code,
+        "currency": item.currency[:3],
+        "language": item.language[:10],
+        "domain_name": item.domain_name[:100],
+        "store_name": item.store_name[:200],
+        "is_participating": item.is_participating,
+        "has_suspended_listings": item.has_suspended_listings,
+    }
+
+
+def _reading_failed(connection: Connection, reason: str) -> None:
+    rows = Connection.objects.for_organization(connection.organization_id)
+    rows.filter(pk=connection.pk).update(reading_error=reason)
+    record_event("participations_failed", actor=WORKER, subject=connection, reason=reason)
+
+
+def reading_given_up(job: Job) -> None:
+    connection = (
+        Connection.objects.for_organization(job.organization_id).filter(pk=job.subject_id).first()
+    )
+    if connection is not None:
+        _reading_failed(connection, "gave_up")
+
+
+# Onboarding --------------------------------------------------------------------------------
+
+
+def begin_onboarding(
+    *, connection: Connection, account_ids: Iterable[UUID], actor: Actor
+) -> list[MarketplaceAccount]:
+    """Start the chosen marketplaces: state, audit event and one job each, in one transaction.
+
+    Ids that are not startable any more (started in another tab, not supported, not
+    participating) are left as they are. Returns what was started.
+    """
+    started = []
+    with transaction.atomic():
+        revisions.touch(connection.organization_id, [connection.pk])
+        for account in startable(connection).filter(pk__in=list(account_ids)).order_by("pk"):
+            advance(
+                account,
+                to=Onboarding.WORKING,
+                actor=actor,
+                onboarding_changed_at=timezone.now(),
+                attention_reason="",
+                **chooser(actor),
+            )
+            onboarding_job(account)
+            started.append(account)
+    return started
+
+
+def chooser(actor: Actor) -> dict[str, Any]:
+    """Staff and commands repeat somebody's choice; they do not make it their own."""
+    if actor.user is None or actor.kind != AuditEvent.ActorKind.PERSON:
+        return {}
+    return {"chosen_by": actor.user, "chosen_at": timezone.now()}
+
+
+def retry_onboarding(account: MarketplaceAccount, *, actor: Actor) -> bool:
+    """Now instead of later, or again after it stopped. False when there is nothing to repeat."""
+    if account.onboarding == Onboarding.NEEDS_ATTENTION:
+        connection = account.connection
+        return bool(begin_onboarding(connection=connection, account_ids=[account.pk], actor=actor))
+    return account.onboarding == Onboarding.WORKING and ledger.hurry(onboarding_job(account))
+
+
+def onboarding_job(account: MarketplaceAccount) -> Job:
+    """The live job of a marketplace being worked on; a new one when it was lost."""
+    return ledger.enqueue(
+        ONBOARD,
+        organization=account.organization_id,
+        subject_id=account.pk,
+        connection_id=account.connection_id,
+    )
+
+
+def unfinished(status: str) -> QuerySet[MarketplaceAccount]:
+    """Accounts an operator can push: in this state, with work that is due or was lost."""
+    return MarketplaceAccount.objects.filter(onboarding=status).exclude(ledger.held_back(ONBOARD))
+
+
+def finalize(account: MarketplaceAccount, *, actor: Actor) -> Job | None:
+    """Do the account's work in this process, through the ledger. None: nothing can be repeated."""
+    if account.onboarding == Onboarding.NEEDS_ATTENTION and not retry_onboarding(
+        account, actor=actor
+    ):
+        return None
+    job = ledger.run_here(onboarding_job(account))
+    account.refresh_from_db()
+    return job
+
+
+def onboarding_restarted(job: Job, actor: Actor) -> bool:
+    accounts = MarketplaceAccount.objects.for_organization(job.organization_id)
+    account = accounts.select_related("connection").filter(pk=job.subject_id).first()
+    return account is not None and retry_onboarding(account, actor=actor)
+
+
+def startable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
+    """Supported, participating marketplaces that are neither onboarded nor being worked on."""
+    supported = Marketplace.objects.filter(is_supported=True, region=connection.region)
+    return MarketplaceAccount.objects.for_organization(connection.organization_id).filter(
+        connection=connection,
+        is_participating=True,
+        marketplace_id__in=supported.values("marketplace_id"),
+        onboarding__in=[Onboarding.PENDING, Onboarding.NEEDS_ATTENTION],
+    )
+
+
+def onboard(claim: Claim) -> None:
+    """The job: prove the grant, check the participation, record the store, finish."""
+    account = (
+        MarketplaceAccount.objects.for_organization(claim.job.organization_id)
+        .select_related("connection")
+        .filter(pk=claim.job.subject_id)
+        .first()
+    )
+    if account is None or account.onboarding != Onboarding.WORKING:
+        with claim.finishing():
+            return
+    try:
+        reply = _snapshot(account.connection)
+    except AmazonError as error:
+        reason = verdicts.wait_or_reason(claim, error)
+        if reason is not None:
+            with claim.finishing():
+                _needs_attention(account, reason)
+        return
+    with claim.finishing():
+        if reply is not None:
+            record_participations(connection=account.connection, reply=reply)
+        account.refresh_from_db()
+        account.connection.refresh_from_db()
+        reason = _obstacle(account)
+        if reason:
+            _needs_attention(account, reason)
+        else:
+            _onboarded(account)
+
+
+def _snapshot(connection: Connection) -> ParticipationReply | None:
+    """None: the shared reading is fresh and only the grant was proved; else a new reading."""
+    read_at = connection.participations_read_at
+    if read_at is not None and timezone.now() - read_at < SNAPSHOT_LIFETIME:
+        credentials.spapi_call(connection, lambda _access_token: None)
+        return None
+    return fetch_participations(connection)
+
+
+def _obstacle(account: MarketplaceAccount) -> str:
+    """Why the store cannot be onboarded, by the last reading."""
+    if account.is_participating:
+        return ""
+    read_at = account.connection.participations_read_at
+    was_listed = read_at is None or account.seen_at >= read_at
+    return "not_participating" if was_listed else "not_listed"
+
+
+def _onboarded(account: MarketplaceAccount) -> None:
+    now = timezone.now()
+    advance(
+        account,
+        to=Onboarding.ONBOARDED,
+        actor=WORKER,
+        onboarding_changed_at=now,
+        onboarded_at=now,
+        attention_reason="",
+    )
+
+
+def _needs_attention(account: MarketplaceAccount, reason: str) -> None:
+    advance(
+        account,
+        to=Onboarding.NEEDS_ATTENTION,
+        actor=WORKER,
+        reason=reason,
+        onboarding_changed_at=timezone.now(),
+        attention_reason=reason,
+    )
+
+
+def onboarding_given_up(job: Job) -> None:
+    account = (
+        MarketplaceAccount.objects.for_organization(job.organization_id)
+        .filter(pk=job.subject_id, onboarding=Onboarding.WORKING)
+        .first()
+    )
+    if account is not None:
+        _needs_attention(account, "gave_up")
+
+
+def _connection_of(claim: Claim, connection_id: UUID) -> Connection | None:
+    rows = Connection.objects.for_organization(claim.job.organization_id)
+    return rows.filter(pk=connection_id).first()

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from marketplaces import views
+
+ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
+
+urlpatterns = [
+    path(f"{ROW}onboard", views.marketplaces_onboard, name="marketplaces_onboard"),
+    path(
+        f"{ROW}onboard/<uuid:account_id>/retry", views.marketplaces_retry, name="marketplaces_retry"
+    ),
+]

@@ -1,0 +1,113 @@
+"""*Continue* and *Start Now*: choosing the marketplaces to onboard."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from connections.models import Connection
+from connections.views import answer_changed, connection_of, form_page
+from marketplaces import services
+from marketplaces.choices import Choice
+from marketplaces.models import Marketplace, MarketplaceAccount
+from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
+from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.models import Role
+
+
+def uuids_from(values: list[str]) -> list[UUID]:
+    """Only what really is an id; the rest is dropped, not an error page."""
+    found = []
+    for value in values:
+        try:
+            found.append(UUID(value))
+        except ValueError:
+            continue
+    return found
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@costly
+def marketplaces_onboard(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    connection = connection_of(request, connection_id)
+    error = ""
+    if request.method == "POST":
+        chosen = uuids_from(request.POST.getlist("account"))
+        if chosen:
+            started = services.begin_onboarding(
+                connection=connection, account_ids=chosen, actor=request.actor()
+            )
+            say_started(request, len(started))
+            return answer_changed(request, connection)
+        error = _("Tick at least one marketplace.")
+    choices = onboarding_choices(connection, ticked="" if error else connection.marketplace_id)
+    context = {
+        "connection": connection,
+        "choices": choices,
+        "can_start": any(not choice.obstacle for choice in choices),
+        "error": error,
+    }
+    status = 422 if error else 200
+    return render_part(request, "marketplaces/onboard.html", "dialog", context, status=status)
+
+
+def say_started(request: OrganizationRequest, count: int) -> None:
+    if request.htmx:
+        return
+    if count:
+        text = ngettext("%(count)d marketplace started.", "%(count)d marketplaces started.", count)
+        messages.success(request, text % {"count": count})
+    else:
+        messages.info(request, _("These marketplaces had been started already."))
+
+
+def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
+    """Every Amazon marketplace of the row that is not onboarded, startable ones first; the
+    marketplace with the id `ticked` is chosen already."""
+    known = {row.marketplace_id: row for row in Marketplace.objects.all()}
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    rows = accounts.filter(connection=connection, marketplace_id__in=list(known)).exclude(
+        onboarding=MarketplaceAccount.Onboarding.ONBOARDED
+    )
+    choices = [choice_of(row, known[row.marketplace_id], ticked) for row in rows]
+    return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.name))
+
+
+def choice_of(account: MarketplaceAccount, marketplace: Marketplace, picked: str) -> Choice:
+    obstacle = ""
+    if not marketplace.is_supported:
+        obstacle = _("Not supported yet")
+    elif not account.is_participating:
+        obstacle = _("The seller does not take part in this marketplace")
+    elif account.onboarding == MarketplaceAccount.Onboarding.WORKING:
+        obstacle = _("Already being onboarded")
+    elif account.onboarding == MarketplaceAccount.Onboarding.PAUSED:
+        obstacle = _("Paused")
+    return Choice(
+        account_id=account.pk,
+        name=marketplace.name,
+        note=account.store_name,
+        is_ticked=not obstacle and account.marketplace_id == picked,
+        obstacle=obstacle,
+    )
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+@costly
+def marketplaces_retry(
+    request: OrganizationRequest, connection_id: UUID, account_id: UUID
+) -> HttpResponse:
+    """Repeat only what failed."""
+    connection = connection_of(request, connection_id)
+    started = services.begin_onboarding(
+        connection=connection, account_ids=[account_id], actor=request.actor()
+    )
+    say_started(request, len(started))
+    return answer_changed(request, connection)

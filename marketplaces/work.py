@@ -1,0 +1,43 @@
+"""The kinds of background work of this app."""
+
+from __future__ import annotations
+
+from connections import revisions
+from marketplaces import services
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+
+
+def show_change(job: Job) -> None:
+    if job.connection_id is not None:
+        revisions.touch(job.organization_id, [job.connection_id])
+
+
+ledger.register(
+    ledger.Kind(
+        name=services.READ,
+        run=services.read_participations,
+        changed=show_change,
+        give_up=services.reading_given_up,
+        restart=services.reading_restarted,
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=services.RESYNC,
+        run=services.resync,
+        changed=show_change,
+        give_up=services.reading_given_up,
+        restart=services.reading_restarted,
+        queue="background",
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=services.ONBOARD,
+        run=services.onboard,
+        changed=show_change,
+        give_up=services.onboarding_given_up,
+        restart=services.onboarding_restarted,
+    )
+)
