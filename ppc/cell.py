@@ -1,0 +1,132 @@
+"""The *PPC* cell. Pure: facts in, strings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from connections.reader import Reader
+from connections.reasons import reason_for
+from connections.words import (
+    Button,
+    Cell,
+    Facts,
+    MarketplaceLine,
+    Side,
+    Sign,
+    exact_time,
+    next_button,
+    progress_words,
+    url_of,
+    waiting_words,
+)
+from ppc.models import PpcLink
+from sellerlegend.amazon.regions import MARKETPLACES
+
+Link = PpcLink.Status
+
+LINK_SIGNS: dict[str, Callable[[], Sign]] = {
+    Link.PENDING: lambda: Sign(_("Pending"), "dashed", "neutral"),
+    Link.WORKING: lambda: Sign(_("Working"), "progress", "progress"),
+    Link.LINKED: lambda: Sign(_("Connected"), "check-circle", "success"),
+    Link.NEEDS_ATTENTION: lambda: Sign(_("Needs you"), "alert", "warning"),
+    Link.UNLINKED: lambda: Sign(_("Unlinked"), "dashed", "neutral"),
+}
+
+
+def ppc_sign(part: Facts) -> Sign:
+    status = part["link_status"] or Link.PENDING
+    if status == Link.WORKING and part["link_job_reason"]:
+        return Sign(
+            waiting_words(part["link_job_reason"], part["link_job_due"]), "clock", "progress"
+        )
+    if status == Link.NEEDS_ATTENTION and part["link_reason"] == "ads_no_profile":
+        return Sign(_("No Ads profile"), "dashed", "neutral")
+    return LINK_SIGNS[status]()
+
+
+def has_ppc(part: Facts) -> bool:
+    return bool(part["is_supported"] and part["has_ads"] and part["is_participating"]) or bool(
+        part["link_status"]
+    )
+
+
+def ppc_line(part: Facts) -> MarketplaceLine:
+    if part["link_job_reason"]:  # its words hold a time
+        return line_with(ppc_sign(part), part["marketplace_id"], part)
+    return usual_line(
+        translation.get_language(),
+        part["marketplace_id"],
+        part["link_status"],
+        part["link_reason"],
+    )
+
+
+@lru_cache(maxsize=4096)
+def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
+    """Most lines of a page are equal to another one."""
+    names = ("link_status", "link_reason")
+    part = {**dict(zip(names, states, strict=True)), "link_job_reason": None}
+    return line_with(ppc_sign(part), marketplace_id, part)
+
+
+def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
+    marketplace = MARKETPLACES[marketplace_id]
+    return MarketplaceLine(
+        name=marketplace.name,
+        code=marketplace.ads_country_code,
+        is_done=part["link_status"] == Link.LINKED,
+        sign=sign,
+    )
+
+
+def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
+    parts = [part for part in known if has_ppc(part)]
+    if fact["selling_partner_id"] is None or not parts:
+        return Cell(sign=None, lines=(), progress="", button=None)
+    # A marketplace without a profile is nothing to wait for.
+    countable = [part for part in parts if part["link_reason"] != "ads_no_profile"]
+    done = sum(part["link_status"] == Link.LINKED for part in countable)
+    button = None
+    is_open = any(part["link_status"] not in (Link.LINKED, Link.WORKING) for part in parts)
+    if is_open and reader.may_act:
+        url = url_of("ppc_connect", reader, fact["id"])
+        button = Button(_("Continue"), url, is_primary=done < len(countable))
+    return Cell(
+        sign=ppc_roll_up(countable, done),
+        lines=tuple(ppc_line(part) for part in parts),
+        progress=progress_words(done, len(countable)),
+        button=button,
+        is_moving=any(part["link_status"] == Link.WORKING for part in parts),
+    )
+
+
+def ppc_roll_up(countable: list[Facts], done: int) -> Sign:
+    if countable and done == len(countable):
+        return Sign(_("Connected"), "check-circle", "success")
+    if any(part["link_status"] == Link.NEEDS_ATTENTION for part in countable):
+        return Sign(_("Needs you"), "alert", "warning")
+    if any(part["link_status"] == Link.WORKING for part in countable):
+        return Sign(_("Working"), "progress", "progress")
+    return Sign(_("Pending"), "dashed", "neutral")
+
+
+def ppc_side(part: Facts, fact: Facts, reader: Reader) -> Side | None:
+    """The unfolded state: which profile, why not, and the one next step."""
+    if not has_ppc(part):
+        return None
+    needs_you = part["link_status"] == Link.NEEDS_ATTENTION
+    code = part["link_reason"] if needs_you else part["link_job_reason"]
+    problem = reason_for(code) if code else None
+    button = next_button("ppc_retry", problem, part, fact, reader) if needs_you else None
+    return Side(
+        sign=ppc_sign(part),
+        since=exact_time(part["link_changed_at"]),
+        note=part["profile_name"] or "",
+        problem=problem,
+        button=button,
+    )

@@ -1,0 +1,199 @@
+"""Ending consents: the tokens are destroyed at once, the row and its history stay.
+
+It reaches over all three apps, so it stands in the topmost. An Ads consent may feed several rows;
+ending it ends it for all of them, and the page says so before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from connections import credentials, revisions, services
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
+from marketplaces.models import MarketplaceAccount
+from ppc.models import PpcLink
+from ppc.services import LINK, usable_grants
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.transitions import advance
+
+Onboarding = MarketplaceAccount.Onboarding
+
+
+class Side(StrEnum):
+    SPAPI = "spapi"
+    PPC = "ppc"
+
+
+@dataclass(frozen=True)
+class Affected:
+    """What a disconnect of one row would end. `fed_rows`: every row the Ads consents feed."""
+
+    has_spapi: bool
+    has_ppc: bool
+    fed_rows: tuple[str, ...]
+
+
+def affected(connection: Connection) -> Affected:
+    grants = ads_grants_of(connection)
+    rows = Connection.objects.for_organization(connection.organization_id)
+    fed = rows.filter(
+        marketplace_accounts__ppc_link__profile__grant__in=grants,
+        marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
+    )
+    names = tuple(fed.distinct().order_by("name").values_list("name", flat=True))
+    return Affected(_spapi_grant(connection) is not None, bool(grants), names)
+
+
+def ads_grants_of(connection: Connection) -> list[AdsGrant]:
+    """Living Ads consents that feed the row, or see a profile of its seller."""
+    grants = AdsGrant.objects.for_organization(connection.organization_id)
+    feeds = Q(profiles__links__account__connection=connection)
+    sees = Q(profiles__account_id=connection.selling_partner_id or "", profiles__is_listed=True)
+    living = grants.exclude(status=Grant.Status.DISCONNECTED).filter(feeds | sees)
+    return list(living.distinct().order_by("pk"))
+
+
+def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) -> frozenset[Side]:
+    """Destroy the tokens of these sides in one transaction. Returns the sides that had one.
+
+    Work is closed, and a running worker's late write refused; what was being onboarded or linked
+    is pending again. A trip to Amazon that is under way ends. Nothing tells Amazon: there the
+    seller disables our app.
+    """
+    ended = set()
+    with transaction.atomic():
+        revisions.touch_all(connection.organization_id)
+        if Side.SPAPI in sides and _disconnect_spapi(connection, actor):
+            ended.add(Side.SPAPI)
+        if Side.PPC in sides and _disconnect_ppc(connection, actor):
+            ended.add(Side.PPC)
+        if ended:
+            _end_trips(connection, ended)
+            record_event(
+                "connection_disconnected", actor=actor, subject=connection, sides=sorted(ended)
+            )
+    return frozenset(ended)
+
+
+def _spapi_grant(connection: Connection) -> SpApiGrant | None:
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    living = grants.exclude(status=Grant.Status.DISCONNECTED)
+    grant: SpApiGrant | None = living.filter(connection=connection).first()
+    return grant
+
+
+def _disconnect_spapi(connection: Connection, actor: Actor) -> bool:
+    grant = _spapi_grant(connection)
+    if grant is None:
+        return False
+    ledger.cancel_live(
+        organization_id=connection.organization_id,
+        subject_ids=[job.subject_id for job in services.live_work(connection).exclude(kind=LINK)],
+    )
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    for account in accounts.filter(connection=connection, onboarding=Onboarding.WORKING):
+        now = timezone.now()
+        advance(
+            account,
+            to=Onboarding.PENDING,
+            actor=actor,
+            reason="disconnected",
+            onboarding_changed_at=now,
+        )
+    credentials.destroy(grant, actor=actor, reason="disconnected")
+    rows = Connection.objects.for_organization(connection.organization_id)
+    rows.filter(pk=connection.pk).update(
+        mws_auth_token="",
+        mws_auth_token_tail="",
+        mws_auth_token_updated_at=None,
+        reading_error="",
+    )
+    return True
+
+
+def _disconnect_ppc(connection: Connection, actor: Actor) -> bool:
+    grants = ads_grants_of(connection)
+    for grant in grants:
+        _stop_listing(grant)
+        credentials.destroy(grant, actor=actor, reason="disconnected")
+    links = PpcLink.objects.for_organization(connection.organization_id)
+    mine = links.filter(account__connection=connection, status=PpcLink.Status.WORKING)
+    if grants or not usable_grants(connection.organization_id):
+        for link in mine.select_related("account"):
+            ledger.cancel_live(organization_id=link.organization_id, subject_ids=[link.pk])
+            _move(link, PpcLink.Status.PENDING, actor)
+    fed = links.filter(
+        profile__grant__in=grants,
+        status__in=[PpcLink.Status.LINKED, PpcLink.Status.NEEDS_ATTENTION],
+    )
+    for link in fed.select_related("account"):
+        _move(link, PpcLink.Status.UNLINKED, actor)
+    # What other rows are linking at this moment must look again, without this consent.
+    jobs = Job.objects.for_organization(connection.organization_id)
+    ledger.start_over(jobs.filter(kind=LINK, status__in=Job.LIVE))
+    return bool(grants)
+
+
+def _stop_listing(grant: AdsGrant) -> None:
+    ledger.cancel_live(organization_id=grant.organization_id, subject_ids=[grant.pk])
+
+
+def _move(link: PpcLink, to: str, actor: Actor) -> None:
+    advance(
+        link,
+        to=to,
+        actor=actor,
+        reason="disconnected",
+        status_changed_at=timezone.now(),
+        attention_reason="",
+    )
+
+
+def _end_trips(connection: Connection, ended: set[Side]) -> None:
+    """Somebody else's trip from before must not connect again what was just ended."""
+    kinds = {
+        Side.SPAPI: AuthorizationRequest.Kind.SPAPI,
+        Side.PPC: AuthorizationRequest.Kind.ADS,
+    }
+    trips = AuthorizationRequest.objects.for_organization(connection.organization_id)
+    trips.filter(
+        connection=connection,
+        kind__in=[kinds[side] for side in ended],
+        status=AuthorizationRequest.Status.OPEN,
+    ).update(status=AuthorizationRequest.Status.EXPIRED, outcome="expired", code_verifier="")
+
+
+def sides_from(values: list[str]) -> frozenset[Side]:
+    """What a form said; unknown words are left out."""
+    return frozenset(Side(value) for value in values if value in set(Side))
+
+
+def wholly_disconnected(connection: Connection) -> bool:
+    """A row with a seller and no living Seller Central consent: it may be removed."""
+    return not connection.waits_for_consent and _spapi_grant(connection) is None
+
+
+def remove(*, connection: Connection, actor: Actor) -> None:
+    """Remove a disconnected row with everything Amazon told us about it. Raises NotRemovable."""
+    with transaction.atomic():
+        revisions.touch_list(connection.organization_id)
+        if not wholly_disconnected(connection):
+            raise services.NotRemovable(connection.name)
+        services.cancel_work(connection)
+        record_event("connection_removed", actor=actor, subject=connection, name=connection.name)
+        drop_row(connection.organization_id, connection.pk)
+
+
+def drop_row(organization_id: UUID, connection_id: UUID) -> None:
+    """The row and what hangs under it, in the caller's transaction."""
+    links = PpcLink.objects.for_organization(organization_id)
+    links.filter(account__connection_id=connection_id).delete()
+    Connection.objects.for_organization(organization_id).filter(pk=connection_id).delete()

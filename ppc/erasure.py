@@ -1,0 +1,207 @@
+"""The end of an organization, and the erasure of what Amazon told us.
+
+Amazon's Data Protection Policy 1.7: within 30 days of the end of an authorization. Deleting is
+done at once as far as it protects (tokens, keys, access); `prune` erases the rest and leaves a
+receipt. In audit events, which stay a year, Seller IDs and names become a keyed hash, so that a
+known id can still be looked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from connections import credentials, revisions
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
+from connections.retention import Rule
+from ppc.disconnecting import drop_row
+from ppc.models import AdsProfile, PpcLink
+from sellerlegend import deletions
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import COMMAND, Actor, record_event
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, VaultUse
+from sellerlegend.organizations.scoping import ScopedModel, across_organizations
+
+# `prune` runs daily, and a day may be missed: still within the 30 days that Amazon grants.
+KEPT_AFTER_END = timedelta(days=28)
+PERSONAL_DETAILS = frozenset({"name", "old", "new", "selling_partner_id"})
+BATCH = 500
+
+
+# An organization ends ----------------------------------------------------------------------
+
+
+def delete_organization(*, organization: Organization, actor: Actor) -> None:
+    """Tombstone, work, tokens, data key, access: one transaction, effective at once.
+
+    Without its data key every backup of its tokens is unreadable. Doing it twice changes nothing.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        revisions.touch_all(organization.pk)
+        alive = Organization.objects.filter(pk=organization.pk, deleted_at=None)
+        if not alive.update(deleted_at=now, data_key="", data_key_destroyed_at=now):
+            return
+        live = Job.objects.for_organization(organization).filter(status__in=Job.LIVE)
+        ledger.cancel_live(
+            organization_id=organization.pk,
+            subject_ids=list(live.values_list("subject_id", flat=True)),
+        )
+        tokens = _destroy_tokens(organization, actor)
+        Membership.objects.for_organization(organization).delete()
+        deletions.note("organization", organization.pk)
+        record_event("organization_deleted", actor=actor, organization=organization, tokens=tokens)
+    organization.deleted_at = now
+
+
+def _destroy_tokens(organization: Organization, actor: Actor) -> int:
+    """Returns how many consents ended."""
+    grants: list[SpApiGrant | AdsGrant] = []
+    for model in (SpApiGrant, AdsGrant):
+        living = model.objects.for_organization(organization)
+        grants += living.exclude(status=Grant.Status.DISCONNECTED)
+    for grant in grants:
+        credentials.destroy(grant, actor=actor, reason="organization_deleted")
+    Connection.objects.for_organization(organization).update(
+        mws_auth_token="", mws_auth_token_tail="", mws_auth_token_updated_at=None
+    )
+    trips = AuthorizationRequest.objects.for_organization(organization)
+    trips.update(code_verifier="")
+    trips.filter(status=AuthorizationRequest.Status.OPEN).update(
+        status=AuthorizationRequest.Status.EXPIRED, outcome="expired"
+    )
+    return len(grants)
+
+
+# Erasure -----------------------------------------------------------------------------------
+
+
+def rules() -> list[Rule]:
+    """For `prune`."""
+    return [
+        Rule(name, rows, partial(erase_all, rows, erase))
+        for name, rows, erase in (
+            ("deleted_organizations", deleted_organizations, erase_organization),
+            ("ended_connections", ended_connections, erase_connection),
+            ("ended_ads_grants", ended_ads_grants, erase_ads_grant),
+        )
+    ]
+
+
+def deleted_organizations() -> QuerySet[Organization]:
+    return Organization.objects.filter(deleted_at__isnull=False, erased_at=None)
+
+
+def ended_connections() -> QuerySet[Connection]:
+    """Rows whose Seller Central consent ended by a disconnect, four weeks ago."""
+    return Connection.objects.filter(
+        spapi_grant__status=Grant.Status.DISCONNECTED,
+        spapi_grant__status_changed_at__lt=timezone.now() - KEPT_AFTER_END,
+    )
+
+
+def ended_ads_grants() -> QuerySet[AdsGrant]:
+    return AdsGrant.objects.filter(
+        status=Grant.Status.DISCONNECTED,
+        status_changed_at__lt=timezone.now() - KEPT_AFTER_END,
+    )
+
+
+def erase_all(rows: Callable[[], QuerySet[Any]], erase: Callable[[Any], object]) -> int:
+    """One transaction each. Returns how many went."""
+    with across_organizations("erasure"):
+        found = list(rows())
+        for row in found:
+            with transaction.atomic():
+                erase(row)
+    return len(found)
+
+
+def erase_organization(organization: Organization) -> None:
+    """Everything but the tombstone, which keeps no name, and the audit events without names."""
+    revisions.touch_all(organization.pk)
+    removed: Counter[str] = Counter()
+    tables: tuple[type[ScopedModel], ...] = (
+        PpcLink,
+        AdsProfile,
+        AuthorizationRequest,
+        Connection,
+        AdsGrant,
+        Job,
+        VaultUse,
+    )
+    for model in tables:
+        _, by_table = model.objects.for_organization(organization).delete()
+        removed.update(by_table)
+    hidden = pseudonymize(Q(organization=organization))
+    Organization.objects.filter(pk=organization.pk).update(
+        name="", slug=f"deleted-{organization.pk.hex}", erased_at=timezone.now()
+    )
+    _receipt(organization.pk, removed, hidden)
+
+
+def erase_connection(connection: Connection) -> None:
+    revisions.touch_list(connection.organization_id)
+    parts = Q(connection_id=connection.pk) | Q(subject_id=connection.pk)
+    hidden = pseudonymize(parts & Q(organization_id=connection.organization_id))
+    drop_row(connection.organization_id, connection.pk)
+    _receipt(connection.organization_id, Counter(connections=1), hidden)
+
+
+def erase_ads_grant(grant: AdsGrant) -> None:
+    """The consent and every profile it saw; links that ended with it forget which one it was."""
+    revisions.touch_all(grant.organization_id)
+    links = PpcLink.objects.for_organization(grant.organization_id)
+    links.filter(profile__grant=grant).exclude(status=PpcLink.Status.LINKED).update(profile=None)
+    _, by_table = (
+        AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).delete()
+    )
+    _receipt(grant.organization_id, Counter(by_table), 0)
+
+
+def _receipt(organization_id: UUID, removed: Counter[str], hidden: int) -> None:
+    """What, how many and when, and nothing that could name anybody."""
+    counts = {label.rpartition(".")[2].lower(): count for label, count in removed.items() if count}
+    record_event(
+        "erased",
+        actor=COMMAND,
+        organization=Organization(pk=organization_id),
+        removed=counts,
+        events_without_names=hidden,
+    )
+
+
+def pseudonymize(which: Q) -> int:
+    """Write events anew under their own ids with names and Seller IDs hashed: what stands in the
+    record cannot be changed, only removed. Returns how many held any."""
+    changed = []
+    for event in AuditEvent._base_manager.filter(which).iterator(BATCH):
+        hidden = {
+            name: keyed_hash(value) if name in PERSONAL_DETAILS and value else value
+            for name, value in event.details.items()
+        }
+        if hidden != event.details:
+            event.details = hidden
+            changed.append(event)
+    AuditEvent._base_manager.filter(pk__in=[event.pk for event in changed]).delete()
+    AuditEvent._base_manager.bulk_create(changed, batch_size=BATCH)
+    return len(changed)
+
+
+def keyed_hash(value: Any) -> str:
+    """The same for the same value, and of no use without our key."""
+    text = str(value)
+    if text.startswith("erased:"):
+        return text
+    digest = salted_hmac("sellerlegend.erasure", text, algorithm="sha256").hexdigest()
+    return f"erased:{digest[:24]}"

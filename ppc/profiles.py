@@ -1,0 +1,125 @@
+"""The profiles an Ads consent sees, and what a newer consent makes of an older one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from connections import credentials
+from connections.models import AdsGrant, Grant
+from ppc.models import AdsProfile, PpcLink
+from sellerlegend.amazon import ads
+from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.jobs import breakers
+from sellerlegend.organizations.audit import WORKER, record_event
+
+LISTING_LIFETIME = timedelta(minutes=10)
+
+
+def read_profiles(
+    grant: AdsGrant, *, force: bool = False, before_each: Callable[[], None] = lambda: None
+) -> list[ads.Profile] | None:
+    """All profiles of a consent on all three regional hosts; None while the listing is fresh.
+
+    Profiles with edit rights, then those that may only be viewed. `force` refreshes the consent
+    and reads in any case; `before_each` is called before each of the six calls. Raises
+    AmazonError kinds.
+    """
+    read_at = grant.profiles_read_at
+    if not force and read_at is not None and timezone.now() - read_at < LISTING_LIFETIME:
+        return None
+
+    def call(access_token: Secret) -> list[ads.Profile]:
+        found: dict[str, ads.Profile] = {}
+        for region in Region:
+            for level in ("edit", "view"):
+                before_each()
+                with breakers.guarded(f"ads.{region}", operation=ads.OPERATION):
+                    reply = ads.list_profiles(
+                        endpoints=settings.AMAZON_ENDPOINTS,
+                        region=region,
+                        client_id=settings.ADS_CLIENT.client_id,
+                        access_token=access_token,
+                        access_level=level,
+                    )
+                for profile in reply.profiles:
+                    found.setdefault(profile.profile_id, profile)
+        return list(found.values())
+
+    return credentials.ads_call(grant, call, force_refresh=force)
+
+
+def record_profiles(*, grant: AdsGrant, profiles: list[ads.Profile]) -> None:
+    """Write what Amazon listed for one consent, in the caller's transaction. Profiles that are
+    gone are kept and marked as no longer listed."""
+    now = timezone.now()
+    rows = AdsProfile.objects.for_organization(grant.organization_id)
+    known = {row.profile_id: row for row in rows.filter(grant=grant)}
+    for item in profiles:
+        columns = facts_of(item) | {"seen_at": now, "is_listed": True}
+        if item.profile_id in known:
+            rows.filter(pk=known.pop(item.profile_id).pk).update(**columns)
+        else:
+            rows.create(grant=grant, profile_id=item.profile_id, **columns)
+    rows.filter(pk__in=[row.pk for row in known.values()]).update(is_listed=False)
+    AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).update(
+        profiles_read_at=now
+    )
+    record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(profiles))
+    retire_superseded(grant)
+
+
+def facts_of(item: ads.Profile) -> dict[str, Any]:
+    return {
+        "account_type": item.account_type[:20],
+        "account_id": item.account_id[:60],
+        "account_name": item.account_name[:200],
+        "marketplace_id": item.marketplace_id[:20],
+        "country_code": item.country_code[:2],
+        "currency_code": item.currency_code[:3],
+        "timezone_name": item.timezone[:64],
+        "can_edit": item.access == "edit",
+    }
+
+
+def listed_profiles(organization_id: UUID, grants: list[AdsGrant]) -> list[AdsProfile]:
+    """Newest consent first, so that of two consents seeing one profile the newer one is used."""
+    order = {grant.pk: position for position, grant in enumerate(grants)}
+    rows = AdsProfile.objects.for_organization(organization_id)
+    listed = rows.filter(grant__in=list(order), is_listed=True)
+    return sorted(listed, key=lambda profile: order[profile.grant_id])
+
+
+def retire_superseded(grant: AdsGrant) -> None:
+    """Destroy older consents that see nothing beyond what this one may edit, in the caller's
+    transaction; their links move over.
+
+    A consent names no account: overlapping profiles tell a reconnect. One that still sees a
+    profile this one does not is kept, so that no link is lost.
+    """
+    rows = AdsProfile.objects.for_organization(grant.organization_id)
+    mine = {row.profile_id: row for row in rows.filter(grant=grant, is_listed=True, can_edit=True)}
+    living = AdsGrant.objects.for_organization(grant.organization_id)
+    older = living.exclude(status=Grant.Status.DISCONNECTED).filter(
+        authorized_at__lt=grant.authorized_at
+    )
+    for previous in older:
+        known = rows.filter(grant=previous)
+        needed = known.filter(Q(is_listed=True) | Q(links__isnull=False))
+        ids = set(needed.values_list("profile_id", flat=True))
+        if ids and ids <= mine.keys():
+            _move_links(previous, mine)
+            credentials.destroy(previous, actor=WORKER, reason="superseded")
+
+
+def _move_links(previous: AdsGrant, profiles: dict[str, AdsProfile]) -> None:
+    links = PpcLink.objects.for_organization(previous.organization_id)
+    for link in links.filter(profile__grant=previous).select_related("profile"):
+        links.filter(pk=link.pk).update(profile=profiles[link.profile.profile_id])

@@ -1,0 +1,70 @@
+"""What a restored backup brought back to life although it had been ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from django.db import transaction
+
+from connections import credentials, revisions
+from connections.models import AdsGrant, Grant, SpApiGrant
+from ppc import erasure
+from sellerlegend import deletions
+from sellerlegend.organizations.audit import COMMAND
+from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.scoping import across_organizations
+
+GRANTS: dict[str, type[SpApiGrant] | type[AdsGrant]] = {
+    SpApiGrant.EVENT_PREFIX: SpApiGrant,
+    AdsGrant.EVENT_PREFIX: AdsGrant,
+}
+
+
+@dataclass(frozen=True)
+class Resurrected:
+    """`kind` organization, spapi_grant or ads_grant, alive here and ended there."""
+
+    kind: str
+    id: UUID
+    organization: str
+    ended_at: str
+
+
+def resurrected(logs: list[Path]) -> list[Resurrected]:
+    """By the deletion logs. A consent given anew since has a higher version and is let be."""
+    found: dict[tuple[str, UUID], Resurrected] = {}
+    with across_organizations("what a backup brought back"):
+        for path in logs:
+            for line in deletions.read(path):
+                alive = _alive(line["kind"], UUID(line["id"]), int(line.get("version", 0)))
+                if alive is not None:
+                    item = Resurrected(
+                        line["kind"], UUID(line["id"]), alive.slug, line.get("at", "")
+                    )
+                    found[item.kind, item.id] = item
+    return list(found.values())
+
+
+def _alive(kind: str, row_id: UUID, version: int) -> Organization | None:
+    """The organization of a row that lives although it was ended."""
+    if kind == "organization":
+        return Organization.objects.filter(pk=row_id, deleted_at=None).first()
+    if kind not in GRANTS:
+        return None
+    living = GRANTS[kind].objects.exclude(status=Grant.Status.DISCONNECTED)
+    grant = living.filter(pk=row_id, version__lte=version).first()
+    return Organization.objects.get(pk=grant.owner_id()) if grant else None
+
+
+def end_again(kind: str, row_id: UUID) -> None:
+    with across_organizations("what a backup brought back"), transaction.atomic():
+        if kind == "organization":
+            organization = Organization.objects.get(pk=row_id)
+            erasure.delete_organization(organization=organization, actor=COMMAND)
+            return
+        grant = GRANTS[kind].objects.get(pk=row_id)
+        revisions.touch_all(grant.owner_id())
+        if grant.status != Grant.Status.DISCONNECTED:
+            credentials.destroy(grant, actor=COMMAND, reason="ended_before_restore")

@@ -1,0 +1,89 @@
+"""What the *Continue* pop-up of the PPC column shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Q
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from connections.models import Connection
+from marketplaces.choices import Choice
+from marketplaces.models import Marketplace, MarketplaceAccount
+from ppc import services
+from ppc.models import AdsProfile, PpcLink
+
+
+@dataclass(frozen=True)
+class Consent:
+    """An Amazon Ads consent the organization holds, and the rows it feeds."""
+
+    given: str
+    profiles: int
+    feeds: tuple[str, ...]
+
+
+def link_choices(connection: Connection) -> list[Choice]:
+    names = {row.pk: row for row in Marketplace.objects.all()}
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    rows = accounts.filter(connection=connection, marketplace_id__in=list(names)).select_related(
+        "ppc_link"
+    )
+    ready = set(services.linkable(connection).values_list("pk", flat=True))
+    profiles = services.proposals(connection)
+    choices = [
+        Choice(
+            account_id=row.pk,
+            name=names[row.marketplace_id].name,
+            note=profile_words(profiles.get(row.marketplace_id)),
+            is_ticked=row.pk in ready,
+            obstacle="" if row.pk in ready else obstacle(row, names[row.marketplace_id]),
+        )
+        for row in rows
+    ]
+    return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.name))
+
+
+def profile_words(profile: AdsProfile | None) -> str:
+    if profile is None:
+        return _("No Ads profile known yet")
+    name = f"{profile.account_name or profile.account_id} · {profile.country_code}"
+    return _("Ads profile %(name)s") % {"name": name}
+
+
+def obstacle(account: MarketplaceAccount, marketplace: Marketplace) -> str:
+    link: PpcLink | None = getattr(account, "ppc_link", None)
+    if link is not None and link.status == PpcLink.Status.LINKED:
+        return _("Connected already")
+    if link is not None and link.status == PpcLink.Status.WORKING:
+        return _("Being connected")
+    if not marketplace.is_supported:
+        return _("Not supported yet")
+    if not marketplace.has_ads:
+        return _("Amazon Ads is not available here")
+    return _("The seller does not take part in this marketplace")
+
+
+def consents(connection: Connection) -> list[Consent]:
+    """One Ads consent may serve several rows; the page says which."""
+    return [
+        Consent(
+            given=_("Given by %(who)s on %(day)s")
+            % {
+                "who": grant.authorized_by or _("somebody who left"),
+                "day": formats.date_format(timezone.localtime(grant.authorized_at), "DATE_FORMAT"),
+            },
+            profiles=grant.profiles.filter(is_listed=True).count(),
+            feeds=tuple(
+                Connection.objects.for_organization(connection.organization_id)
+                .filter(
+                    Q(marketplace_accounts__ppc_link__profile__grant=grant),
+                    marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
+                )
+                .distinct()
+                .values_list("name", flat=True)
+            ),
+        )
+        for grant in services.usable_grants(connection.organization_id)
+    ]

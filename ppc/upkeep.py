@@ -1,0 +1,127 @@
+"""Re-sync and retry of a whole row, for staff and operators.
+
+It reaches over all three apps, so it stands in the topmost. Whoever calls it, admin action or
+command, gets the same jobs; the command then does them itself.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from connections import revisions, verdicts
+from connections.models import AdsGrant, Connection, Grant
+from marketplaces import services as marketplace_services
+from marketplaces.models import MarketplaceAccount
+from ppc import profiles, services
+from ppc.models import PpcLink
+from sellerlegend.amazon.errors import AmazonError
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.ledger import Claim
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
+
+RESYNC = "ppc.resync"
+
+
+# Re-sync -----------------------------------------------------------------------------------
+
+
+def begin_resync(
+    *,
+    connection: Connection,
+    actor: Actor,
+    reason: str = "",
+    grants: list[AdsGrant] | None = None,
+) -> list[Job]:
+    """Queue a refresh of the row's consent and of the Ads consents that may feed it, each
+    followed by a fresh reading. Work that was waiting is due now. One transaction.
+
+    `grants` says which Ads consents; otherwise all that live.
+    """
+    if grants is None:
+        grants = living_grants(connection)
+    with transaction.atomic():
+        record_event("resync_requested", actor=actor, subject=connection, reason=reason)
+        jobs = [marketplace_services.begin_resync(connection=connection)]
+        jobs += [_enqueue(grant) for grant in grants]
+        for job in jobs:
+            ledger.hurry(job)
+    return jobs
+
+
+def begin_grant_resync(*, grant: AdsGrant, actor: Actor, reason: str = "") -> list[Job]:
+    """The same for one Ads consent alone; nothing for a disconnected one."""
+    if grant.status == Grant.Status.DISCONNECTED:
+        return []
+    with transaction.atomic():
+        record_event("resync_requested", actor=actor, subject=grant, reason=reason)
+        job = _enqueue(grant)
+        ledger.hurry(job)
+    return [job]
+
+
+def living_grants(connection: Connection) -> list[AdsGrant]:
+    """Every Ads consent of the organization that has a token: which rows one feeds shows only
+    when its profiles are read. Also those believed invalid, since a re-sync asks again."""
+    grants = AdsGrant.objects.for_organization(connection.organization_id)
+    return list(grants.exclude(status=Grant.Status.DISCONNECTED).order_by("pk"))
+
+
+def _enqueue(grant: AdsGrant) -> Job:
+    return ledger.enqueue(RESYNC, organization=grant.organization_id, subject_id=grant.pk)
+
+
+def resync_grant(claim: Claim) -> None:
+    """The job: prove an Ads consent by a refresh, then list its profiles again."""
+    grant = _grant_of(claim.job)
+    if grant is None or grant.status == Grant.Status.DISCONNECTED:
+        with claim.finishing(error=""):
+            return
+    try:
+        listed = profiles.read_profiles(grant, force=True)
+    except AmazonError as error:
+        reason = verdicts.wait_or_reason(claim, error)
+        if reason is not None:
+            with claim.finishing(error=reason):
+                _listing_failed(grant, reason)
+        return
+    with claim.finishing(error=""):
+        profiles.record_profiles(grant=grant, profiles=listed or [])
+
+
+def resync_given_up(job: Job) -> None:
+    grant = _grant_of(job)
+    if grant is not None:
+        _listing_failed(grant, "gave_up")
+
+
+def resync_restarted(job: Job, actor: Actor) -> bool:
+    grant = _grant_of(job)
+    return grant is not None and bool(begin_grant_resync(grant=grant, actor=actor))
+
+
+def show_listing(job: Job) -> None:
+    """A listing may change what every row of the organization says."""
+    revisions.touch_all(job.organization_id)
+
+
+def _grant_of(job: Job) -> AdsGrant | None:
+    return AdsGrant.objects.for_organization(job.organization_id).filter(pk=job.subject_id).first()
+
+
+def _listing_failed(grant: AdsGrant, reason: str) -> None:
+    record_event("ads_profiles_failed", actor=WORKER, subject=grant, reason=reason)
+
+
+# Retry -------------------------------------------------------------------------------------
+
+
+def retry_row(*, connection: Connection, actor: Actor) -> int:
+    """Repeat whatever of the row waits, was lost or needs attention. Returns how much that was."""
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    links = PpcLink.objects.for_organization(connection.organization_id)
+    mine = accounts.filter(connection=connection).select_related("connection")
+    linked = links.filter(account__connection=connection).select_related("account__connection")
+    count = int(marketplace_services.retry_reading(connection))
+    count += sum(marketplace_services.retry_onboarding(row, actor=actor) for row in mine)
+    return count + sum(services.retry_linking(row, actor=actor) for row in linked)

@@ -1,0 +1,117 @@
+"""*Continue* in the PPC column: choosing marketplaces, and the trip to Amazon Ads."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from connections import flows
+from connections.models import Connection
+from connections.views import answer_changed, back_to_list, connection_of, form_page
+from marketplaces.views import say_started, uuids_from
+from ppc import disconnecting, screen, services
+from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
+from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.models import Role
+from sellerlegend.organizations.step_up import recently_authenticated
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@costly
+def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """A consent we hold links at once; otherwise the browser goes to Amazon Ads and back.
+
+    The form is a plain post, never htmx: it may end at Amazon.
+    """
+    connection = connection_of(request, connection_id)
+    error = ""
+    if request.method == "POST":
+        chosen = uuids_from(request.POST.getlist("account"))
+        if chosen:
+            return link_or_leave(
+                request, connection, chosen, is_new_consent="new_consent" in request.POST
+            )
+        error = _("Tick at least one marketplace.")
+    choices = screen.link_choices(connection)
+    context = {
+        "connection": connection,
+        "choices": choices,
+        "can_start": any(not choice.obstacle for choice in choices),
+        "consents": screen.consents(connection),
+        "error": error,
+    }
+    status = 422 if error else 200
+    return render_part(request, "ppc/connect.html", "dialog", context, status=status)
+
+
+def link_or_leave(
+    request: OrganizationRequest,
+    connection: Connection,
+    account_ids: list[UUID],
+    *,
+    is_new_consent: bool,
+) -> HttpResponseBase:
+    if not is_new_consent and services.is_covered(connection, account_ids):
+        started = services.begin_linking(
+            connection=connection, account_ids=account_ids, actor=request.actor()
+        )
+        say_started(request, len(started))
+        return answer_changed(request, connection)
+    try:
+        url = flows.start_ads_authorization(
+            connection=connection,
+            user=request.user,
+            session=request.session,
+            account_ids=account_ids,
+        )
+    except flows.CredentialsMissing:
+        context = {"connection": connection}
+        return render(request, "connections/not_configured.html", context, status=503)
+    return HttpResponseRedirect(url)
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+@costly
+def ppc_retry(request: OrganizationRequest, connection_id: UUID, account_id: UUID) -> HttpResponse:
+    """Repeat only what failed."""
+    connection = connection_of(request, connection_id)
+    started = services.begin_linking(
+        connection=connection, account_ids=[account_id], actor=request.actor()
+    )
+    say_started(request, len(started))
+    return answer_changed(request, connection)
+
+
+@form_page
+@organization_view(Role.ADMIN)
+@recently_authenticated
+def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """What would end, for which rows; then it ends."""
+    connection = connection_of(request, connection_id)
+    affected = disconnecting.affected(connection)
+    if not (affected.has_spapi or affected.has_ppc):
+        raise Http404("nothing to disconnect")
+    sides = disconnecting.sides_from(request.POST.getlist("side"))
+    if request.method == "POST" and sides:
+        disconnecting.disconnect(connection=connection, sides=sides, actor=request.actor())
+        messages.success(request, disconnected_words(connection.name))
+        return HttpResponseRedirect(back_to_list(request, connection), status=303)
+    error = _("Tick at least one side.") if request.method == "POST" else ""
+    context = {"connection": connection, "affected": affected, "error": error}
+    status = 422 if error else 200
+    return render_part(request, "ppc/disconnect.html", "dialog", context, status=status)
+
+
+def disconnected_words(name: str) -> str:
+    words = _(
+        "%(name)s was disconnected and its token destroyed. To finish, disable our app at Amazon: "
+        "Seller Central → Apps and Services → Manage Your Apps."
+    )
+    return words % {"name": name}

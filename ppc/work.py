@@ -1,0 +1,34 @@
+"""The kinds of background work of this app."""
+
+from __future__ import annotations
+
+from connections import revisions
+from ppc import services, upkeep
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+
+
+def show_change(job: Job) -> None:
+    if job.connection_id is not None:
+        revisions.touch(job.organization_id, [job.connection_id])
+
+
+ledger.register(
+    ledger.Kind(
+        name=services.LINK,
+        run=services.link,
+        changed=show_change,
+        give_up=services.linking_given_up,
+        restart=services.linking_restarted,
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=upkeep.RESYNC,
+        run=upkeep.resync_grant,
+        changed=upkeep.show_listing,
+        give_up=upkeep.resync_given_up,
+        restart=upkeep.resync_restarted,
+        queue="background",
+    )
+)
