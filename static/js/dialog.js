@@ -1,0 +1,67 @@
+// One <dialog id="dialog">: opens when htmx swaps a frame into it, gives focus back on closing.
+
+const dialog = document.getElementById("dialog");
+const notices = document.getElementById("notices");
+const failure = document.getElementById("request-failed");
+let opener = null;
+
+const reachable = (element) => element?.isConnected && element.checkVisibility();
+
+function giveFocusBack() {
+  const twin = opener?.id ? document.getElementById(opener.id) : null;
+  const menu = (twin ?? opener)?.closest?.("details.menu")?.querySelector("summary");
+  const target = [opener, twin, menu, document.getElementById("main")].find(reachable);
+  target?.focus();
+  opener = null;
+}
+
+function focusInside() {
+  const first =
+    dialog.querySelector("[aria-invalid='true']") ??
+    dialog.querySelector(".form-errors") ??
+    dialog.querySelector("[autofocus]") ??
+    dialog.querySelector("#dialog-title");
+  first?.focus();
+}
+
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.target === dialog && !dialog.open) opener = event.detail.elt;
+});
+
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target !== dialog || !dialog.querySelector(".dialog-frame")) return;
+  if (!dialog.open) dialog.showModal();
+  focusInside();
+});
+
+document.body.addEventListener("close-dialog", () => dialog.close());
+
+dialog.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-dialog-close]")) return;
+  event.preventDefault();
+  dialog.close();
+});
+
+dialog.addEventListener("close", () => {
+  dialog.replaceChildren();
+  giveFocusBack();
+});
+
+// "Too many" says how long to wait; everything else is said in the page's own words.
+function words(answer) {
+  if (answer?.status !== 429) return failure.content.cloneNode(true);
+  const said = document.createElement("template");
+  said.innerHTML = answer.responseText;
+  return said.content;
+}
+
+function showFailure(event) {
+  if (event.detail.elt?.hasAttribute("data-poll-url")) return;
+  const place = dialog.open ? dialog.querySelector(".dialog-frame") : notices;
+  place.querySelector("[data-request-failed]")?.remove();
+  place.prepend(words(event.detail.xhr));
+}
+
+document.body.addEventListener("htmx:responseError", showFailure);
+document.body.addEventListener("htmx:sendError", showFailure);
+document.body.addEventListener("htmx:timeout", showFailure);
