@@ -1,0 +1,192 @@
+"""The floor: psycopg2, two queries, f-strings, bare WSGI. The same text as the page's list.
+
+Nothing here is a way to build a product: no languages, no time zones, no roles, no tenancy
+guard, and only the states that the data set has. `benchmarks.screen` checks that the text is
+the product's, ignoring white space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from html import escape
+from typing import Any
+
+import psycopg2
+
+CONNECTIONS = """
+    SELECT c.id::text, c.name, c.region, c.selling_partner_id, g.authorized_at, u.name
+    FROM connections_connection c
+    JOIN connections_spapigrant g ON g.connection_id = c.id
+    JOIN organizations_user u ON u.id = g.authorized_by_id
+    WHERE c.organization_id = %s ORDER BY lower(c.name) LIMIT %s
+"""
+MARKETPLACES = """
+    SELECT a.connection_id::text, m.name, a.onboarding, l.status
+    FROM marketplaces_marketplaceaccount a
+    JOIN marketplaces_marketplace m ON m.marketplace_id = a.marketplace_id
+    LEFT JOIN ppc_ppclink l ON l.account_id = a.id
+    WHERE a.connection_id = ANY(%s::uuid[]) ORDER BY m.name
+"""
+REGIONS = {"NA": "North America", "EU": "Europe", "FE": "Far East"}
+# fmt: off
+MONTHS = [
+    "", "Jan.", "Feb.", "March", "April", "May", "June",
+    "July", "Aug.", "Sept.", "Oct.", "Nov.", "Dec.",
+]
+# fmt: on
+# Word, icon, tone.
+ONBOARDING = {
+    "onboarded": ("Onboarded", "check-circle", "success"),
+    "needs_attention": ("Needs you", "alert", "warning"),
+    "pending": ("Pending", "dashed", "neutral"),
+}
+LINK = {
+    "linked": ("Connected", "check-circle", "success"),
+    None: ("Pending", "dashed", "neutral"),
+}
+DONE = ("onboarded", "linked")
+Line = tuple[str, Any]
+
+
+class Floor:
+    """A bare WSGI application for one organization: every path is its list."""
+
+    def __init__(self, database: str, organization_id: str, icons: str, slug: str) -> None:
+        self.connection = psycopg2.connect(database)
+        self.connection.autocommit = True
+        self.organization_id = organization_id
+        self.icons = icons
+        self.slug = slug
+        self.limit = 1_000
+
+    def __call__(self, _environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        body = self.html().encode()
+        headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
+
+    def html(self) -> str:
+        with self.connection.cursor() as cursor:
+            cursor.execute(CONNECTIONS, [self.organization_id, self.limit])
+            connections = cursor.fetchall()
+            cursor.execute(MARKETPLACES, [[row[0] for row in connections]])
+            stores: dict[str, tuple[list[Line], list[Line]]] = {}
+            for key, name, onboarding, link in cursor.fetchall():
+                cells = stores.setdefault(key, ([], []))
+                cells[0].append((name, onboarding))
+                cells[1].append((name, link))
+        return HEAD + "".join([self.row(row, *stores[row[0]]) for row in connections]) + FOOT
+
+    def row(self, row: tuple[Any, ...], spapi: list[Line], ppc: list[Line]) -> str:
+        key, name, region, seller, authorized_at, who = row
+        name = escape(name)
+        ends = authorized_at + timedelta(days=365)
+        url = f"/o/{self.slug}/connections/{key}/"
+        context = f'<span class="visually-hidden"> {name} {region}</span>'
+        return f"""
+<tbody class="connection-row" id="connection-{key}" hx-swap-oob="true">
+<tr>
+<th scope="row">
+<div class="connection-account">
+<span class="connection-account__name">{name}</span>
+<span class="connection-account__id">{escape(seller)}</span>
+<ul class="connection-account__facts">
+<li>{REGIONS[region]} ({region})</li>
+<li>Authorised by {escape(who)} on {day(authorized_at)}</li>
+<li title="{day(ends)}, {clock(ends)}">Consent ends on {day(ends)}</li>
+</ul>
+<details class="menu connection-account__menu" id="menu-{key}">
+<summary><span class="menu__label">Actions</span>{context}{self.icon("chevron-down")}</summary>
+<div class="menu__panel"><ul>
+{opener("Reconnect", f"go-{key}-authorize", f"{url}authorize")}
+{opener("Connect another region", f"go-{key}-another-region", f"{url}another-region")}
+<li><button class="menu__item" id="go-{key}-refresh" type="submit" form="row-actions" \
+formaction="{url}refresh" hx-post="{url}refresh" hx-include="#row-actions" hx-swap="none">\
+Read marketplaces again</button></li>
+{opener("Rename", f"go-{key}-rename", f"{url}rename")}
+</ul></div>
+</details>
+</div>
+</th>
+<td data-label="MWS Authentication Token"><div class="connection-mws">
+Amazon no longer issues it (ended April 2024)
+</div></td>
+<td data-label="Selling Partner">
+{self.cell(spapi, ONBOARDING, "needs_attention", f"go-{key}-onboard", f"{url}onboard", context)}
+</td>
+<td data-label="PPC">{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", context)}</td>
+</tr>
+<tr class="connection-details"><td colspan="4">
+<details class="disclosure" id="details-{key}" hx-get="{url}" hx-trigger="toggle once" \
+hx-target="#details-body-{key}" hx-swap="innerHTML">
+<summary>{self.icon("chevron-right")}Details{context}</summary>
+<div class="connection-details__body" id="details-body-{key}"><p><a href="{url}">\
+Stores, currencies, languages and states</a></p></div>
+</details>
+</td></tr>
+</tbody>"""
+
+    def cell(
+        self, lines: list[Line], signs: Any, worst: Any, button: str, url: str, context: str
+    ) -> str:
+        word, icon, tone = signs[worst]
+        done = sum(state in DONE for _name, state in lines)
+        items = "".join([self.line(name, state, *signs[state]) for name, state in lines])
+        return f"""
+<div class="connection-cell">
+<div class="connection-cell__head">
+<span class="connection-cell__summary">
+<span class="status tone-{tone}">{self.icon(icon)}<span>{word}</span></span>
+<span class="connection-cell__count">{done} of {len(lines)}</span>
+</span>
+<span class="connection-cell__actions"><a class="button button--small button--primary" \
+id="{button}" href="{url}" hx-get="{url}" hx-target="#dialog" hx-swap="innerHTML">\
+Continue{context}</a></span>
+</div>
+<ul class="marketplace-list">{items}</ul>
+</div>"""
+
+    def line(self, name: str, state: Any, word: str, icon: str, tone: str) -> str:
+        is_done = state in DONE
+        tag = "strong" if is_done else "span"
+        return (
+            f'<li class="marketplace tone-{tone}{" marketplace--done" if is_done else ""}">'
+            f'{self.icon(icon)}<span class="marketplace__words">'
+            f'<{tag} class="marketplace__name">{escape(name)}</{tag}> '
+            f'<span class="marketplace__state">{word}</span></span></li>\n'
+        )
+
+    def icon(self, name: str) -> str:
+        return (
+            f'<svg class="icon" aria-hidden="true" focusable="false">'
+            f'<use href="{self.icons}#{name}"></use></svg>'
+        )
+
+
+def opener(label: str, key: str, url: str) -> str:
+    return (
+        f'<li><a class="menu__item" id="{key}" href="{url}" hx-get="{url}" '
+        f'hx-target="#dialog" hx-swap="innerHTML">{label}</a></li>'
+    )
+
+
+def day(moment: datetime) -> str:
+    return f"{MONTHS[moment.month]} {moment.day}, {moment.year}"
+
+
+def clock(moment: datetime) -> str:
+    minutes = f":{moment.minute:02d}" if moment.minute else ""
+    half = "a.m." if moment.hour < 12 else "p.m."
+    return f"{moment.hour % 12 or 12}{minutes} {half}"
+
+
+HEAD = """<div id="connection-list"><div class="connections"><table class="connections__table">
+<caption class="visually-hidden">Account connections, one for each Seller ID and region</caption>
+<thead><tr>
+<th class="connections__account" scope="col">Account</th>
+<th class="connections__mws" scope="col">MWS Authentication Token</th>
+<th class="connections__selling-partner" scope="col">Selling Partner</th>
+<th class="connections__ppc" scope="col">PPC</th>
+</tr></thead>"""
+FOOT = "</table></div></div>"

@@ -1,0 +1,341 @@
+"""Every route × every kind of person × method × page or htmx × own, foreign and made-up ids (T3).
+
+`refusal` says which cells are refused, and how. Each refused cell is sent and changes nothing;
+each permitted one is sent and undone. What is foreign answers as what does not exist: the same
+status, body and headers.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from connections.models import AuthorizationRequest, Connection
+from marketplaces.models import MarketplaceAccount
+from sellerlegend.organizations.models import Membership, Organization, Role, User
+from tests import bells, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.architecture.test_every_url import (
+    ALL_METHODS,
+    ORGANIZATION_ROUTES,
+    PERSONAL_ROUTES,
+    Route,
+)
+from tests.factories import (
+    make_account,
+    make_connection,
+    make_member,
+    make_organization,
+    make_user,
+    owner_of,
+)
+from tests.nothing_changed import nothing_changes
+from tests.signing_in import signed_in_freshly
+from tests.staff import make_support
+
+pytestmark = pytest.mark.django_db
+
+# Who may write where fewer may write than read.
+WRITING_ROLE = {"organization_settings": Role.ADMIN}
+# How a permitted request may end: a page, nothing new, a redirect, a form with mistakes.
+REQUESTS = tuple(itertools.product(ALL_METHODS, (False, True)))
+DONE = frozenset({200, 204, 302, 303, 422})
+# What differs between two answers to one request: the masked CSRF token and the CSP nonce.
+CHANCE = re.compile(r'((?:name="csrfmiddlewaretoken" value|nonce)=|nonce-)"?[\w=+/-]+"?')
+
+
+# Who ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An organization with a row, a marketplace below it and a trip to Amazon."""
+
+    organization: Organization
+    connection: Connection
+    account: MarketplaceAccount
+    reference: str
+    passkey: Authenticator
+
+
+def make_tree(name: str) -> Tree:
+    organization = make_organization(name)
+    connection = make_connection(organization)
+    owner = owner_of(organization)
+    trips.leave(trips.sign_in(owner), connection)
+    passkey = Authenticator.objects.create(
+        user=owner, type=Authenticator.Type.WEBAUTHN, data={"name": "Key", "credential": {}}
+    )
+    trip = AuthorizationRequest._base_manager.get(organization=organization)
+    return Tree(organization, connection, make_account(connection), trip.reference, passkey)
+
+
+@dataclass(frozen=True)
+class Person:
+    """`role` None: not a member. `is_anonymous`: no session counts."""
+
+    client: Client
+    role: Role | None = None
+    is_anonymous: bool = False
+
+
+def member(role: Role) -> Callable[[Tree], Person]:
+    def arrive(tree: Tree) -> Person:
+        user = owner_of(tree.organization)
+        if role != Role.OWNER:
+            user = make_member(tree.organization, role)
+        return Person(signed_in_freshly(user), role)
+
+    return arrive
+
+
+def somebody(make: Callable[[], User]) -> Callable[[Tree], Person]:
+    return lambda _tree: Person(signed_in_freshly(make()))
+
+
+def removed(tree: Tree) -> Person:
+    """An administrator until a moment ago, still with the session of then."""
+    user = make_member(tree.organization, Role.ADMIN)
+    client = signed_in_freshly(user)
+    Membership.objects.for_organization(tree.organization).filter(user=user).delete()
+    return Person(client)
+
+
+def deactivated(tree: Tree) -> Person:
+    user = make_member(tree.organization, Role.OWNER)
+    client = signed_in_freshly(user)
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    return Person(client, is_anonymous=True)
+
+
+PEOPLE: dict[str, Callable[[Tree], Person]] = {
+    "anonymous": lambda _tree: Person(Client(), is_anonymous=True),
+    "outsider": somebody(lambda: owner_of(make_organization("Somebody else"))),
+    "viewer": member(Role.VIEWER),
+    "member": member(Role.MEMBER),
+    "admin": member(Role.ADMIN),
+    "owner": member(Role.OWNER),
+    "support": somebody(make_support),
+    "superuser": somebody(lambda: make_user(is_staff=True, is_superuser=True)),
+    "removed": removed,
+    "deactivated": deactivated,
+}
+
+
+# Where -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ids:
+    """One way to fill the address: `kind` says whose, `values` the ids."""
+
+    kind: str
+    values: dict[str, Any]
+
+    def path(self, route: Route) -> str:
+        names = ("slug", *route.takes) if route.role else route.takes
+        return reverse(route.name, kwargs={name: self.values[name] for name in names})
+
+
+def ways_to_fill(tree: Tree, foreign: Tree) -> dict[str, Ids]:
+    own, theirs, none = ids_of(tree), ids_of(foreign), made_up()
+    slug, row = {"slug": own["slug"]}, {"connection_id": own["connection_id"]}
+    return {
+        "own": Ids("own", own),
+        "foreign organization": Ids("organization", theirs),
+        "random organization": Ids("organization", none),
+        "foreign row": Ids("row", theirs | slug),
+        "random row": Ids("row", none | slug),
+        "foreign part": Ids("part", theirs | slug | row),
+        "random part": Ids("part", none | slug | row),
+    }
+
+
+PAIRS = ("organization", "row", "part")
+
+
+def ids_of(tree: Tree) -> dict[str, Any]:
+    return {
+        "slug": tree.organization.slug,
+        "connection_id": tree.connection.pk,
+        "account_id": tree.account.pk,
+        "reference": tree.reference,
+        "pk": tree.passkey.pk,
+    }
+
+
+def made_up() -> dict[str, Any]:
+    return {
+        "slug": "no-such-thing",
+        "connection_id": uuid4(),
+        "account_id": uuid4(),
+        "reference": "BCDFGH23",
+        "pk": 999_999_999,
+    }
+
+
+# What must happen --------------------------------------------------------------------------
+
+
+def refusal(route: Route, person: Person, method: str, is_htmx: bool, kind: str) -> int | None:
+    """The status of a refused cell; None for a permitted one."""
+    if person.is_anonymous:
+        return 401 if is_htmx else 302
+    if method not in route.methods:
+        return 405
+    if person.role is None or kind == "organization":
+        return 404
+    needed = WRITING_ROLE.get(route.name, route.role) if method == "POST" else route.role
+    if needed and not person.role.covers(needed):
+        return 403
+    return 404 if kind == "row" and route.takes else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person could tell two answers apart by."""
+
+    status: int
+    body: str
+    headers: tuple[tuple[str, str], ...]
+
+
+def ask(person: Person, path: str, method: str, is_htmx: bool, ids: Ids) -> Answer:
+    headers = {"HX-Request": "true"} if is_htmx else {}
+    response: Any = person.client.generic(method, path, headers=headers)
+    body = b"".join(response) if response.streaming else response.content
+
+    def comparable(text: str) -> str:
+        for value in (path, *map(str, names)):
+            text = text.replace(value, "").replace(quote(value), "")
+        return CHANCE.sub("", text)
+
+    names = [value for name, value in ids.values.items() if name != "pk"]
+    shown = {
+        name: comparable(value)
+        for name, value in response.headers.items()
+        # The length is that of bodies that are compared themselves.
+        if name not in ("Content-Length", "X-Request-ID")
+    }
+    return Answer(response.status_code, comparable(body.decode()), tuple(sorted(shown.items())))
+
+
+def fits(ids: Ids, route: Route) -> bool:
+    """A foreign row needs a row in the address, a foreign part of an own row one below it."""
+    return len(route.takes) >= {"row": 1, "part": 2}.get(ids.kind, 0)
+
+
+@pytest.fixture
+def tree() -> Tree:
+    return make_tree("Northstar")
+
+
+@pytest.fixture
+def foreign() -> Tree:
+    return make_tree("Harbor")
+
+
+def test_the_matrix_has_every_cell(tree: Tree, foreign: Tree) -> None:
+    ways = ways_to_fill(tree, foreign).values()
+    cells = sum(
+        len(ALL_METHODS) * 2
+        for _person in PEOPLE
+        for route in ORGANIZATION_ROUTES
+        for ids in ways
+        if fits(ids, route)
+    )
+
+    assert len(PEOPLE) == 10
+    assert cells >= 10 * len(ORGANIZATION_ROUTES) * 6 * 2 * 3
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_a_page_of_an_organization(
+    name: str, tree: Tree, foreign: Tree, amazon: RunningEmulator
+) -> None:
+    person = PEOPLE[name](tree)
+    ways = ways_to_fill(tree, foreign)
+    bells.heard()
+
+    for route in ORGANIZATION_ROUTES:
+        fitting = {way: ids for way, ids in ways.items() if fits(ids, route)}
+        with nothing_changes(amazon, events=()):
+            answers = answers_to(route, person, fitting)
+        assert_as_expected(route, person, fitting, answers)
+    assert bells.heard() == []
+
+
+Answers = dict[tuple[str, str, bool], Answer]
+
+
+def answers_to(route: Route, person: Person, ways: dict[str, Ids]) -> Answers:
+    answers = {}
+    for (way, ids), (method, is_htmx) in itertools.product(ways.items(), REQUESTS):
+        path = ids.path(route)
+        is_refused = refusal(route, person, method, is_htmx, ids.kind) is not None
+        with nullcontext() if is_refused else undone(person):
+            answers[way, method, is_htmx] = ask(person, path, method, is_htmx, ids)
+    return answers
+
+
+@contextmanager
+def undone(person: Person) -> Iterator[None]:
+    """What is permitted must not disturb the next request: neither rows nor cookies stay."""
+    cookies = copy.deepcopy(person.client.cookies)
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    person.client.cookies = cookies
+
+
+def assert_as_expected(
+    route: Route, person: Person, ways: dict[str, Ids], answers: Answers
+) -> None:
+    for (way, method, is_htmx), answer in answers.items():
+        cell = f"{route.name} {method} {way} htmx={is_htmx}: {answer.status}"
+        expected = refusal(route, person, method, is_htmx, ways[way].kind)
+        fine = {expected} if expected else DONE | ({404} if ways[way].kind == "part" else set())
+        assert answer.status in fine, cell
+        if expected == 302:
+            assert dict(answer.headers)["Location"].startswith(reverse("account_login")), cell
+        elif expected == 401:
+            assert dict(answer.headers)["HX-Redirect"].startswith(reverse("account_login")), cell
+            assert answer.body == "", cell
+    for kind, (method, is_htmx) in itertools.product(PAIRS, REQUESTS):
+        pair = [answers.get((f"{way} {kind}", method, is_htmx)) for way in ("foreign", "random")]
+        assert pair[0] == pair[1], f"{route.name} {method} {kind} htmx={is_htmx}"
+
+
+@pytest.mark.parametrize("name", [name for name in PEOPLE if name != "owner"])
+def test_a_page_of_a_person(name: str, tree: Tree, foreign: Tree, amazon: RunningEmulator) -> None:
+    """Other people's trips and passkeys are not there; nobody's method is an error."""
+    person = PEOPLE[name](tree)
+    ways = {
+        "foreign": Ids("personal", ids_of(foreign)),
+        "random": Ids("personal", made_up()),
+    }
+
+    for route in PERSONAL_ROUTES:
+        for method, is_htmx in REQUESTS:
+            answers = []
+            for ids in ways.values() if route.takes else [ways["random"]]:
+                with undone(person):
+                    answers.append(ask(person, ids.path(route), method, is_htmx, ids))
+            cell = f"{route.name} {method} htmx={is_htmx}: {answers}"
+            assert len(set(answers)) == 1, cell
+            assert answers[0].status < 500, cell
+            if person.is_anonymous:
+                assert answers[0].status == (401 if is_htmx else 302), cell

@@ -1,0 +1,239 @@
+"""Every page and pop-up a person can meet, by a name and how to get there."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.screen import NORTHSTAR, choose_action, row
+from tests.demo.people import PASSWORD
+
+OWNER, VIEWER, STAFF, NOBODY = "owner@example.com", "viewer@example.com", "staff@example.com", ""
+NA, BLUE_HARBOR, WAITING = "Northstar Outdoors NA", "Blue Harbor Kitchen", "Juniper & Pine"
+Arrive = Callable[[Page], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """`arrive` leads there; `status` is what the server answers, so that nothing is complained
+    about that was asked for."""
+
+    name: str
+    arrive: Arrive
+    person: str = OWNER
+    status: int = 200
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def at(path: str) -> Arrive:
+    def arrive(page: Page) -> None:
+        page.goto(path)
+
+    return arrive
+
+
+def button_in_row(name: str, column: str, label: str) -> Arrive:
+    """A pop-up that a button of a row opens."""
+
+    def arrive(page: Page) -> None:
+        page.goto(NORTHSTAR)
+        cell = row(page, name).locator(f'td[data-label="{column}"]')
+        cell.get_by_role("link", name=label).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return arrive
+
+
+def action_of_row(name: str, action: str) -> Arrive:
+    """A pop-up of a row's menu."""
+
+    def arrive(page: Page) -> None:
+        page.goto(NORTHSTAR)
+        choose_action(page, name, action)
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return arrive
+
+
+def page_of(arrive_at_dialog: Arrive) -> Arrive:
+    """The same thing as a page of its own: where the button leads without JavaScript."""
+
+    def arrive(page: Page) -> None:
+        arrive_at_dialog(page)
+        form = page.locator("dialog form").first
+        page.goto(form.get_attribute("action") or "")
+
+    return arrive
+
+
+def details(name: str) -> Arrive:
+    def arrive(page: Page) -> None:
+        page.goto(NORTHSTAR)
+        row(page, name).locator("summary", has_text="Details").click()
+        expect(row(page, name).locator(".connection-details table")).to_be_visible()
+
+    return arrive
+
+
+def details_page(page: Page) -> None:
+    page.goto(NORTHSTAR)
+    address = row(page, NA).get_attribute("id") or ""
+    page.goto(f"{NORTHSTAR}{address.removeprefix('connection-')}/")
+
+
+def open_menu(summary: str) -> Arrive:
+    def arrive(page: Page) -> None:
+        page.goto(NORTHSTAR)
+        page.locator(".app-header summary", has_text=summary).click()
+
+    return arrive
+
+
+def empty_list(page: Page) -> None:
+    page.goto("/organizations/new")
+    page.get_by_label("Name").fill(f"Nothing yet {secrets.token_hex(3)}")
+    page.get_by_role("button", name="Create organization").click()
+    page.wait_for_url("**/connections/")
+
+
+def form_with_mistakes(page: Page) -> None:
+    page.goto(f"{NORTHSTAR}new")
+    page.get_by_label("Name").fill(NA)
+    page.get_by_label("Marketplace").select_option(label="United States")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("You already have a connection with this name.")).to_be_visible()
+
+
+def nothing_ticked(page: Page) -> None:
+    button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")(page)
+    for box in page.get_by_role("dialog").get_by_role("checkbox").all():
+        box.uncheck()
+    page.get_by_role("button", name="Start Now").click()
+    expect(page.get_by_text("Tick at least one marketplace.")).to_be_visible()
+
+
+def wrong_account(page: Page) -> None:
+    page.goto(NORTHSTAR)
+    choose_action(page, NA, "Reconnect")
+    page.get_by_role("button", name="Continue to Seller Central").click()
+    page.get_by_label("Selling account").select_option("A2BLUEHARBOR02")
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("another seller account")
+
+
+def declined_ads(page: Page) -> None:
+    button_in_row(BLUE_HARBOR, "PPC", "Continue")(page)
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("Connect PPC")).click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("You declined")
+
+
+def wrong_password(page: Page) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(f"nobody-{secrets.token_hex(3)}@example.com")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def email_code(page: Page) -> None:
+    page.goto("/accounts/signup/")
+    page.get_by_label("Email").fill(f"new-{secrets.token_hex(4)}@example.com")
+    page.get_by_label("Password").fill(f"{PASSWORD}-{secrets.token_hex(4)}")
+    page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_label("Code")).to_be_visible()
+
+
+def reset_sent(page: Page) -> None:
+    page.goto("/accounts/password/reset/")
+    page.get_by_label("Email").fill(f"nobody-{secrets.token_hex(4)}@example.com")
+    page.locator("main form button[type=submit]").first.click()
+
+
+def behind_password(path: str) -> Arrive:
+    """allauth asks for the password again when the last sign-in is some minutes old."""
+
+    def arrive(page: Page) -> None:
+        page.goto(path)
+        if "reauthenticate" in page.url:
+            page.get_by_label("Password").fill(PASSWORD)
+            page.locator("main form button[type=submit]").first.click()
+
+    return arrive
+
+
+onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
+connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
+connect_more_ppc = button_in_row(NA, "PPC", "Continue")
+undo = button_in_row(BLUE_HARBOR, "Selling Partner", "No, undo")
+resume = button_in_row(WAITING, "Selling Partner", "Resume")
+reconnect = action_of_row(NA, "Reconnect")
+rename = action_of_row(NA, "Rename")
+remove = action_of_row(WAITING, "Remove")
+another_region = action_of_row(BLUE_HARBOR, "Connect another region")
+
+CONNECTIONS = (
+    Place("list", at(NORTHSTAR)),
+    Place("list of a viewer", at(NORTHSTAR), VIEWER),
+    Place("empty list", empty_list),
+    Place("menu of organizations", open_menu("Northstar Trading")),
+    Place("menu of settings", open_menu("Account Settings")),
+    Place("details unfolded", details(NA)),
+    Place("details of trouble", details("Oasis by Desert Rose")),
+    Place("details page", details_page),
+    Place("new", at(f"{NORTHSTAR}new")),
+    Place("new with mistakes", form_with_mistakes, status=422),
+    Place("onboard pop-up", onboard),
+    Place("onboard page", page_of(onboard)),
+    Place("onboard, nothing ticked", nothing_ticked, status=422),
+    Place("connect PPC pop-up", connect_ppc),
+    Place("connect PPC page", page_of(connect_ppc)),
+    Place("connect more PPC pop-up", connect_more_ppc),
+    Place("undo pop-up", undo),
+    Place("undo page", page_of(undo)),
+    Place("resume pop-up", resume),
+    Place("resume page", page_of(resume)),
+    Place("reconnect pop-up", reconnect),
+    Place("reconnect page", page_of(reconnect)),
+    Place("rename pop-up", rename),
+    Place("rename page", page_of(rename)),
+    Place("remove pop-up", remove),
+    Place("remove page", page_of(remove)),
+    Place("another region pop-up", another_region),
+    Place("another region page", page_of(another_region)),
+    Place("outcome: wrong account", wrong_account),
+    Place("outcome: declined", declined_ads),
+    Place("outcome: refused", at("/amazon/spapi/callback?state=unknown"), status=400),
+)
+PEOPLE = (
+    Place("sign in", at("/accounts/login/"), NOBODY),
+    Place("sign in with mistakes", wrong_password, NOBODY),
+    Place("sign up", at("/accounts/signup/"), NOBODY),
+    Place("email code", email_code, NOBODY),
+    Place("password reset", at("/accounts/password/reset/"), NOBODY),
+    Place("password reset sent", reset_sent, NOBODY),
+    Place("password reset key", at("/accounts/password/reset/key/1-unknown/"), NOBODY),
+    Place("sign out", at("/accounts/logout/")),
+    Place("email addresses", at("/accounts/email/")),
+    Place("change password", at("/accounts/password/change/")),
+    Place("sessions", at("/accounts/sessions/")),
+    Place("second factors", at("/accounts/2fa/")),
+    Place("authenticator app", behind_password("/accounts/2fa/totp/activate/")),
+    Place("passkeys", behind_password("/accounts/2fa/webauthn/")),
+    Place("new passkey", behind_password("/accounts/2fa/webauthn/add/")),
+    Place("password again", at("/accounts/reauthenticate/")),
+    Place("profile", at("/profile")),
+    Place("security", at("/security")),
+    Place("organization settings", at("/o/northstar-trading/settings")),
+    Place("organization settings of a viewer", at("/o/northstar-trading/settings"), VIEWER),
+    Place("new organization", at("/organizations/new")),
+    Place("staff setup", at("/staff/setup"), STAFF),
+)
+# A page that is not found looks like this only in production: see test_production.py.
+ERRORS = (Place("403", at(f"{NORTHSTAR}new"), VIEWER, status=403),)
+PLACES = CONNECTIONS + PEOPLE + ERRORS

@@ -1,0 +1,116 @@
+"""What every test relies on: services, a cache that no other test has seen, a silent broker."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.cache import caches
+from django.db.models.signals import post_migrate
+from pytest_django import Settings
+
+from sellerlegend import shared_cache
+from sellerlegend.amazon.endpoints import Endpoints
+from sellerlegend.applications.clients import forget_clients
+from sellerlegend.celery import app
+from sellerlegend.jobs import breakers
+from tests import bells
+from tests.amazon_emulator import RunningEmulator, running_emulator
+from tests.leftovers import drop_databases_of_dead_runs
+from tests.services import Service, are_services_required, find_services
+
+
+def pytest_report_header() -> str:
+    return str(find_services())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """`--quiet` hides the header, but nobody should have to ask what a run used."""
+    if terminalreporter.verbosity < 0:
+        terminalreporter.write_line(str(find_services()))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    url = find_services().postgresql.address
+    if url and "PYTEST_XDIST_WORKER" not in os.environ:
+        drop_databases_of_dead_runs(url)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A missing service skips the tests marked `needs_…`; with REQUIRE_SERVICES=1 it fails them."""
+    found = find_services()
+    for name in ("postgresql", "redis", "chromium"):
+        service: Service = getattr(found, name)
+        if item.get_closest_marker(f"needs_{name}") and not service.address:
+            if are_services_required():
+                pytest.fail(f"needs {name}: {service.words}", pytrace=False)
+            pytest.skip(f"needs {name}: {service.words}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def silent_broker() -> None:
+    """Bells of in-process tests stay in memory; tests of the broker start real processes."""
+    # Celery configures itself at the first look, and would overwrite what was set before.
+    assert app.conf.broker_url
+    app.conf.broker_url = "memory://"
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache() -> Iterator[None]:
+    """Redis is shared by the processes of a run: a prefix of its own isolates each test."""
+    configuration = settings.CACHES["default"]
+    before = configuration["KEY_PREFIX"]
+    prefix = f"{before}-{uuid.uuid4().hex[:8]}"
+    # The dictionary serves threads that open the cache later.
+    configuration["KEY_PREFIX"] = caches["default"].key_prefix = prefix
+    shared_cache.listen_again()
+    breakers.forget()
+    forget_clients()
+
+    yield
+
+    configuration["KEY_PREFIX"] = caches["default"].key_prefix = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def marketplaces_survive_flushes() -> Iterator[None]:
+    """A test with real transactions ends in a flush, and a flush takes the rows that the
+    migrations brought."""
+    migration = import_module("marketplaces.migrations.0002_known_marketplaces")
+
+    def refill(**_signal: Any) -> None:
+        if not apps.get_model("marketplaces", "Marketplace").objects.exists():
+            migration.add(apps, None)
+
+    sender = apps.get_app_config("marketplaces")
+    post_migrate.connect(refill, sender=sender)
+
+    yield
+
+    post_migrate.disconnect(refill, sender=sender)
+
+
+@pytest.fixture
+def silence() -> None:
+    """Forget the bells of earlier tests, for a test that counts them."""
+    bells.heard()
+
+
+@pytest.fixture(scope="session")
+def running_amazon() -> Iterator[RunningEmulator]:
+    with running_emulator(product_url=settings.PUBLIC_BASE_URL) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def amazon(running_amazon: RunningEmulator, settings: Settings) -> RunningEmulator:
+    """The fake Amazon with its demo world and an empty ledger; the product calls it."""
+    running_amazon.reset()
+    settings.AMAZON_ENDPOINTS = Endpoints.emulator(running_amazon.url)
+    return running_amazon

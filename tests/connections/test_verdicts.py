@@ -1,0 +1,90 @@
+"""What each kind of failure means for a job: who must act, and whether waiting helps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from connections import verdicts
+from connections.models import SpApiGrant
+from connections.reasons import REASONS
+from connections.verdicts import GrantDoubted, GrantMissing, GrantUnreadable, Verdict, verdict
+from marketplaces import services as marketplace_services
+from sellerlegend.amazon.errors import (
+    AccessDenied,
+    AccessTokenRejected,
+    AmazonError,
+    AmazonUnavailable,
+    ClientMisconfigured,
+    CodeRejected,
+    Denial,
+    GrantInvalid,
+    UnexpectedReply,
+)
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from tests import factories
+from tests.amazon_emulator import RunningEmulator
+
+VERDICTS: list[tuple[AmazonError, Verdict]] = [
+    (AmazonUnavailable(retry_after=7), Verdict("amazon_unavailable", waits=True, retry_after=7)),
+    (
+        AmazonUnavailable(retry_after=62.5, throttled=True),
+        Verdict("amazon_throttled", waits=True, retry_after=62.5),
+    ),
+    (GrantDoubted(120), Verdict("grant_doubted", waits=True, retry_after=120)),
+    (ClientMisconfigured(), Verdict("client_misconfigured", waits=True, retry_after=60)),
+    (GrantMissing(), Verdict("grant_missing", waits=False)),
+    (GrantInvalid(), Verdict("grant_invalid", waits=False)),
+    (GrantUnreadable(), Verdict("vault_locked", waits=False)),
+    (AccessDenied(), Verdict("permission_missing", waits=False)),
+    (AccessDenied(detail=Denial.WRONG_REGION), Verdict("wrong_region", waits=False)),
+    (UnexpectedReply(), Verdict("unexpected_reply", waits=False)),
+    (AccessTokenRejected(), Verdict("unexpected_reply", waits=False)),
+    (CodeRejected(), Verdict("unexpected_reply", waits=False)),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    VERDICTS,
+    ids=[f"{type(error).__name__} {found.reason}" for error, found in VERDICTS],
+)
+def test_each_failure_has_one_verdict_with_words(error: AmazonError, expected: Verdict) -> None:
+    assert verdict(error, Job()) == expected
+    assert expected.reason in REASONS
+
+
+def test_only_our_own_fault_is_told_to_staff(caplog: pytest.LogCaptureFixture) -> None:
+    for error, _ in VERDICTS:
+        verdict(error, Job())
+
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == ["client_misconfigured", "consent_of_another_region"]
+
+
+@pytest.mark.parametrize(("age", "longest"), [(0, 5), (60, 65), (86_400, 900)])
+def test_patience_grows_with_the_age_of_the_job(age: int, longest: int) -> None:
+    job = Job(created_at=timezone.now() - timedelta(seconds=age))
+
+    waits = [verdicts.patience(job) for _ in range(300)]
+
+    assert min(waits) >= 2
+    assert longest / 2 < max(waits) <= longest + 1
+
+
+@pytest.mark.django_db
+def test_a_locked_vault_needs_a_person_and_no_call(amazon: RunningEmulator) -> None:
+    """The whole way of a job: nothing is retried, and the row says what to do."""
+    connection = factories.make_connection(factories.make_organization())
+    SpApiGrant._base_manager.filter(connection=connection).update(refresh_token="v1.x.y.z")
+    marketplace_services.begin_reading(connection=connection)
+
+    assert ledger.drain("interactive") == 1
+
+    connection.refresh_from_db()
+    job = Job.objects.for_organization(connection.organization).get()
+    assert (connection.reading_error, job.status) == ("vault_locked", "done")
+    assert len(amazon.ledger) == 0

@@ -1,0 +1,1 @@
+"""The demo of `make run`: the product with real processes beside a fake Amazon. Never ships."""

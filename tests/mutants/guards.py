@@ -1,0 +1,183 @@
+"""The guards, by name: what is taken away, and the tests that must notice.
+
+`old` stands exactly once in its file; `test_mutants.py` holds that, so that none of these rots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard less: `old` becomes `new` in `file`, and `tests` must go red."""
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+LEDGER = "tests/sellerlegend/jobs/test_ledger.py"
+CALLBACKS = "tests/connections/test_callbacks.py"
+CREDENTIALS = "tests/connections/test_credentials.py"
+CRYPTO = "tests/sellerlegend/test_crypto.py"
+ROTATION = "tests/connections/test_rotation.py"
+RACES = "tests/test_races.py"
+SCOPING = "tests/sellerlegend/organizations/test_scoping.py"
+ROUTES = "tests/architecture/test_every_url.py"
+
+MUTANTS = (
+    Mutant(
+        guard="the fence of a claim",
+        file="sellerlegend/jobs/claims.py",
+        old="filter(pk=self.job.pk, status=Job.Status.RUNNING, fence=self.fence)",
+        new="filter(pk=self.job.pk, status=Job.Status.RUNNING)",
+        tests=(f"{LEDGER}::test_a_worker_that_lost_its_lease_writes_nothing",),
+    ),
+    Mutant(
+        guard="a ciphertext knows its row",
+        file="sellerlegend/crypto.py",
+        old="self.organization_id.hex, self.row_id.hex, kid)",
+        new="self.organization_id.hex, kid)",
+        tests=(f"{CRYPTO}::test_a_ciphertext_does_not_open_in_another_place",),
+    ),
+    Mutant(
+        guard="a ciphertext knows its organization",
+        file="sellerlegend/crypto.py",
+        old="self.organization_id.hex, self.row_id.hex, kid)",
+        new="self.row_id.hex, kid)",
+        tests=(
+            f"{CRYPTO}::test_a_known_text_stays_readable_for_ever",
+            f"{CRYPTO}::test_the_organization_alone_is_enough_to_keep_a_ciphertext_shut",
+        ),
+    ),
+    Mutant(
+        guard="a state belongs to one browser",
+        file="connections/authorization.py",
+        old="if not constant_time_compare(browser, request.browser_hash):",
+        new="if False:",
+        tests=(
+            f"{CALLBACKS}::test_a_victim_cannot_be_made_to_finish_an_attackers_trip",
+            f"{CALLBACKS}::test_signed_out_in_between_the_trip_is_kept_and_the_code_is_not",
+        ),
+    ),
+    Mutant(
+        guard="a state works once",
+        file="connections/authorization.py",
+        old="pk=request.pk, status=Status.OPEN",
+        new="pk=request.pk",
+        tests=(f"{RACES}::test_one_callback_opened_many_times_at_once_is_exchanged_once[spapi-8]",),
+    ),
+    Mutant(
+        guard="membership is read again in the callback",
+        file="connections/authorization.py",
+        old="if membership is None or not membership.may(Role.MEMBER):",
+        new="if False:",
+        tests=(f"{CALLBACKS}::test_who_may_no_longer_connect_cannot_finish",),
+    ),
+    Mutant(
+        guard="no query without an organization",
+        file="sellerlegend/organizations/scoping.py",
+        old="if not (self.is_scoped or _across.get()):",
+        new="if False:",
+        tests=(f"{SCOPING}::test_an_unscoped_query_raises_before_there_is_sql",),
+    ),
+    Mutant(
+        guard="another organization's pages are not there",
+        file="sellerlegend/organizations/access.py",
+        old="own: QuerySet[Any, Any] = Membership.objects.for_user(User(pk=user_id)).filter(",
+        new="own: QuerySet[Any, Any] = Membership._base_manager.filter(",
+        tests=(f"{ROUTES}::test_another_organization_is_not_there",),
+    ),
+    Mutant(
+        guard="a role is required",
+        file="sellerlegend/organizations/access.py",
+        old="if not membership.may(role):",
+        new="if False:",
+        tests=(f"{ROUTES}::test_too_low_a_role_is_refused",),
+    ),
+    Mutant(
+        guard="state changes by POST only",
+        file="connections/views.py",
+        old=(
+            "@require_POST\n@organization_view(Role.MEMBER)\n"
+            "def connection_confirm(request: OrganizationRequest"
+        ),
+        new=(
+            "@organization_view(Role.MEMBER)\ndef connection_confirm(request: OrganizationRequest"
+        ),
+        tests=(f"{ROUTES}::test_a_wrong_method_is_refused",),
+    ),
+    Mutant(
+        guard="forms carry a CSRF token",
+        file="sellerlegend/settings.py",
+        old='    "django.middleware.csrf.CsrfViewMiddleware",\n',
+        new="",
+        tests=(f"{ROUTES}::test_a_post_without_a_csrf_token_is_refused",),
+    ),
+    Mutant(
+        guard="the version of a consent",
+        file="connections/credentials.py",
+        old="_base_manager.filter(pk=grant.pk, version=grant.version)",
+        new="_base_manager.filter(pk=grant.pk)",
+        tests=(
+            f"{CREDENTIALS}::test_a_late_refusal_of_the_old_consent_does_not_touch_the_new_one",
+            f"{CREDENTIALS}::test_a_late_success_of_the_old_consent_does_not_touch_the_new_one",
+        ),
+    ),
+    Mutant(
+        guard="one refresh at a time",
+        file="connections/credentials.py",
+        old="taken = _current(grant).filter(free).update(",
+        new="taken = _current(grant).update(",
+        tests=(f"{CREDENTIALS}::test_fifty_readers_of_a_cold_cache_make_one_refresh",),
+    ),
+    Mutant(
+        guard="our own wrong secret is no seller's fault",
+        file="sellerlegend/amazon/classify.py",
+        old="return ClientSecretRefused(request_id, operation)",
+        new="return GrantInvalid(request_id, operation)",
+        tests=(f"{CREDENTIALS}::test_a_wrong_client_secret_changes_no_grant",),
+    ),
+    Mutant(
+        guard="foreign text is cleaned",
+        file="sellerlegend/amazon/http.py",
+        old='text = _LONE_SURROGATE_OR_NUL.sub("\\ufffd", text)',
+        new="text = str(text)",
+        tests=("tests/sellerlegend/amazon/test_http.py::test_text_is_cleaned",),
+    ),
+    Mutant(
+        guard="redirects are not followed",
+        file="sellerlegend/amazon/http.py",
+        old="allow_redirects=False,",
+        new="allow_redirects=True,",
+        tests=(
+            "tests/sellerlegend/amazon/test_http.py::test_a_redirect_is_returned_and_not_followed",
+        ),
+    ),
+    Mutant(
+        guard="no fake Amazon in production",
+        file="sellerlegend/env.py",
+        old='if is_production(info) and value:\n            raise ValueError("is refused',
+        new='if False:\n            raise ValueError("is refused',
+        tests=(
+            "tests/sellerlegend/test_env.py::test_forbidden_combinations_are_reported_together",
+        ),
+    ),
+    Mutant(
+        guard="a rotation writes only over what it read",
+        file="connections/rotation.py",
+        old="_base_manager.filter(pk=row.pk, **{sealed.column: text})",
+        new="_base_manager.filter(pk=row.pk)",
+        tests=(f"{ROTATION}::test_a_token_stored_after_the_rotation_read_is_not_reverted",),
+    ),
+    Mutant(
+        guard="a fresh sign-in before what cannot be taken back",
+        file="sellerlegend/organizations/step_up.py",
+        old="if has_fresh_sign_in(request):",
+        new="if True:",
+        tests=("tests/sellerlegend/organizations/test_step_up.py",),
+    ),
+)

@@ -1,0 +1,371 @@
+"""Disconnecting, deleting and erasing (C22, G4, G5, G12): gone is gone, and nothing else is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, transaction
+from django.db import connection as database
+from django.db.models import Q
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections.credentials import access_token, ads_call
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
+from connections.verdicts import GrantMissing
+from marketplaces import services as marketplace_services
+from marketplaces.models import MarketplaceAccount
+from ppc import disconnecting, erasure
+from ppc.disconnecting import Side
+from ppc.models import AdsProfile, PpcLink
+from sellerlegend import crypto
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role
+from tests import factories, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.factories import US, owner_of
+from tests.nothing_changed import nothing_changes
+from tests.operators import run_command
+from tests.signing_in import signed_in_freshly, signed_in_long_ago
+
+NORTHSTAR, BLUE_HARBOR = "A1NORTHSTAR001", "A2BLUEHARBOR02"
+BOTH = frozenset(Side)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def row(amazon: RunningEmulator) -> Connection:
+    """Connected, one marketplace onboarded and linked."""
+    connection = factories.make_connection(
+        factories.make_organization("Northstar Trading"),
+        name="Northstar",
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+    account = factories.make_account(connection, US, onboarding="onboarded")
+    grant = factories.make_ads_grant(connection.organization)
+    factories.make_link(account, factories.make_profile(grant, seller=NORTHSTAR))
+    return connection
+
+
+def ads_grant_of(connection: Connection) -> AdsGrant:
+    grant: AdsGrant = AdsGrant.objects.for_organization(connection.organization_id).get()
+    return grant
+
+
+def end(connection: Connection, sides: frozenset[Side] = BOTH) -> frozenset[Side]:
+    actor = Actor.person(owner_of(connection.organization))
+    return disconnecting.disconnect(connection=connection, sides=sides, actor=actor)
+
+
+def page_of(connection: Connection, name: str = "connection_disconnect") -> str:
+    return reverse(name, args=[connection.organization.slug, connection.pk])
+
+
+def everything_stored() -> str:
+    """Every column of every row of the database, as text."""
+    tables = database.introspection.table_names()
+    found = []
+    with database.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f'SELECT * FROM "{table}"')
+            found += [str(values) for values in cursor.fetchall()]
+    return "\n".join(found)
+
+
+# Disconnecting -----------------------------------------------------------------------------
+
+
+def test_both_tokens_are_destroyed_in_the_same_moment(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    """C22: no ciphertext is left, and what a worker had cached opens nothing."""
+    grant, ads = factories.grant_of(row), ads_grant_of(row)
+    access_token(grant)
+    texts = [grant.refresh_token, ads.refresh_token]
+    known = amazon.ledger.last_number
+
+    assert end(row) == BOTH
+
+    grant.refresh_from_db()
+    assert (grant.status, grant.refresh_token, grant.version) == ("disconnected", "", 2)
+    stored = everything_stored()
+    assert [text for text in texts if text in stored] == []
+    with pytest.raises(GrantMissing):
+        access_token(grant)
+    with pytest.raises(GrantMissing):
+        ads_call(ads_grant_of(row), lambda token: None)
+    assert len(amazon.ledger.calls(since=known)) == 0
+    link = PpcLink.objects.for_organization(row.organization_id).get()
+    assert link.status == PpcLink.Status.UNLINKED
+    event = AuditEvent._base_manager.get(code="connection_disconnected")
+    assert (event.connection_id, event.details) == (row.pk, {"sides": ["ppc", "spapi"]})
+
+
+def test_one_side_leaves_the_other_alone(row: Connection) -> None:
+    assert end(row, frozenset({Side.SPAPI})) == {Side.SPAPI}
+    assert ads_grant_of(row).status == Grant.Status.ACTIVE
+    assert PpcLink.objects.for_organization(row.organization_id).get().status == "linked"
+
+    assert end(row) == {Side.PPC}
+    assert ads_grant_of(row).status == Grant.Status.DISCONNECTED
+    assert end(row) == frozenset()
+
+
+def test_the_page_names_every_row_the_ads_consent_feeds(row: Connection) -> None:
+    other = factories.make_connection(row.organization, name="Blue Harbor", seller=BLUE_HARBOR)
+    profile = factories.make_profile(ads_grant_of(row), seller=BLUE_HARBOR)
+    linked = factories.make_link(factories.make_account(other, US), profile)
+    client = signed_in_freshly(owner_of(row.organization))
+
+    page = client.get(page_of(row)).content.decode()
+    assert "PPC ends for: Blue Harbor, Northstar." in page
+
+    answer = client.post(page_of(row), {"side": ["ppc"]}, follow=True)
+    linked.refresh_from_db()
+    assert linked.status == PpcLink.Status.UNLINKED
+    assert "Manage Your Apps" in answer.content.decode()
+    assert factories.grant_of(row).status == Grant.Status.ACTIVE
+
+
+def test_nothing_ticked_is_a_mistake_and_an_old_sign_in_is_asked_again(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    owner = owner_of(row.organization)
+    fresh, old = signed_in_freshly(owner), signed_in_long_ago(owner)
+    with nothing_changes(amazon, events=()):
+        assert fresh.post(page_of(row)).status_code == 422
+        asked = old.post(page_of(row), {"side": ["spapi", "ppc"]})
+
+    assert asked.status_code == 302
+    assert "reauthenticate" in asked.headers["Location"]
+
+
+def test_the_row_says_disconnected_and_offers_to_reconnect(row: Connection) -> None:
+    end(row)
+    client = trips.sign_in(owner_of(row.organization))
+
+    page = client.get(reverse("account_connections", args=[row.organization.slug]))
+
+    text = page.content.decode()
+    assert "Disconnected" in text
+    assert page_of(row, "connection_authorize") in text
+    assert page_of(row, "connection_remove") in text
+    assert page_of(row) not in text
+    assert "Consent ends" not in text
+
+
+def test_a_trip_from_before_does_not_connect_again(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    member = factories.make_member(row.organization, Role.MEMBER)
+    client = trips.sign_in(member)
+    callback = trips.confirm(trips.leave(client, row), NORTHSTAR)
+    end(row)
+    known = amazon.ledger.last_number
+
+    assert trips.come_back(client, callback) == "expired"
+    assert len(amazon.ledger.calls(since=known)) == 0
+    assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_disconnect_during_onboarding_leaves_nothing_behind(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    """G4: the worker hangs in its call to Amazon, and comes back too late."""
+    account = factories.make_account(row, factories.CANADA)
+    actor = Actor.person(owner_of(row.organization))
+    marketplace_services.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
+    accounts = MarketplaceAccount.objects.for_organization(row.organization_id)
+    before = accounts.count()
+    amazon.faults.add(surface="sellers", delay=2.0)
+    job = Job.objects.for_organization(row.organization_id).get(subject_id=account.pk)
+
+    def work() -> None:
+        ledger.run(job.pk)
+        database.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    deadline = time.monotonic() + 15
+    while not amazon.ledger.count(surface="lwa", operation="refresh_token"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    end(row, frozenset({Side.SPAPI}))
+    worker.join(30)
+
+    account.refresh_from_db()
+    row.refresh_from_db()
+    job.refresh_from_db()
+    assert (account.onboarding, row.participations_read_at) == ("pending", None)
+    assert (job.status, job.last_error_code) == ("dead", "cancelled")
+    assert accounts.count() == before
+    assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
+    known = amazon.ledger.last_number
+    ledger.sweep()
+    assert ledger.drain("interactive") == 0
+    assert len(amazon.ledger.calls(since=known)) == 0
+
+
+def test_a_reconnect_finds_its_history(amazon: RunningEmulator, row: Connection) -> None:
+    """G12."""
+    end(row)
+    client = trips.sign_in(owner_of(row.organization))
+
+    outcome = trips.come_back(client, trips.confirm(trips.leave(client, row), NORTHSTAR))
+
+    assert outcome == "reconnected"
+    rows = Connection.objects.for_organization(row.organization_id)
+    assert [found.pk for found in rows] == [row.pk]
+    assert factories.grant_of(row).status == Grant.Status.ACTIVE
+    kept = MarketplaceAccount.objects.for_organization(row.organization_id).get()
+    assert kept.onboarding == "onboarded"
+    assert access_token(factories.grant_of(row))
+
+
+def test_only_an_administrator_removes_a_disconnected_row(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    path = page_of(row, "connection_remove")
+    admin = trips.sign_in(factories.make_member(row.organization, Role.ADMIN))
+    member = trips.sign_in(factories.make_member(row.organization, Role.MEMBER))
+    admin.post(path)  # still connected: stays
+    end(row)
+    with nothing_changes(amazon, events=()):
+        refused = member.post(path)
+    assert (
+        "can no longer be removed here" in member.get(refused.headers["Location"]).content.decode()
+    )
+    assert "its marketplaces and links" in admin.get(path).content.decode()
+
+    assert admin.post(path).status_code == 303
+
+    assert not Connection.objects.for_organization(row.organization_id).exists()
+    assert not PpcLink.objects.for_organization(row.organization_id).exists()
+
+
+# Deleting an organization ------------------------------------------------------------------
+
+
+def delete(client: Client, organization: Organization, name: str) -> Any:
+    return client.post(reverse("organization_delete", args=[organization.slug]), {"name": name})
+
+
+def test_only_the_owner_with_a_fresh_sign_in_and_the_typed_name(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    organization = row.organization
+    owner = owner_of(organization)
+    admin = signed_in_freshly(factories.make_member(organization, Role.ADMIN))
+    fresh, old = signed_in_freshly(owner), signed_in_long_ago(owner)
+    with nothing_changes(amazon, events=()):
+        assert delete(admin, organization, organization.name).status_code == 403
+        assert delete(fresh, organization, "Northstar").status_code == 422
+        asked = delete(old, organization, organization.name)
+
+    assert "reauthenticate" in asked.headers["Location"]
+
+
+def test_deleting_ends_tokens_keys_work_and_access_at_once(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    """G5, C22: a backup of the tokens opens no more, and nobody is let in."""
+    organization = row.organization
+    backup = factories.grant_of(row)
+    member = trips.sign_in(factories.make_member(organization, Role.MEMBER))
+    page = reverse("account_connections", args=[organization.slug])
+    assert member.get(page).status_code == 200
+    marketplace_services.begin_reading(connection=row)
+    client = signed_in_freshly(owner_of(organization))
+    known = amazon.ledger.last_number
+
+    assert delete(client, organization, "Northstar Trading").status_code == 302
+
+    assert member.get(page).status_code == client.get(page).status_code == 404
+    gone = Organization.objects.get(pk=organization.pk)
+    assert gone.data_key == ""
+    assert None not in (gone.deleted_at, gone.data_key_destroyed_at)
+    with pytest.raises(crypto.Undecryptable):
+        crypto.unseal(
+            backup.refresh_token,
+            backup.place(),
+            data_key=gone.data_key,
+            purpose=crypto.Purpose.REFRESH,
+        )
+    for model in (SpApiGrant, AdsGrant):
+        for grant in model.objects.for_organization(organization):
+            assert (grant.status, grant.refresh_token) == ("disconnected", "")
+    assert not Membership.objects.for_organization(organization).exists()
+    ledger.sweep()
+    assert ledger.drain("interactive") == ledger.drain("background") == 0
+    assert len(amazon.ledger.calls(since=known)) == 0
+
+
+def test_a_deleted_organization_cannot_keep_its_key() -> None:
+    organization = factories.make_organization()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Organization.objects.filter(pk=organization.pk).update(deleted_at=timezone.now())
+
+
+def test_prune_erases_a_deleted_organization_and_leaves_a_receipt(row: Connection) -> None:
+    organization, owner = row.organization, owner_of(row.organization)
+    kept = factories.make_connection(factories.make_organization("Somebody else"))
+    profile = AdsProfile.objects.for_organization(organization).get()
+    erasure.delete_organization(organization=organization, actor=Actor.person(owner))
+
+    run = run_command("prune", "--yes")
+
+    assert "prune deleted_organizations rows=1 done (1 rows)" in run.lines
+    stored = everything_stored()
+    for personal in (NORTHSTAR, "Northstar", organization.slug, profile.profile_id):
+        assert personal not in stored
+    assert "Somebody else" in stored
+    assert Connection.objects.for_organization(kept.organization_id).get() == kept
+    for label in ("jobs", "connections", "marketplaces", "ppc"):
+        for model in apps.get_app_config(label).get_models():
+            path = getattr(model, "organization_path", "")
+            assert not path or not model._base_manager.filter(**{path: organization}).exists()
+    receipt = AuditEvent._base_manager.get(code="erased")
+    assert receipt.details["removed"]["connection"] == 1
+    assert receipt.organization_id == organization.pk
+    assert run_command("prune", "--yes", "--json").objects[-3]["rows"] == 0
+
+
+def test_a_seller_id_can_still_be_looked_for_by_its_hash(row: Connection) -> None:
+    erasure.pseudonymize(Q(organization=row.organization))
+    hashes = [event.details.get("name") for event in AuditEvent._base_manager.all()]
+
+    assert erasure.keyed_hash("Northstar") in hashes
+    assert erasure.keyed_hash(erasure.keyed_hash("Northstar")) == erasure.keyed_hash("Northstar")
+
+
+def test_prune_erases_what_was_disconnected_four_weeks_ago(row: Connection) -> None:
+    """DPP 1.7: within 30 days, on both sides; a younger disconnect keeps its history."""
+    young = factories.make_connection(row.organization, name="Young")
+    end(row)
+    end(young, frozenset({Side.SPAPI}))
+    long_ago = timezone.now() - timedelta(days=28, minutes=1)
+    SpApiGrant._base_manager.filter(connection=row).update(status_changed_at=long_ago)
+    AdsGrant._base_manager.update(status_changed_at=long_ago)
+
+    run_command("prune", "--yes")
+
+    rows = Connection.objects.for_organization(row.organization_id)
+    assert [found.name for found in rows] == ["Young"]
+    assert not AdsGrant.objects.for_organization(row.organization_id).exists()
+    stored = everything_stored()
+    assert NORTHSTAR not in stored
+    assert "'Northstar'" not in stored
+    assert AuditEvent._base_manager.filter(code="erased").count() == 2
+    assert not AuthorizationRequest._base_manager.filter(connection=row).exists()

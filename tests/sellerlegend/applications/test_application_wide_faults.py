@@ -1,0 +1,134 @@
+"""C4: our own application's fault changes no seller's row, and staff hear of it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core import mail
+
+from connections import credentials
+from connections.models import Connection, SpApiGrant
+from sellerlegend.amazon import sellers
+from sellerlegend.amazon.errors import ClientMisconfigured
+from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.applications.notices import tell_staff
+from sellerlegend.applications.upkeep import look_after_secrets
+from sellerlegend.organizations.models import VaultUse
+from tests import factories
+from tests.amazon_emulator import RunningEmulator
+from tests.nothing_changed import all_rows, event_count
+
+NORTHSTAR = "A1NORTHSTAR001"
+GRANTS = 200
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def connections(amazon: RunningEmulator) -> list[Connection]:
+    """One seller's consent in 200 rows of 20 organizations."""
+    factories.make_user("staff@example.com", is_staff=True)
+    look_after_secrets()
+    tokens = [amazon.world.authorize(NORTHSTAR, "NA") for _ in range(GRANTS)]
+    owners = [factories.make_organization() for _ in range(20)]
+    return [
+        factories.make_connection(
+            owners[number % len(owners)], seller=f"A{number:013d}", refresh_token=token
+        )
+        for number, token in enumerate(tokens)
+    ]
+
+
+def read(connection: Connection) -> None:
+    """What a worker does with a row."""
+
+    def call(access_token: Secret) -> Any:
+        return sellers.get_marketplace_participations(
+            endpoints=django_settings.AMAZON_ENDPOINTS,
+            region=Region.NA,
+            access_token=access_token,
+        )
+
+    with pytest.raises(ClientMisconfigured):
+        credentials.spapi_call(connection, call)
+
+
+# The refresh itself and the vault's count of it, which say nothing of the consent.
+FORGIVEN = frozenset({"last_refreshed_at", "refresh_lease_until"})
+COUNTS = VaultUse._meta.label
+
+
+@contextmanager
+def no_seller_is_touched() -> Iterator[None]:
+    before, events = all_rows(), event_count()
+    yield
+    after = all_rows()
+    changed = {
+        (key, name)
+        for key in before.keys() | after.keys()
+        if key[0] != COUNTS
+        for name, value in before.get(key, {"row": "came"}).items()
+        if after.get(key, {}).get(name) != value and name not in FORGIVEN
+    }
+    assert changed == set()
+    assert event_count() == events
+
+
+@pytest.mark.parametrize(
+    ("scenario", "answers", "subject"),
+    [
+        ("expired_secret", (GRANTS, 0), "Amazon calls our client secret too old"),
+        # One refusal of the secret is enough for all: the breaker of the client.
+        ("wrong_secret", (0, 1), "Amazon refuses our client secret"),
+    ],
+)
+def test_200_consents_survive_a_fault_of_ours(
+    amazon: RunningEmulator,
+    connections: list[Connection],
+    scenario: str,
+    answers: tuple[int, int],
+    subject: str,
+) -> None:
+    amazon.scenario(scenario)
+
+    with no_seller_is_touched():
+        for connection in connections:
+            read(connection)
+        for _ in range(3):
+            look_after_secrets()
+            tell_staff()
+
+    lwa = {"surface": "lwa", "operation": "refresh_token"}
+    asked = (amazon.ledger.count(**lwa, status=200), amazon.ledger.count(**lwa, status=401))
+    assert asked == answers
+    states = SpApiGrant._base_manager.values_list("status", "refusals").distinct()
+    assert list(states) == [("active", 0)]
+    assert [message.subject for message in mail.outbox] == [f"Selling Partner API: {subject}"]
+
+
+def test_when_the_secret_is_good_again_the_next_call_gets_a_token_of_it(
+    amazon: RunningEmulator,
+) -> None:
+    """A cached access token that was got with the expired secret would be refused for an hour."""
+    connection = factories.make_connection(
+        factories.make_organization(),
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+    amazon.scenario("expired_secret")
+    read(connection)
+    amazon.world.applications["spapi"].register_secret(
+        django_settings.SPAPI_CLIENT.secrets[0].reveal(), amazon.clock
+    )
+
+    def call(access_token: Secret) -> Any:
+        return sellers.get_marketplace_participations(
+            endpoints=django_settings.AMAZON_ENDPOINTS, region=Region.NA, access_token=access_token
+        )
+
+    assert credentials.spapi_call(connection, call).participations != ()

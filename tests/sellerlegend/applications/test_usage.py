@@ -1,0 +1,179 @@
+"""Each secret's uses, through real refreshes against the fake Amazon."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.core.cache import cache
+from pytest_django import Settings
+
+from connections.credentials import access_token
+from connections.models import Connection
+from sellerlegend import crypto
+from sellerlegend.amazon import lwa
+from sellerlegend.amazon.errors import ClientSecretRefused
+from sellerlegend.amazon.lwa import LwaClient
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.applications import clients, usage
+from sellerlegend.applications.models import ClientSecret
+from sellerlegend.applications.upkeep import look_after_secrets
+from tests import factories
+from tests.amazon_emulator import RunningEmulator
+from tests.pauses import end_pauses
+
+NORTHSTAR = "A1NORTHSTAR001"
+WEEK = 7 * 24 * 3600
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def tally(monkeypatch: pytest.MonkeyPatch) -> usage.Tally:
+    """As in a process that has just started."""
+    lwa._set_aside.clear()
+    fresh = usage.Tally()
+    monkeypatch.setattr(clients, "TALLY", fresh)
+    monkeypatch.setattr("sellerlegend.applications.upkeep.TALLY", fresh)
+    return fresh
+
+
+@pytest.fixture
+def connection(amazon: RunningEmulator) -> Connection:
+    return factories.make_connection(
+        factories.make_organization(),
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+
+
+def refresh(connection: Connection) -> None:
+    access_token(factories.grant_of(connection), force=True)
+
+
+def rotate_at_amazon(amazon: RunningEmulator, settings: Settings) -> tuple[Secret, Secret]:
+    """Returns (new, old); the environment gets both, as after a restart."""
+    old = settings.SPAPI_CLIENT.secrets[0]
+    new = Secret(amazon.world.rotate_secret())
+    settings.SPAPI_CLIENT = LwaClient(settings.SPAPI_CLIENT.client_id, (new, old))
+    look_after_secrets()
+    return new, old
+
+
+def row_of(secret: Secret) -> ClientSecret:
+    return ClientSecret.objects.get(fingerprint=crypto.fingerprint(secret))
+
+
+def calls(amazon: RunningEmulator, status: int) -> int:
+    return amazon.ledger.count(surface="lwa", operation="refresh_token", status=status)
+
+
+def test_uses_are_counted_and_written_seldom(
+    amazon: RunningEmulator, connection: Connection, settings: Settings, tally: usage.Tally
+) -> None:
+    look_after_secrets()
+    for _ in range(3):
+        refresh(connection)
+    [secret] = settings.SPAPI_CLIENT.secrets
+    at_once = row_of(secret).uses
+
+    tally.flush()
+    row = row_of(secret)
+
+    assert (at_once, row.uses, row.fallback_uses) == (1, 3, 0)
+    assert row.last_used_at is not None
+
+
+def test_before_the_first_sweep_nothing_is_lost(
+    amazon: RunningEmulator, connection: Connection, settings: Settings
+) -> None:
+    refresh(connection)
+    refresh(connection)
+
+    look_after_secrets()  # writes the row
+    look_after_secrets()
+
+    assert row_of(settings.SPAPI_CLIENT.secrets[0]).uses == 2
+
+
+def test_the_new_secret_serves_while_both_live(
+    amazon: RunningEmulator, connection: Connection, settings: Settings
+) -> None:
+    new, old = rotate_at_amazon(amazon, settings)
+
+    refresh(connection)
+
+    assert (row_of(new).uses, row_of(old).uses) == (1, 0)
+
+
+def test_a_new_secret_that_is_refused_falls_back_and_is_counted(
+    amazon: RunningEmulator,
+    connection: Connection,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    tally: usage.Tally,
+) -> None:
+    client = settings.SPAPI_CLIENT
+    settings.SPAPI_CLIENT = LwaClient(client.client_id, (Secret("mistyped"), *client.secrets))
+    look_after_secrets()
+
+    for _ in range(3):
+        refresh(connection)
+    tally.flush()
+
+    new, old = row_of(Secret("mistyped")), row_of(client.secrets[0])
+    assert (new.uses, old.uses, old.fallback_uses) == (0, 3, 3)
+    assert new.refused_at is not None
+    assert (calls(amazon, 401), calls(amazon, 200)) == (1, 3)
+    assert "client_secret_refused" in caplog.text
+
+
+def test_the_old_secret_dies_mid_run_and_no_refresh_fails(
+    amazon: RunningEmulator, connection: Connection, settings: Settings
+) -> None:
+    """C5: both configured, the old one ends after its seven days."""
+    rotate_at_amazon(amazon, settings)
+
+    for _ in range(3):
+        refresh(connection)
+    amazon.advance_clock(WEEK)
+    for _ in range(3):
+        refresh(connection)
+
+    assert (calls(amazon, 200), calls(amazon, 401)) == (6, 0)
+    assert factories.grant_of(connection).status == "active"
+
+
+def test_a_process_that_went_back_to_the_old_one_finds_the_new_one_when_it_dies(
+    amazon: RunningEmulator, connection: Connection, settings: Settings
+) -> None:
+    new, old = rotate_at_amazon(amazon, settings)
+    lwa._set_aside[settings.SPAPI_CLIENT.client_id, new] = time.monotonic() + 300
+    refresh(connection)
+    assert row_of(old).uses == 1
+    amazon.advance_clock(WEEK)
+
+    refresh(connection)
+
+    assert (calls(amazon, 200), calls(amazon, 401)) == (2, 1)
+    assert row_of(new).uses == 1
+
+
+def test_a_success_ends_a_refusal(
+    amazon: RunningEmulator, connection: Connection, settings: Settings
+) -> None:
+    look_after_secrets()
+    [secret] = settings.SPAPI_CLIENT.secrets
+    amazon.scenario("wrong_secret")
+    for _ in range(2):
+        with pytest.raises(ClientSecretRefused):
+            refresh(connection)
+        end_pauses()
+    refused_at = row_of(secret).refused_at
+    amazon.scenario("normal")
+    cache.clear()
+
+    refresh(connection)
+
+    assert refused_at is not None
+    assert row_of(secret).refused_at is None

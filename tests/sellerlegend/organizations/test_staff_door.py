@@ -1,0 +1,124 @@
+"""Staff come in with a second step, and not for long."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from allauth.mfa.totp.internal.auth import TOTP
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+
+from sellerlegend.organizations.models import User
+from tests.demo.second_step import code_for
+from tests.factories import PASSWORD, make_organization, make_user, owner_of
+from tests.signing_in import proved_seconds_ago, signed_in_freshly
+from tests.staff import make_support
+
+SECRET = "SELLERLEGENDTESTSELLERLEGENDTEST"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def support(db: None) -> User:
+    return make_support()
+
+
+def sign_in(client: Client, user: User) -> str:
+    answer = client.post(reverse("account_login"), {"login": user.email, "password": PASSWORD})
+    return answer.headers["Location"]
+
+
+CLOSED = ["admin:index", "staff_setup", "home", "profile", "organization_new", "account_email"]
+
+
+@pytest.mark.parametrize("route", CLOSED)
+@pytest.mark.parametrize("is_superuser", [False, True], ids=["support", "superuser"])
+def test_without_a_second_step_there_is_only_the_page_to_set_one_up(
+    route: str, is_superuser: bool
+) -> None:
+    client = Client()
+    sign_in(client, make_user(is_staff=True, is_superuser=is_superuser))
+
+    for method in ("GET", "POST"):
+        answer = client.generic(method, reverse(route))
+        assert answer.status_code == 302
+        assert answer.headers["Location"] == reverse("mfa_index")
+    assert client.get(reverse("mfa_index")).status_code == 200
+    assert client.get(reverse("mfa_activate_totp")).status_code == 200
+
+
+def test_a_superuser_who_is_not_staff_is_held_alike() -> None:
+    client = Client()
+    sign_in(client, make_user(is_superuser=True))
+
+    assert client.get(reverse("profile")).headers["Location"] == reverse("mfa_index")
+
+
+def test_under_htmx_the_whole_page_goes(support: User) -> None:
+    client = Client()
+    client.force_login(support)
+
+    answer = client.get(reverse("profile"), headers={"HX-Request": "true"})
+
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"] == reverse("mfa_index")
+
+
+def test_setting_it_up_and_proving_it_opens_the_door(support: User) -> None:
+    client = Client()
+    sign_in(client, support)
+    page = client.get(reverse("mfa_activate_totp"))
+    secret = page.context["form"].secret
+    client.post(reverse("mfa_activate_totp"), {"code": code_for(secret)})
+
+    asked = client.get(reverse("admin:index"))
+
+    assert urlsplit(asked.headers["Location"]).path == reverse("mfa_reauthenticate")
+    with time_machine.travel(time.time() + 30):
+        client.post(asked.headers["Location"], {"code": code_for(secret)})
+        assert client.get(reverse("admin:index")).status_code == 200
+
+
+def test_the_sign_in_asks_for_the_code(support: User) -> None:
+    TOTP.activate(support, SECRET)
+    client = Client()
+
+    assert sign_in(client, support) == reverse("mfa_authenticate")
+    assert client.get(reverse("admin:index")).headers["Location"].startswith("/admin/login")
+    client.post(reverse("mfa_authenticate"), {"code": code_for(SECRET)})
+
+    assert client.get(reverse("admin:index")).status_code == 200
+    assert client.session.get_expiry_age() <= settings.STAFF_SESSION_SECONDS
+
+
+def test_it_does_not_last_long(support: User) -> None:
+    TOTP.activate(support, SECRET)
+    client = signed_in_freshly(support)
+    assert client.get(reverse("admin:index")).status_code == 200
+
+    proved_seconds_ago(client, settings.STAFF_SESSION_SECONDS + 1, "password", "mfa")
+
+    asked = client.get(reverse("admin:index"))
+    assert urlsplit(asked.headers["Location"]).path == reverse("mfa_reauthenticate")
+    assert "next=%2Fadmin%2F" in asked.headers["Location"]
+
+
+def test_everybody_else_is_not_asked() -> None:
+    client = Client()
+    client.force_login(owner_of(make_organization()))
+
+    assert client.get(reverse("profile")).status_code == 200
+
+
+def test_it_costs_no_query(support: User, django_assert_num_queries: object) -> None:
+    client = signed_in_freshly(support)
+    client.get(reverse("profile"))
+
+    # The session, the person; the switcher of organizations.
+    with django_assert_num_queries(3):  # type: ignore[operator]  # pytest-django's fixture
+        client.get(reverse("profile"))

@@ -1,0 +1,160 @@
+"""Log lines: JSON, one a line, and a net under what should never have been logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.test import RequestFactory
+
+from sellerlegend import crypto
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.logs import JsonFormatter, redact
+from tests.environment import DEMO_CREDENTIALS
+
+ID = UUID("11111111-1111-4111-8111-111111111111")
+
+
+def line(message: str, *arguments: Any, exc_info: Any = None, **extra: Any) -> dict[str, Any]:
+    record = logging.LogRecord("here", logging.INFO, __file__, 1, message, arguments, exc_info)
+    vars(record).update(extra)
+    text = JsonFormatter().format(record)
+    assert "\n" not in text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_a_line_is_a_name_and_facts() -> None:
+    found = line("grant_refreshed", grant=ID, attempts=3)
+
+    assert found.pop("at").startswith("20")
+    assert found == {
+        "level": "INFO",
+        "logger": "here",
+        "event": "grant_refreshed",
+        "grant": str(ID),
+        "attempts": "3",
+    }
+
+
+SEALED = "v1.0a1b2c3d.AAECAwQFBgcICQoL.c2VhbGVkLXRleHQtdGhhdC1pcy1sb25nLWVub3VnaA"
+HIDDEN = [
+    "Atzr|IwEBIJ1b-2_x.y/z+Q==",
+    "Atza|IwEBIJ1b-2_x.y/z+Q==",
+    "Atzr%7CIwEBIJ1b-2_x%2By",
+    DEMO_CREDENTIALS["SPAPI_CLIENT_SECRET"],
+    "amzn1.oa2-cs.v1.0123abcdef",
+    "amzn.mws.1234-5678-abcd",
+    SEALED,
+]
+
+
+@pytest.mark.parametrize("secret", HIDDEN)
+def test_a_secret_is_hidden_wherever_it_stands(secret: str) -> None:
+    try:
+        raise ValueError(f"refused: {secret}")
+    except ValueError:
+        exc_info = sys.exc_info()
+
+    found = line("a %s b %s", secret, secret, exc_info=exc_info, fact=f"<{secret}>")
+
+    assert secret not in json.dumps(found)
+    assert found["event"] == "a [redacted] b [redacted]"
+    assert found["fact"] == "<[redacted]>"
+    assert found["exception"].endswith("ValueError: refused: [redacted]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /amazon/spapi/callback?state={0}&spapi_oauth_code={0}&selling_partner_id=A1",
+        "GET /amazon/ads/callback?code={0}&scope=x&state={0}",
+        "grant_type=refresh_token&refresh_token={0}&client_secret={0}",
+        "code_verifier={0} mws_auth_token={0}",
+        "CODE={0}",
+        '{{"access_token":"{0}","refresh_token": "{0}"}}',
+        "{{'code': '{0}', 'state': '{0}'}}",
+    ],
+)
+def test_what_follows_a_telling_name_is_hidden(text: str) -> None:
+    hidden = redact(text.format("ANbCdEfGhIjK123"))
+
+    assert "ANbCdEfGhIjK123" not in hidden
+    assert "[redacted]" in hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "status_code=200 country_code=US",
+        "exit code: 3",
+        "amzn1.application-oa2-client.0123 amzn1.sp.solution.0123",
+        "state machine",
+        "GET /o/acme/connections?since=12",
+        "v1.2.3",
+    ],
+)
+def test_harmless_text_is_left_alone(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_what_the_vault_writes_is_hidden() -> None:
+    organization = ID
+    sealed = crypto.seal(
+        Secret("short"),
+        crypto.Place("table", "column", organization, ID),
+        data_key=crypto.new_data_key(organization),
+    )
+
+    assert redact(f"row: {sealed}") == "row: [redacted]"
+    assert redact(crypto.new_data_key(organization)) == "[redacted]"
+
+
+@pytest.mark.parametrize("name", ["code", "state", "refresh_token", "client_secret"])
+def test_a_field_with_a_telling_name_is_hidden_whatever_its_shape(name: str) -> None:
+    assert line("event", **{name: "ANbCdEfGhIjK123"})[name] == "[redacted]"
+
+
+def test_only_facts_are_written() -> None:
+    """Django hands its request over, Celery the arguments of a task."""
+    request = RequestFactory().get("/amazon/ads/callback?code=ANbCdEfGhIjK123")
+
+    found = line("event", request=request, data={"args": ["x"]}, secret=Secret("x"), row=ID)
+
+    assert set(found) == {"at", "level", "logger", "event", "row"}
+
+
+def test_a_hostile_line_break_stays_inside_its_value() -> None:
+    found = line("store %s", 'x"}\n{"level": "FORGED\u2028"}')
+
+    assert found["level"] == "INFO"
+    assert "FORGED" in found["event"]
+
+
+def test_long_values_are_cut_after_they_were_redacted() -> None:
+    found = line("x" * 1990 + "Atzr|" + "y" * 50, fact="z" * 9_000)
+
+    assert "Atzr" not in found["event"]
+    assert len(found["event"]) <= 2_000
+    assert len(found["fact"]) == 500
+
+
+def test_nobody_prints_around_the_formatter() -> None:
+    """Django's default loggers have handlers of their own, with other formatters."""
+    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    ours = [
+        one for one in loggers if one.name.split(".")[0] in ("django", "sellerlegend", "celery")
+    ]
+
+    handlers = [handler for one in ours for handler in one.handlers]
+    assert [handler for handler in handlers if not isinstance(handler, logging.NullHandler)] == []
+    assert [one.name for one in ours if not one.propagate] == []
+
+
+@pytest.mark.parametrize("name", ["urllib3", "kombu", "sp_api", "django.db.backends"])
+def test_those_who_print_bodies_are_quiet_at_every_level(name: str) -> None:
+    assert not logging.getLogger(name).isEnabledFor(logging.INFO)

@@ -1,0 +1,197 @@
+"""A database that restarts, is away or keeps somebody waiting: 503 with words, never a 500."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import pytest
+from django.db import connection
+from django.test import Client
+
+from connections.models import Connection, SpApiGrant
+from tests import trips
+from tests.amazon_emulator import RunningEmulator
+from tests.factories import make_connection, make_organization, owner_of
+
+pytestmark = [pytest.mark.needs_postgresql, pytest.mark.django_db(transaction=True)]
+
+
+PATIENCE_SECONDS = 20
+NORTHSTAR = "A1NORTHSTAR001"
+
+
+@pytest.fixture
+def row(amazon: RunningEmulator) -> Connection:
+    token = amazon.world.authorize(NORTHSTAR, "NA")
+    return make_connection(make_organization(), seller=NORTHSTAR, refresh_token=token)
+
+
+@pytest.fixture
+def person(row: Connection) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(owner_of(row.organization))
+    return client
+
+
+def list_of(row: Connection) -> str:
+    return f"/o/{row.organization.slug}/connections/"
+
+
+def other_connection() -> Any:
+    parameters = connection.get_connection_params()
+    parameters.pop("cursor_factory", None)
+    return psycopg2.connect(**parameters)
+
+
+def break_the_connection() -> None:
+    """As a restart does: the server ends it while we believe in it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    with contextlib.closing(other_connection()) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+
+
+@contextmanager
+def a_database_that_is_away() -> Iterator[None]:
+    port = connection.settings_dict["PORT"]
+    connection.close()
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        connection.settings_dict["PORT"] = str(reserved.getsockname()[1])
+        try:
+            yield
+        finally:
+            connection.close()
+            connection.settings_dict["PORT"] = port
+
+
+def test_a_page_survives_a_restart(person: Client, row: Connection) -> None:
+    break_the_connection()
+
+    page = person.get(list_of(row))
+
+    assert page.status_code == 200
+    assert row.name in page.content.decode()
+
+
+def test_a_form_is_not_sent_twice_by_itself(person: Client, row: Connection) -> None:
+    break_the_connection()
+
+    answer = person.post(f"{list_of(row)}{row.pk}/rename", {"name": "New name"})
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "30"
+    assert "What was saved before stays saved" in answer.content.decode()
+    connection.close()
+    row.refresh_from_db()
+    assert row.name != "New name"
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_database_that_is_away_is_told_in_words(
+    person: Client, row: Connection, method: str
+) -> None:
+    with a_database_that_is_away():
+        answer = getattr(person, method)(list_of(row))
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "30"
+    assert answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Back in a moment" in answer.content.decode()
+
+
+def test_who_waits_for_a_lock_too_long_is_asked_to_come_back(
+    person: Client, row: Connection
+) -> None:
+    with contextlib.closing(other_connection()) as other, other.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM organizations_organization WHERE id = %s FOR UPDATE",
+            [str(row.organization.pk)],
+        )
+        with connection.cursor() as mine:
+            mine.execute("SET lock_timeout = '200ms'")
+        answer = person.post(f"{list_of(row)}{row.pk}/rename", {"name": "New name"})
+
+    assert answer.status_code == 503
+    row.refresh_from_db()
+    assert row.name != "New name"
+
+
+def wait_until_somebody_waits_for(table: str) -> None:
+    """For a row of it: the one who waits holds the row's tuple lock meanwhile."""
+    with contextlib.closing(other_connection()) as watcher, watcher.cursor() as cursor:
+        watcher.autocommit = True
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'tuple' AND granted"
+                " AND relation = %s::regclass",
+                [table],
+            )
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.01)
+    raise AssertionError(f"nobody waited for {table}")
+
+
+@contextlib.contextmanager
+def a_writer_in_the_opposite_order(row: Connection) -> Iterator[None]:
+    """Row first, organization second, as no code of ours does: whoever takes the organization
+    first and waits for the row loses a deadlock, once."""
+
+    def meet() -> None:
+        wait_until_somebody_waits_for("connections_connection")
+        cursor.execute(
+            "SELECT 1 FROM organizations_organization WHERE id = %s FOR UPDATE",
+            [str(row.organization.pk)],
+        )
+        other.commit()
+
+    with contextlib.closing(other_connection()) as other, other.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM connections_connection WHERE id = %s FOR UPDATE", [str(row.pk)]
+        )
+        meeting = threading.Thread(target=meet)
+        meeting.start()
+        yield
+        meeting.join(PATIENCE_SECONDS)
+
+
+def conflicts(caplog: pytest.LogCaptureFixture) -> int:
+    return [record.message for record in caplog.records].count("transaction_conflict")
+
+
+def test_the_loser_of_a_deadlock_is_tried_again(
+    person: Client, row: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    with a_writer_in_the_opposite_order(row):
+        answer = person.post(f"{list_of(row)}{row.pk}/rename", {"name": "New name"})
+
+    assert answer.status_code == 303
+    row.refresh_from_db()
+    assert row.name == "New name"
+    assert conflicts(caplog) == 1
+
+
+def test_a_deadlock_does_not_lose_what_a_code_brought(
+    person: Client, row: Connection, amazon: RunningEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = trips.confirm(trips.leave(person, row), NORTHSTAR)
+    before = SpApiGrant._base_manager.get(connection=row).fingerprint
+
+    with a_writer_in_the_opposite_order(row):
+        outcome = trips.come_back(person, callback)
+
+    assert outcome == "reconnected"
+    assert SpApiGrant._base_manager.get(connection=row).fingerprint != before
+    assert conflicts(caplog) == 1
+    assert amazon.ledger.count(surface="lwa") == 1

@@ -1,0 +1,1 @@
+"""The soak: real processes under a nemesis, their history recorded, and a checker of it."""

@@ -1,0 +1,221 @@
+"""Real worker processes, killed without warning in the middle of their work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from django.utils import timezone
+
+from connections.models import Connection
+from marketplaces import services as marketplace_services
+from marketplaces.models import MarketplaceAccount
+from ppc import services as ppc_services
+from ppc import upkeep
+from ppc.models import AdsProfile, PpcLink
+from sellerlegend.celery import RUN_JOB, SWEEP
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import AuditEvent, Organization
+from tests import factories
+from tests.amazon_emulator import RunningEmulator
+from tests.factories import JAPAN, US
+from tests.workers import Office, open_office, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NORTHSTAR, BLUE_HARBOR, SAKURA = "A1NORTHSTAR001", "A2BLUEHARBOR02", "A3SAKURATEA003"
+MARKETING, AGENCY = "ads@northstar.example", "agency@ads.example"
+
+
+@pytest.fixture(
+    params=[pytest.param("redis", marks=pytest.mark.needs_redis), pytest.param("filesystem")]
+)
+def office(
+    request: pytest.FixtureRequest,
+    transactional_db: None,
+    amazon: RunningEmulator,
+    tmp_path: Path,
+) -> Iterator[Office]:
+    with open_office(request.param, amazon.url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
+    """One job of each kind, each for a consent of its own, queued and not rung."""
+    organization = factories.make_organization("Northstar Trading")
+    actor = Actor.person(factories.owner_of(organization))
+    reading = connect(amazon, organization, NORTHSTAR, US)
+    resyncing = connect(amazon, organization, BLUE_HARBOR, US)
+    onboarding = connect(amazon, organization, SAKURA, JAPAN)
+    marketplace_services.begin_onboarding(
+        connection=onboarding,
+        account_ids=[factories.make_account(onboarding, JAPAN).pk],
+        actor=actor,
+    )
+    grant = factories.make_ads_grant(
+        organization, refresh_token=amazon.world.authorize_ads(MARKETING)
+    )
+    other = factories.make_organization("Agency")
+    linking = connect(amazon, other, NORTHSTAR, US)
+    factories.make_ads_grant(other, refresh_token=amazon.world.authorize_ads(AGENCY))
+    ppc_services.begin_linking(
+        connection=linking,
+        account_ids=[factories.make_account(linking).pk],
+        actor=Actor.person(factories.owner_of(other)),
+    )
+    marketplace_services.begin_reading(connection=reading)
+    marketplace_services.begin_resync(connection=resyncing)
+    upkeep.begin_grant_resync(grant=grant, actor=actor)
+    found = {job.kind: job for job in Job._base_manager.all()}
+    assert set(found) == set(ledger.KINDS), "a kind of work that this test does not know yet"
+    return found
+
+
+def connect(
+    amazon: RunningEmulator, organization: Organization, seller: str, marketplace_id: str
+) -> Connection:
+    region: Literal["FE", "NA"] = "FE" if marketplace_id == JAPAN else "NA"
+    return factories.make_connection(
+        organization,
+        seller=seller,
+        marketplace_id=marketplace_id,
+        refresh_token=amazon.world.authorize(seller, region),
+    )
+
+
+def forget_leases() -> None:
+    """The half minute for which a dead worker still holds its jobs has passed."""
+    Job._base_manager.filter(status=Job.Status.RUNNING).update(
+        lease_expires_at=timezone.now() - timedelta(seconds=1)
+    )
+
+
+def statuses(jobs: dict[str, Job]) -> dict[str, str]:
+    ids = [job.pk for job in jobs.values()]
+    return dict(Job._base_manager.filter(pk__in=ids).values_list("kind", "status"))
+
+
+def wait_until_done(jobs: dict[str, Job]) -> None:
+    wait_until(lambda: set(statuses(jobs).values()) == {"done"}, f"finished work: {statuses(jobs)}")
+
+
+def assert_done_once(jobs: dict[str, Job]) -> None:
+    """The work of each kind has had its effect, and had it once."""
+    events = AuditEvent._base_manager.values_list("code", flat=True)
+    assert sorted(code for code in events if code in EFFECTS) == EFFECTS
+    assert (
+        MarketplaceAccount._base_manager.get(
+            connection__selling_partner_id=SAKURA, marketplace_id=JAPAN
+        ).onboarding
+        == "onboarded"
+    )
+    assert [link.status for link in PpcLink._base_manager.all()] == ["linked"]
+    assert Connection._base_manager.filter(participations_read_at__isnull=False).count() == 3
+    assert AdsProfile._base_manager.count() == 6 + 4
+
+
+EFFECTS = sorted(
+    ["participations_read"] * 3
+    + ["ads_profiles_read"] * 2
+    + ["onboarding_working", "onboarding_onboarded", "ppc_link_working", "ppc_link_linked"]
+)
+
+
+def test_a_worker_killed_in_the_middle_of_every_kind_of_work_is_replaced(
+    amazon: RunningEmulator, office: Office, jobs: dict[str, Job]
+) -> None:
+    amazon.faults.add(surface="sellers", delay=60, times=3)
+    amazon.faults.add(surface="ads", delay=60, times=2)
+    victim = office.hire(concurrency=len(jobs))
+    for job in jobs.values():
+        office.tell(RUN_JOB, str(job.pk))
+    amazon.ledger.wait_for(3, timeout=30, surface="sellers")
+    amazon.ledger.wait_for(2, timeout=30, surface="ads")
+    assert set(statuses(jobs).values()) == {"running"}
+
+    office.hire()
+    victim.kill()
+    forget_leases()
+    office.tell(SWEEP)
+    wait_until_done(jobs)
+
+    assert_done_once(jobs)
+    rows = Job._base_manager.filter(pk__in=[job.pk for job in jobs.values()])
+    assert set(rows.values_list("attempts", "fence", "last_error_code")) <= {
+        (2, 3, "worker_lost"),
+        (2, 3, ""),
+    }
+
+
+def test_lost_messages_are_made_up_for_by_the_sweep(office: Office, jobs: dict[str, Job]) -> None:
+    office.hire()
+
+    office.tell(SWEEP)
+    wait_until_done(jobs)
+
+    assert_done_once(jobs)
+
+
+@pytest.mark.parametrize(
+    "office", [pytest.param("redis", marks=pytest.mark.needs_redis)], indirect=True
+)
+def test_killed_pool_processes_cost_an_attempt_and_not_the_work(
+    amazon: RunningEmulator, office: Office, jobs: dict[str, Job]
+) -> None:
+    """One busy, one idle: the worker survives both and starts new ones; the message is gone for
+    good. With the broker of files the pool is threads: there is no process to kill alone."""
+    amazon.faults.add(surface="sellers", delay=60, times=1)
+    worker = office.hire(concurrency=2)
+    office.tell(RUN_JOB, str(jobs["marketplaces.read_participations"].pk))
+    amazon.ledger.wait_for(1, timeout=30, surface="sellers")
+
+    worker.kill_pool()
+    forget_leases()
+    office.tell(SWEEP)
+    wait_until_done(jobs)
+
+    assert_done_once(jobs)
+    assert worker.process.poll() is None
+
+
+def test_a_worker_killed_while_it_refreshes_a_token_does_not_lock_the_consent(
+    amazon: RunningEmulator, office: Office, jobs: dict[str, Job]
+) -> None:
+    job = jobs["marketplaces.read_participations"]
+    amazon.faults.add(surface="lwa", seller=NORTHSTAR, delay=60, times=1)
+    victim = office.hire()
+    office.tell(RUN_JOB, str(job.pk))
+    amazon.ledger.wait_for(1, timeout=30, surface="lwa")
+
+    office.hire()
+    victim.kill()
+    forget_leases()
+    connection = Connection._base_manager.get(pk=job.subject_id)
+    grant = factories.grant_of(connection)
+    assert grant.refresh_lease_until is not None
+    type(grant)._base_manager.filter(pk=grant.pk).update(refresh_lease_until=timezone.now())
+    office.tell(SWEEP)
+    wait_until_done(jobs)
+
+    assert_done_once(jobs)
+    assert amazon.ledger.count(surface="lwa", seller=NORTHSTAR) == 2
+
+
+def test_messages_told_three_times_do_the_work_once(
+    amazon: RunningEmulator, office: Office, jobs: dict[str, Job]
+) -> None:
+    office.hire(concurrency=2)
+
+    for job in [*jobs.values()] * 3:
+        office.tell(RUN_JOB, str(job.pk))
+    office.tell(RUN_JOB, str(factories.unknown_id()))
+    wait_until_done(jobs)
+
+    assert_done_once(jobs)
+    assert {job.attempts for job in Job._base_manager.all()} == {1}

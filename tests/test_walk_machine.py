@@ -1,0 +1,43 @@
+"""T5: the walk of `walk_machine.py`, as long as the suite allows, or longer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests import factories, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.fuzzing import examples, seconds
+from tests.walk_machine import Tenant, Walk
+
+# 200 in the suite, 2,000 with `make fuzz`.
+PARTS = 2
+WALKS_OF_A_PART = examples(100)
+STEPS = 30
+# What failed once is not remembered: the report shows the shortest walk that fails.
+PHASES = [Phase.generate, Phase.shrink]
+
+
+@pytest.mark.django_db
+@pytest.mark.timeout(seconds(600))
+@pytest.mark.parametrize("_part", range(PARTS))
+def test_no_order_of_events_breaks_a_rule(amazon: RunningEmulator, _part: int) -> None:
+    Walk.amazon = amazon
+    first, second = (factories.make_organization(name) for name in ("Northstar", "Blue Harbor"))
+    Walk.tenants = (
+        Tenant(first, trips.sign_in(factories.owner_of(first))),
+        Tenant(second, trips.sign_in(factories.owner_of(second))),
+    )
+
+    run_state_machine_as_test(
+        Walk,
+        settings=settings(
+            max_examples=WALKS_OF_A_PART,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            phases=PHASES,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

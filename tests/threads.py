@@ -1,0 +1,36 @@
+"""Real threads that start at one moment, each with a database connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connection
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 60
+
+
+def run_together(*work: Callable[[], T]) -> list[T | Exception]:
+    """Start all at one moment; what each returned or raised, in the order given."""
+    gate = threading.Barrier(len(work))
+
+    def run(one: Callable[[], T]) -> T | Exception:
+        try:
+            connection.ensure_connection()
+            gate.wait(PATIENCE_SECONDS)
+            return one()
+        except Exception as error:  # noqa: BLE001  # the test looks at what was raised
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(work)) as pool:
+        return list(pool.map(run, work, timeout=PATIENCE_SECONDS))
+
+
+def run_many(count: int, work: Callable[[], T]) -> list[T | Exception]:
+    return run_together(*[work] * count)
