@@ -8,7 +8,7 @@ RUN apt-get update \
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
 COPY requirements.txt ./
-RUN pip install --require-hashes --requirement requirements.txt
+RUN pip install --require-hashes --no-deps --requirement requirements.txt
 
 WORKDIR /app
 # By name: what is not listed here cannot ship.

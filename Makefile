@@ -11,7 +11,8 @@ SECONDS ?= 120
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# No resolver: the pins are whole, and older ones read `package[extra]` as a wish for its newest.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-header
 
@@ -76,7 +77,8 @@ hammer: .venv/development.stamp ## Race ten thousand callbacks, and other doors 
 soak: .venv/development.stamp ## Kill, freeze and restart everything, ours and plain Celery (SECONDS=120)
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) --folder var/soak/$$(date +%Y%m%d-%H%M%S) $(ARGS)
 
-lint: .venv/development.stamp ## Check format, style, types, layers, templates, migrations, deployment
+lint: .venv/development.stamp ## Check pins, format, style, types, layers, templates, migrations, deployment
+	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -1,4 +1,5 @@
-"""What every test relies on: services, a cache that no other test has seen, a silent broker."""
+"""What every test relies on: services, a cache and a memory that no other test has seen, a silent
+broker."""
 
 from __future__ import annotations
 
@@ -15,12 +16,9 @@ from django.core.cache import caches
 from django.db.models.signals import post_migrate
 from pytest_django import Settings
 
-from sellerlegend import shared_cache
 from sellerlegend.amazon.endpoints import Endpoints
-from sellerlegend.applications.clients import forget_clients
 from sellerlegend.celery import app
-from sellerlegend.jobs import breakers
-from tests import bells
+from tests import bells, process_memory
 from tests.amazon_emulator import RunningEmulator, running_emulator
 from tests.leftovers import drop_databases_of_dead_runs
 from tests.services import Service, are_services_required, find_services
@@ -69,9 +67,7 @@ def fresh_cache() -> Iterator[None]:
     prefix = f"{before}-{uuid.uuid4().hex[:8]}"
     # The dictionary serves threads that open the cache later.
     configuration["KEY_PREFIX"] = caches["default"].key_prefix = prefix
-    shared_cache.listen_again()
-    breakers.forget()
-    forget_clients()
+    process_memory.forget()
 
     yield
 

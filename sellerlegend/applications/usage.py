@@ -47,8 +47,17 @@ class Tally:
         with self._lock:
             self._quiet_until.pop(("accepted", key), None)
             is_due = self._is_due("refused", key)
-        if is_due:
-            _write(_rows(key).filter(refused_at=None), refused_at=timezone.now())
+        if not is_due:
+            return
+        if _write(_rows(key).filter(refused_at=None), refused_at=timezone.now()) is None:
+            with self._lock:
+                self._quiet_until.pop(("refused", key), None)
+
+    def forget(self) -> None:
+        """As a process that has just started."""
+        with self._lock:
+            self._uses.clear()
+            self._quiet_until.clear()
 
     def flush(self) -> int:
         """Write what is still counted in memory; how many secrets that were."""
@@ -64,6 +73,7 @@ class Tally:
         return True
 
     def _write_uses(self, key: Key) -> int:
+        """How many rows know of the uses now: 0 or 1."""
         with self._lock:
             count = self._uses.pop(key, 0)
             self._quiet_until.pop(("refused", key), None)
@@ -84,20 +94,21 @@ class Tally:
             # Before the first sweep has written the row: kept for the next time.
             with self._lock:
                 self._uses[key] += count
-        return written
+        return written or 0
 
 
 def _rows(key: Key) -> models.QuerySet[ClientSecret]:
     return ClientSecret.objects.filter(client_id=key[0], fingerprint=key[1])
 
 
-def _write(rows: models.QuerySet[ClientSecret], **columns: Any) -> int:
-    """Counting must not keep a refresh from its token."""
+def _write(rows: models.QuerySet[ClientSecret], **columns: Any) -> int | None:
+    """Rows changed; None when the database did not hear it. Counting must not keep a refresh from
+    its token."""
     try:
         return rows.update(**columns)
     except DatabaseError as error:
         logger.warning("client_secret_not_counted", extra={"cause": type(error).__name__})
-        return 0
+        return None
 
 
 TALLY = Tally()

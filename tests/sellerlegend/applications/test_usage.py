@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import OperationalError
+from django.db import connection as database
 from pytest_django import Settings
 
 from connections.credentials import access_token
@@ -15,7 +18,7 @@ from sellerlegend.amazon import lwa
 from sellerlegend.amazon.errors import ClientSecretRefused
 from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.applications import clients, usage
+from sellerlegend.applications import usage
 from sellerlegend.applications.models import ClientSecret
 from sellerlegend.applications.upkeep import look_after_secrets
 from tests import factories
@@ -26,16 +29,6 @@ NORTHSTAR = "A1NORTHSTAR001"
 WEEK = 7 * 24 * 3600
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def tally(monkeypatch: pytest.MonkeyPatch) -> usage.Tally:
-    """As in a process that has just started."""
-    lwa._set_aside.clear()
-    fresh = usage.Tally()
-    monkeypatch.setattr(clients, "TALLY", fresh)
-    monkeypatch.setattr("sellerlegend.applications.upkeep.TALLY", fresh)
-    return fresh
 
 
 @pytest.fixture
@@ -69,7 +62,7 @@ def calls(amazon: RunningEmulator, status: int) -> int:
 
 
 def test_uses_are_counted_and_written_seldom(
-    amazon: RunningEmulator, connection: Connection, settings: Settings, tally: usage.Tally
+    amazon: RunningEmulator, connection: Connection, settings: Settings
 ) -> None:
     look_after_secrets()
     for _ in range(3):
@@ -77,7 +70,7 @@ def test_uses_are_counted_and_written_seldom(
     [secret] = settings.SPAPI_CLIENT.secrets
     at_once = row_of(secret).uses
 
-    tally.flush()
+    usage.TALLY.flush()
     row = row_of(secret)
 
     assert (at_once, row.uses, row.fallback_uses) == (1, 3, 0)
@@ -111,7 +104,6 @@ def test_a_new_secret_that_is_refused_falls_back_and_is_counted(
     connection: Connection,
     settings: Settings,
     caplog: pytest.LogCaptureFixture,
-    tally: usage.Tally,
 ) -> None:
     client = settings.SPAPI_CLIENT
     settings.SPAPI_CLIENT = LwaClient(client.client_id, (Secret("mistyped"), *client.secrets))
@@ -119,13 +111,31 @@ def test_a_new_secret_that_is_refused_falls_back_and_is_counted(
 
     for _ in range(3):
         refresh(connection)
-    tally.flush()
+    usage.TALLY.flush()
 
     new, old = row_of(Secret("mistyped")), row_of(client.secrets[0])
     assert (new.uses, old.uses, old.fallback_uses) == (0, 3, 3)
     assert new.refused_at is not None
     assert (calls(amazon, 401), calls(amazon, 200)) == (1, 3)
     assert "client_secret_refused" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refusal_that_the_database_did_not_hear_is_told_again(settings: Settings) -> None:
+    """Quiet is for what is written: else staff would hear of it a minute late."""
+    look_after_secrets()
+    client = settings.SPAPI_CLIENT
+
+    def refuse(*_call: Any) -> None:
+        raise OperationalError("gone")
+
+    with database.execute_wrapper(refuse):
+        usage.TALLY.refused(client.client_id, client.secrets[0])
+    unheard = row_of(client.secrets[0]).refused_at
+    usage.TALLY.refused(client.client_id, client.secrets[0])
+
+    assert unheard is None
+    assert row_of(client.secrets[0]).refused_at is not None
 
 
 def test_the_old_secret_dies_mid_run_and_no_refresh_fails(
