@@ -43,7 +43,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing service skips the tests marked `needs_…`; with REQUIRE_SERVICES=1 it fails them."""
     found = find_services()
-    for name in ("postgresql", "redis", "chromium"):
+    for name in ("postgresql", "redis", "chromium", "nginx"):
         service: Service = getattr(found, name)
         if item.get_closest_marker(f"needs_{name}") and not service.address:
             if are_services_required():

@@ -31,9 +31,11 @@ class Services:
     postgresql: Service
     redis: Service
     chromium: Service
+    nginx: Service
 
     def __str__(self) -> str:
-        found = "; ".join(s.words for s in (self.postgresql, self.redis, self.chromium))
+        every = (self.postgresql, self.redis, self.chromium, self.nginx)
+        found = "; ".join(service.words for service in every)
         return f"services: {found}" + (" (all required)" if are_services_required() else "")
 
 
@@ -45,7 +47,7 @@ def are_services_required() -> bool:
 def find_services() -> Services:
     """Look once; the processes of one test run inherit the answer by the environment."""
     if _FOUND not in os.environ:
-        found = Services(_find_postgresql(), _find_redis(), _find_chromium())
+        found = Services(_find_postgresql(), _find_redis(), _find_chromium(), _find_nginx())
         os.environ[_FOUND] = json.dumps(asdict(found))
     known = json.loads(os.environ[_FOUND])
     return Services(**{name: Service(**fields) for name, fields in known.items()})
@@ -83,6 +85,14 @@ def _find_chromium() -> Service:
     if path is None:
         return Service("", f"no browser ({', '.join(BROWSERS)} are not on the path)")
     return Service(path, f"browser {path}")
+
+
+def _find_nginx() -> Service:
+    """Debian keeps it where only root's path looks."""
+    path = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if path is None:
+        return Service("", "no nginx (it is neither on the path nor in /usr/sbin)")
+    return Service(path, f"nginx {path}")
 
 
 def _place(url: str) -> str:

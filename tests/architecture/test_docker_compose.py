@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,20 +19,17 @@ def procfile() -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def services() -> dict[str, Any]:
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(
-        (CHECKOUT / "docker-compose.yml").read_text()
-    )
+def services(name: str = "docker-compose.yml") -> dict[str, Any]:
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / name).read_text())
     return loaded["services"]
 
 
-def test_the_file_follows_the_compose_schema() -> None:
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.tls.yml"])
+def test_the_file_follows_the_compose_schema(name: str) -> None:
     """The schema of https://github.com/compose-spec/compose-spec, as check-jsonschema ships it."""
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
 
-    done = subprocess.run(
-        [*check, "docker-compose.yml"], cwd=CHECKOUT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*check, name], cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -39,7 +37,15 @@ def test_the_file_follows_the_compose_schema() -> None:
 def test_it_has_the_services_of_production_and_no_other() -> None:
     without_profile = {name for name, service in services().items() if "profiles" not in service}
 
-    assert without_profile == {"release", "web", "worker", "beat", "postgres", "redis"}
+    assert without_profile == {
+        "release",
+        "web",
+        "proxy",
+        "worker",
+        "beat",
+        "postgres",
+        "redis",
+    }
 
 
 def test_only_the_emulator_needs_a_profile() -> None:
@@ -94,3 +100,47 @@ def test_the_web_process_is_asked_by_its_own_probes() -> None:
 @pytest.mark.parametrize("name", ["release", "worker", "beat"])
 def test_what_serves_no_pages_does_not_inherit_the_images_probe(name: str) -> None:
     assert services()[name]["healthcheck"] == {"disable": True}
+
+
+def published(name: str) -> dict[str, list[str]]:
+    return {key: service["ports"] for key, service in services(name).items() if "ports" in service}
+
+
+def test_only_the_proxy_can_be_reached() -> None:
+    """The emulator, of its profile alone, plays Amazon on the same machine."""
+    assert published("docker-compose.yml") == {
+        "proxy": ["127.0.0.1:${PORT:-8000}:8080"],
+        "emulator": ["127.0.0.1:${AMAZON_PORT:-9001}:${AMAZON_PORT:-9001}"],
+    }
+    assert published("docker-compose.tls.yml") == {"proxy": ["443:8443"]}
+
+
+def test_the_proxy_and_the_product_agree() -> None:
+    """On ports and names, on the hops to believe, and on how long an answer may take."""
+    proxy = services()["proxy"]
+    conf = (CHECKOUT / "proxy" / "nginx.conf").read_text()
+    gunicorn = procfile()["web"].split()
+
+    assert "listen 8080;" in conf
+    assert "listen 8443 ssl;" in (CHECKOUT / "proxy" / "tls.conf").read_text()
+    assert "set $web web:8000;" in conf
+    assert "http://127.0.0.1:8080/healthz" in proxy["healthcheck"]["test"]
+    [seconds] = re.findall(r"proxy_read_timeout (\d+)s;", conf)
+    assert seconds == gunicorn[gunicorn.index("--timeout") + 1]
+
+
+@pytest.mark.parametrize("name", ["release", "web", "worker", "beat"])
+def test_the_product_believes_the_one_proxy(name: str) -> None:
+    assert services()[name]["environment"]["TRUSTED_PROXY_COUNT"] == "${TRUSTED_PROXY_COUNT:-1}"
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.tls.yml"])
+def test_what_the_proxy_is_given_is_in_the_repository(name: str) -> None:
+    ours = [v for v in services(name)["proxy"]["volumes"] if v.startswith("./")]
+
+    assert ours
+    for volume in ours:
+        source, target, mode = volume.split(":")
+        assert (CHECKOUT / source).exists()
+        assert target.startswith("/etc/nginx/")
+        assert mode == "ro"
