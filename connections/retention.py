@@ -5,9 +5,10 @@ Audit events stay 400 days: Amazon's Data Protection Policy asks for a year of s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -21,27 +22,36 @@ from sellerlegend.organizations.models import AuditEvent, VaultUse
 from sellerlegend.organizations.scoping import across_organizations
 
 AUDIT_DAYS = 400
+TRIP_DAYS = JOB_DAYS = 30
 BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of row that ends: which ones, and how they go. `remove` returns how many."""
+    """One kind of row that ends: which ones, and how they go.
+
+    Each of the `steps` is short and whole by itself, and tells how many rows went: whoever stops
+    between two of them, or is killed in one, leaves nothing by halves.
+    """
 
     name: str
     rows: Callable[[], QuerySet[Any]]
-    remove: Callable[[], int]
+    steps: Callable[[], Iterator[int]]
 
     def count(self) -> int:
         with across_organizations("retention"):
             return self.rows().count()
 
 
-def rules(*, trip_days: int, job_days: int) -> list[Rule]:
+def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]:
     """In the order in which they have to run."""
     return [
-        Rule("overdue_trips", services.overdue_trips, services.expire_overdue_trips),
-        Rule("abandoned_connections", services.abandoned_rows, remove_all_abandoned),
+        Rule("overdue_trips", services.overdue_trips, until_none(services.expire_overdue_trips)),
+        Rule(
+            "abandoned_connections",
+            services.abandoned_rows,
+            until_none(services.remove_abandoned_rows),
+        ),
         deletion("ended_trips", lambda: ended_trips(trip_days)),
         deletion("finished_jobs", lambda: finished_jobs(job_days)),
         deletion("audit_events", old_events),
@@ -53,7 +63,17 @@ def rules(*, trip_days: int, job_days: int) -> list[Rule]:
 
 
 def deletion(name: str, rows: Callable[[], QuerySet[Any]]) -> Rule:
-    return Rule(name, rows, lambda: delete_in_batches(rows))
+    return Rule(name, rows, until_none(partial(delete_batch, rows)))
+
+
+def until_none(step: Callable[[], int]) -> Callable[[], Iterator[int]]:
+    """The same step again until it finds nothing."""
+
+    def steps() -> Iterator[int]:
+        while count := step():
+            yield count
+
+    return steps
 
 
 def ended_trips(days: int) -> QuerySet[AuthorizationRequest]:
@@ -77,17 +97,9 @@ def old_uses() -> QuerySet[VaultUse]:
     return VaultUse.objects.filter(day__lt=oldest)
 
 
-def remove_all_abandoned() -> int:
-    removed = 0
-    while batch := services.remove_abandoned_rows():
-        removed += batch
-    return removed
-
-
-def delete_in_batches(rows: Callable[[], QuerySet[Any]]) -> int:
-    removed = 0
+def delete_batch(rows: Callable[[], QuerySet[Any]]) -> int:
     with across_organizations("retention"):
-        while keys := list(rows().values_list("pk", flat=True)[:BATCH]):
+        keys = list(rows().values_list("pk", flat=True)[:BATCH])
+        if keys:
             rows().filter(pk__in=keys).delete()
-            removed += len(keys)
-    return removed
+    return len(keys)

@@ -8,9 +8,10 @@ known id can still be looked for.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -28,9 +29,11 @@ from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.audit import COMMAND, Actor, record_event
+from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, VaultUse
 from sellerlegend.organizations.scoping import ScopedModel, across_organizations
+
+logger = logging.getLogger(__name__)
 
 # `prune` runs daily, and a day may be missed: still within the 30 days that Amazon grants.
 KEPT_AFTER_END = timedelta(days=28)
@@ -86,10 +89,14 @@ def _destroy_tokens(organization: Organization, actor: Actor) -> int:
 # Erasure -----------------------------------------------------------------------------------
 
 
-def rules() -> list[Rule]:
+class NotErased(RuntimeError):
+    """Some rows could not be erased; the others were. The log has the causes."""
+
+
+def rules(actor: Actor) -> list[Rule]:
     """For `prune`."""
     return [
-        Rule(name, rows, partial(erase_all, rows, erase))
+        Rule(name, rows, partial(erase_each, rows, partial(erase, actor=actor)))
         for name, rows, erase in (
             ("deleted_organizations", deleted_organizations, erase_organization),
             ("ended_connections", ended_connections, erase_connection),
@@ -98,36 +105,67 @@ def rules() -> list[Rule]:
     ]
 
 
-def deleted_organizations() -> QuerySet[Organization]:
-    return Organization.objects.filter(deleted_at__isnull=False, erased_at=None)
+def deleted_organizations(before: datetime | None = None) -> QuerySet[Organization]:
+    deleted = Organization.objects.filter(deleted_at__lt=before or timezone.now())
+    return deleted.filter(erased_at=None).order_by("deleted_at")
 
 
-def ended_connections() -> QuerySet[Connection]:
+def ended_connections(before: datetime | None = None) -> QuerySet[Connection]:
     """Rows whose Seller Central consent ended by a disconnect, four weeks ago."""
     return Connection.objects.filter(
         spapi_grant__status=Grant.Status.DISCONNECTED,
-        spapi_grant__status_changed_at__lt=timezone.now() - KEPT_AFTER_END,
-    )
+        spapi_grant__status_changed_at__lt=(before or timezone.now()) - KEPT_AFTER_END,
+    ).order_by("spapi_grant__status_changed_at")
 
 
-def ended_ads_grants() -> QuerySet[AdsGrant]:
+def ended_ads_grants(before: datetime | None = None) -> QuerySet[AdsGrant]:
     return AdsGrant.objects.filter(
         status=Grant.Status.DISCONNECTED,
-        status_changed_at__lt=timezone.now() - KEPT_AFTER_END,
-    )
+        status_changed_at__lt=(before or timezone.now()) - KEPT_AFTER_END,
+    ).order_by("status_changed_at")
 
 
-def erase_all(rows: Callable[[], QuerySet[Any]], erase: Callable[[Any], object]) -> int:
-    """One transaction each. Returns how many went."""
+def overdue() -> int:
+    """How much should have been erased a day ago: not yet beyond the 30 days, but late."""
+    yesterday = timezone.now() - timedelta(days=1)
+    with across_organizations("overdue erasures"):
+        due = (deleted_organizations, ended_connections, ended_ads_grants)
+        return sum(rows(yesterday).count() for rows in due)
+
+
+def erase_each(rows: Callable[[], QuerySet[Any]], erase: Callable[[Any], object]) -> Iterator[int]:
+    """One transaction each, the oldest first. One row that cannot be erased keeps no other from
+    going; NotErased at the end."""
     with across_organizations("erasure"):
-        found = list(rows())
-        for row in found:
-            with transaction.atomic():
-                erase(row)
-    return len(found)
+        found = list(rows().values_list("pk", flat=True))
+    failed = 0
+    for key in found:
+        try:
+            count = _erase_one(rows().filter(pk=key), erase)
+        except Exception:  # the log has the cause; the next run tries again
+            logger.exception("erasure_failed", extra={"row": key})
+            failed += 1
+        else:
+            yield count
+    if failed:
+        raise NotErased(f"{failed} rows")
 
 
-def erase_organization(organization: Organization) -> None:
+def _erase_one(due: QuerySet[Any], erase: Callable[[Any], object]) -> int:
+    """Looks again under the organization's lock: who reconnected meanwhile keeps the row."""
+    with across_organizations("erasure"), transaction.atomic():
+        row = due.first()
+        if row is None:
+            return 0
+        owner = row.pk if isinstance(row, Organization) else row.organization_id
+        Organization.objects.select_for_update().get(pk=owner)
+        if not due.exists():
+            return 0
+        erase(row)
+    return 1
+
+
+def erase_organization(organization: Organization, *, actor: Actor) -> None:
     """Everything but the tombstone, which keeps no name, and the audit events without names."""
     revisions.touch_all(organization.pk)
     removed: Counter[str] = Counter()
@@ -147,18 +185,18 @@ def erase_organization(organization: Organization) -> None:
     Organization.objects.filter(pk=organization.pk).update(
         name="", slug=f"deleted-{organization.pk.hex}", erased_at=timezone.now()
     )
-    _receipt(organization.pk, removed, hidden)
+    _receipt(organization.pk, removed, hidden, actor)
 
 
-def erase_connection(connection: Connection) -> None:
+def erase_connection(connection: Connection, *, actor: Actor) -> None:
     revisions.touch_list(connection.organization_id)
     parts = Q(connection_id=connection.pk) | Q(subject_id=connection.pk)
     hidden = pseudonymize(parts & Q(organization_id=connection.organization_id))
     drop_row(connection.organization_id, connection.pk)
-    _receipt(connection.organization_id, Counter(connections=1), hidden)
+    _receipt(connection.organization_id, Counter(connections=1), hidden, actor)
 
 
-def erase_ads_grant(grant: AdsGrant) -> None:
+def erase_ads_grant(grant: AdsGrant, *, actor: Actor) -> None:
     """The consent and every profile it saw; links that ended with it forget which one it was."""
     revisions.touch_all(grant.organization_id)
     links = PpcLink.objects.for_organization(grant.organization_id)
@@ -166,15 +204,15 @@ def erase_ads_grant(grant: AdsGrant) -> None:
     _, by_table = (
         AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).delete()
     )
-    _receipt(grant.organization_id, Counter(by_table), 0)
+    _receipt(grant.organization_id, Counter(by_table), 0, actor)
 
 
-def _receipt(organization_id: UUID, removed: Counter[str], hidden: int) -> None:
+def _receipt(organization_id: UUID, removed: Counter[str], hidden: int, actor: Actor) -> None:
     """What, how many and when, and nothing that could name anybody."""
     counts = {label.rpartition(".")[2].lower(): count for label, count in removed.items() if count}
     record_event(
         "erased",
-        actor=COMMAND,
+        actor=actor,
         organization=Organization(pk=organization_id),
         removed=counts,
         events_without_names=hidden,

@@ -1,9 +1,9 @@
-"""The kinds of background work of this app."""
+"""The kinds of background work of this app, and what it looks after at every sweep."""
 
 from __future__ import annotations
 
 from connections import revisions
-from ppc import services, upkeep
+from ppc import pruning, services, upkeep
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 
@@ -32,3 +32,4 @@ ledger.register(
         queue="background",
     )
 )
+ledger.register_sweeper(pruning.prune_in_turn)

@@ -24,6 +24,7 @@ class LockHeld(RuntimeError):
 @dataclass
 class Lock:
     name: str
+    lease: timedelta = LEASE
     holder: uuid.UUID = field(default_factory=uuid.uuid4)
     renewed_at: datetime = field(default_factory=timezone.now)
 
@@ -33,19 +34,19 @@ class Lock:
         if now - self.renewed_at < RENEW_AFTER:
             return
         mine = NamedLock.objects.filter(name=self.name, holder=self.holder)
-        if mine.update(lease_expires_at=now + LEASE) != 1:
+        if mine.update(lease_expires_at=now + self.lease) != 1:
             raise LockHeld(self.name)
         self.renewed_at = now
 
 
 @contextmanager
-def hold(name: str) -> Iterator[Lock]:
+def hold(name: str, *, lease: timedelta = LEASE) -> Iterator[Lock]:
     """Raises LockHeld at once when the name is taken."""
-    lock = Lock(name)
+    lock = Lock(name, lease)
     NamedLock.objects.get_or_create(name=name)
     free = Q(holder__isnull=True) | Q(lease_expires_at__lt=lock.renewed_at)
     taken = NamedLock.objects.filter(free, name=name).update(
-        holder=lock.holder, lease_expires_at=lock.renewed_at + LEASE
+        holder=lock.holder, lease_expires_at=lock.renewed_at + lease
     )
     if taken != 1:
         raise LockHeld(name)

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from connections.credentials import VAULT_LOCKED
 from connections.models import CONSENT_DAYS, AdsGrant, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
+from ppc import erasure, pruning
 from ppc.models import PpcLink
 from sellerlegend import crypto
 from sellerlegend.applications.ages import secret_ages
@@ -100,6 +101,16 @@ def sweep_age() -> Values:
         yield (), (timezone.now() - at).total_seconds()
 
 
+def prune_age() -> Values:
+    at = pruning.last_prune_at()
+    if at is not None:
+        yield (), (timezone.now() - at).total_seconds()
+
+
+def erasures_overdue() -> Values:
+    yield (), erasure.overdue()
+
+
 def secret_days_left() -> Values:
     for age in secret_ages():
         if age.is_newest:
@@ -170,6 +181,13 @@ GAUGES = (
     Gauge("ppc_links", "Links to Ads profiles by state", ("state",), ppc_links),
     Gauge("queue_age_seconds", "How long the longest due job is overdue", ("queue",), queue_age),
     Gauge("sweep_age_seconds", "Time since the last sweep", (), sweep_age),
+    Gauge("prune_age_seconds", "Time since a day's pruning came to its end", (), prune_age),
+    Gauge(
+        "erasures_overdue",
+        "Organizations, connections and consents that should have been erased a day ago",
+        (),
+        erasures_overdue,
+    ),
     Gauge(
         "undecryptable_organizations",
         "Organizations whose data key no loaded key opens",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sellerlegend import crypto
+from sellerlegend import crypto, database_clock
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.monitoring.models import Tally
@@ -132,12 +132,7 @@ def database_skew() -> float:
     """Seconds by which the database's clock is ahead of this process's."""
     if connection.vendor != "postgresql":
         return 0.0  # a file: there is only one clock
-    before = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (theirs,) = cursor.fetchone()
-    moment: datetime = theirs
-    return (moment - (before + (timezone.now() - before) / 2)).total_seconds()
+    return database_clock.skew_seconds()
 
 
 def amazon_skew() -> float | None:

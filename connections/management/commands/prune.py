@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from connections import retention
 from ppc import erasure
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, positive
+from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, record_event
 
 
@@ -32,10 +33,17 @@ class Command(OpsCommand):
         super().add_arguments(parser)
         for name, what in (("--trip-days", "ended trips"), ("--job-days", "finished jobs")):
             parser.add_argument(
-                name, type=positive, default=30, metavar="N", help=f"keep {what} so long (30)"
+                name,
+                type=positive,
+                default=retention.TRIP_DAYS,
+                metavar="N",
+                help=f"keep {what} so long ({retention.TRIP_DAYS})",
             )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        cause = quarantine.cause()
+        if cause and options["yes"]:
+            raise CommandError(f"In quarantine: {cause}. What this copy calls ended may live.")
         try:
             super().handle(*args, **options)
         finally:
@@ -46,11 +54,12 @@ class Command(OpsCommand):
         rules = retention.rules(
             trip_days=scope.options["trip_days"], job_days=scope.options["job_days"]
         )
-        rules += erasure.rules()
+        rules += erasure.rules(COMMAND)
         self.rules = {rule.name: rule for rule in rules}
         return [Target(rule.name, {"rows": rule.count()}) for rule in rules]
 
     def perform(self, target: Target) -> Outcome:
         name = str(target.key)
-        self.removed[name] = self.rules[name].remove()
+        for count in self.rules[name].steps():
+            self.removed[name] += count
         return Outcome(Ending.DONE, f"{self.removed[name]} rows")

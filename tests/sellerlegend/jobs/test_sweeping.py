@@ -71,4 +71,4 @@ def test_the_end_of_the_last_sweep_is_told() -> None:
 
         assert ledger.last_sweep_at() == timezone.now()
     # Slots of the day before are gone.
-    assert Slot.objects.count() == 1
+    assert Slot.objects.filter(name="sweep").count() == 1
