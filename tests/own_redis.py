@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -54,6 +55,23 @@ class OwnRedis:
     def signal(self, number: int) -> None:
         if self.process is not None:
             self.process.send_signal(number)
+
+    def cache(self) -> dict[str, Any]:
+        """`CACHES["default"]` as in production, here."""
+        return {
+            "BACKEND": "sellerlegend.shared_cache.SharedCache",
+            "LOCATION": self.url,
+            "KEY_PREFIX": "own",
+            "OPTIONS": {
+                "serializer": "sellerlegend.shared_cache.JsonSerializer",
+                "socket_timeout": 1,
+                "socket_connect_timeout": 1,
+            },
+        }
+
+    def flush(self) -> None:
+        with contextlib.closing(redis.Redis(port=self.port)) as client:
+            client.flushall()
 
 
 @contextlib.contextmanager

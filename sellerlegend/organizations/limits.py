@@ -48,6 +48,8 @@ SIGN_IN_TO_ACCOUNT = Limit("sign_in_to_account", burst=6, seconds=60)
 # A browser that signed in to this account before: a stranger's attempts do not use it up.
 SIGN_IN_FROM_KNOWN_DEVICE = Limit("sign_in_from_known_device", burst=6, seconds=60)
 SECOND_STEP = Limit("second_step", burst=6, seconds=60)
+# A code opens once, to the person it is for; longer than an authenticator shows the same one.
+USED_CODE = Limit("used_code", burst=1, seconds=90)
 SIGN_UP = Limit("sign_up", burst=20, seconds=60)
 PASSWORD_RESET = Limit("password_reset", burst=10, seconds=60)
 CODES = Limit("codes", burst=20, seconds=6)

@@ -1,4 +1,8 @@
-"""Codes of the second step, with a limit that counts for the person wherever they come from."""
+"""Codes of the second step, with a limit that counts for the person wherever they come from.
+
+allauth remembers in the cache which code of an authenticator was used: a cache that is flushed or
+away would let whoever saw one use it again. So it is remembered in the database as well.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from typing import Any
 
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal.cryptokit import normalize_user_code
+from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import forms
 
 from sellerlegend.errors import too_many_requests
@@ -13,7 +19,7 @@ from sellerlegend.organizations import limits
 
 
 class CountedCode:
-    """A wrong code uses up a try; a right one gives it back."""
+    """A wrong code uses up a try; a right one gives it back, and opens nothing a second time."""
 
     user: Any
 
@@ -23,6 +29,8 @@ class CountedCode:
         if wait:
             raise ImmediateHttpResponse(too_many_requests(context.request, wait))
         code: str = super().clean_code()  # type: ignore[misc]  # of allauth's form
+        if limits.take((limits.USED_CODE, f"{self.user.pk.hex} {normalize_user_code(code)}")):
+            raise get_adapter().validation_error("incorrect_code")
         limits.give_back(try_of_person)
         return code
 

@@ -60,17 +60,7 @@ def test_counting_and_adding_work() -> None:
 def server(tmp_path: Path, settings: Settings) -> Iterator[OwnRedis]:
     """The cache and the broker of this test."""
     with own_redis(tmp_path) as running:
-        configuration = {
-            "BACKEND": "sellerlegend.shared_cache.SharedCache",
-            "LOCATION": running.url,
-            "KEY_PREFIX": "own",
-            "OPTIONS": {
-                "serializer": "sellerlegend.shared_cache.JsonSerializer",
-                "socket_timeout": 1,
-                "socket_connect_timeout": 1,
-            },
-        }
-        settings.CACHES = {"default": configuration}
+        settings.CACHES = {"default": running.cache()}
         yield running
 
 
