@@ -28,6 +28,7 @@ from sellerlegend.organizations.forms import (
     OrganizationForm,
     ProfileForm,
 )
+from sellerlegend.organizations.key_states import key_states
 from sellerlegend.organizations.models import Membership, Organization, Role
 from sellerlegend.organizations.step_up import recently_authenticated
 
@@ -151,7 +152,10 @@ def staff_setup(request: SignedInRequest) -> HttpResponse:
     """First run: what Amazon still needs from us. Staff only; nobody else learns it exists."""
     if not request.user.is_staff:
         raise Http404("staff only")
-    context = setup.checklist() | {"secret_ages": secret_ages()}
+    context = setup.checklist() | {
+        "secret_ages": secret_ages(),
+        "key_states": key_states(),
+    }
     return render(request, "organizations/staff_setup.html", context)
 
 
