@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,7 @@ from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import AuditEvent
 from sellerlegend.organizations.scoping import ScopedQuerySet
-from sellerlegend.transitions import advance
+from sellerlegend.transitions import StaleState, advance, advance_many
 
 logger = logging.getLogger(__name__)
 
@@ -221,21 +222,42 @@ def begin_onboarding(
     Ids that are not startable any more (started in another tab, not supported, not
     participating) are left as they are. Returns what was started.
     """
-    started = []
     with transaction.atomic():
         revisions.touch(connection.organization_id, [connection.pk])
-        for account in startable(connection).filter(pk__in=list(account_ids)).order_by("pk"):
-            advance(
-                account,
-                to=Onboarding.WORKING,
-                actor=actor,
-                onboarding_changed_at=timezone.now(),
-                attention_reason="",
-                **chooser(actor),
-            )
-            onboarding_job(account)
-            started.append(account)
-    return started
+        chosen = list(startable(connection).filter(pk__in=list(account_ids)).order_by("pk"))
+        for seen in {account.onboarding for account in chosen}:
+            _set_working([account for account in chosen if account.onboarding == seen], seen, actor)
+        ledger.enqueue_many(
+            ONBOARD,
+            organization=connection.organization_id,
+            subjects=[(account.pk, connection.pk) for account in chosen],
+        )
+        return list(_accounts(connection.organization_id, [account.pk for account in chosen]))
+
+
+def _set_working(accounts: list[MarketplaceAccount], seen: str, actor: Actor) -> None:
+    """Of one row, in one state, in the caller's transaction, which touched the row already."""
+    _advance_all(
+        accounts,
+        seen=seen,
+        to=Onboarding.WORKING,
+        actor=actor,
+        onboarding_changed_at=timezone.now(),
+        attention_reason="",
+        **chooser(actor),
+    )
+
+
+def _advance_all(accounts: list[MarketplaceAccount], **step: Any) -> None:
+    """`advance_many` for all of these or none. Raises StaleState."""
+    rows = _accounts(accounts[0].organization_id, [account.pk for account in accounts])
+    if advance_many(rows, limit=len(accounts), **step) != len(accounts):
+        raise StaleState("a marketplace moved although its organization is locked")
+
+
+def _accounts(organization_id: UUID, ids: list[UUID]) -> ScopedQuerySet[MarketplaceAccount]:
+    accounts = MarketplaceAccount.objects.for_organization(organization_id)
+    return accounts.filter(pk__in=ids).order_by("pk")
 
 
 def chooser(actor: Actor) -> dict[str, Any]:
@@ -298,33 +320,63 @@ def startable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
 
 def onboard(claim: Claim) -> None:
     """The job: prove the grant, check the participation, record the store, finish."""
-    account = (
-        MarketplaceAccount.objects.for_organization(claim.job.organization_id)
-        .select_related("connection")
-        .filter(pk=claim.job.subject_id)
-        .first()
-    )
-    if account is None or account.onboarding != Onboarding.WORKING:
-        with claim.finishing():
-            return
-    try:
-        reply = _snapshot(account.connection)
-    except AmazonError as error:
-        reason = verdicts.wait_or_reason(claim, error)
-        if reason is not None:
-            with claim.finishing():
-                _needs_attention(account, reason)
+    onboard_many([claim])
+
+
+def onboard_many(claims: Sequence[Claim]) -> None:
+    """The job for marketplaces of one row: one proof of the grant and one transaction for all."""
+    working = {account.pk: account for account in _working(claims)}
+    over = [claim for claim in claims if claim.job.subject_id not in working]
+    if over:
+        with ledger.finishing_many(over):
+            pass
+    if not working:
         return
-    with claim.finishing():
-        if reply is not None:
-            record_participations(connection=account.connection, reply=reply)
-        account.refresh_from_db()
-        account.connection.refresh_from_db()
+    claims = [claim for claim in claims if claim.job.subject_id in working]
+    connection = working[claims[0].job.subject_id].connection
+    try:
+        reply = _snapshot(connection)
+    except AmazonError as error:
+        _put_off(claims, error)
+        return
+    with ledger.finishing_many(claims) as held:
+        _settle(connection, held, reply)
+
+
+def _working(claims: Sequence[Claim]) -> ScopedQuerySet[MarketplaceAccount]:
+    ids = [claim.job.subject_id for claim in claims]
+    accounts = _accounts(claims[0].job.organization_id, ids).select_related("connection")
+    return accounts.filter(onboarding=Onboarding.WORKING)
+
+
+def _put_off(claims: Sequence[Claim], error: AmazonError) -> None:
+    """Amazon said the same to all of them; each waits, or needs a person, for itself."""
+    for claim in claims:
+        with suppress(StaleState):
+            reason = verdicts.wait_or_reason(claim, error)
+            if reason is not None:
+                with claim.finishing():
+                    for account in _working([claim]):
+                        _needs_attention(account, reason)
+
+
+def _settle(
+    connection: Connection, held: Sequence[Claim], reply: ParticipationReply | None
+) -> None:
+    """Write what the reading means for each, in the caller's transaction."""
+    if not held:
+        return
+    if reply is not None:
+        record_participations(connection=connection, reply=reply)
+    onboarded = []
+    for account in _working(held):
         reason = _obstacle(account)
         if reason:
             _needs_attention(account, reason)
         else:
-            _onboarded(account)
+            onboarded.append(account)
+    if onboarded:
+        _set_onboarded(onboarded)
 
 
 def _snapshot(connection: Connection) -> ParticipationReply | None:
@@ -345,10 +397,11 @@ def _obstacle(account: MarketplaceAccount) -> str:
     return "not_participating" if was_listed else "not_listed"
 
 
-def _onboarded(account: MarketplaceAccount) -> None:
+def _set_onboarded(accounts: list[MarketplaceAccount]) -> None:
     now = timezone.now()
-    advance(
-        account,
+    _advance_all(
+        accounts,
+        seen=Onboarding.WORKING,
         to=Onboarding.ONBOARDED,
         actor=WORKER,
         onboarding_changed_at=now,

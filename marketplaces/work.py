@@ -36,6 +36,7 @@ ledger.register(
     ledger.Kind(
         name=services.ONBOARD,
         run=services.onboard,
+        run_many=services.onboard_many,
         changed=show_change,
         give_up=services.onboarding_given_up,
         restart=services.onboarding_restarted,

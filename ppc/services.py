@@ -124,7 +124,13 @@ def begin_linking(
     with transaction.atomic():
         revisions.touch(connection.organization_id, [connection.pk])
         chosen = linkable(connection).filter(pk__in=list(account_ids)).order_by("pk")
-        return [_start(account, actor) for account in chosen]
+        links = [_start(account, actor) for account in chosen]
+        ledger.enqueue_many(
+            LINK,
+            organization=connection.organization_id,
+            subjects=[(link.pk, connection.pk) for link in links],
+        )
+        return links
 
 
 def link_chosen(*, grant: AdsGrant, account_ids: list[UUID], actor: Actor) -> None:
@@ -146,7 +152,6 @@ def _start(account: MarketplaceAccount, actor: Actor) -> PpcLink:
         attention_reason="",
         **chooser(actor),
     )
-    linking_job(link, account.connection_id)
     return link
 
 

@@ -149,7 +149,7 @@ def test_a_worker_that_dies_between_onboarding_and_its_commit_onboards_once(
     )
     [job] = Job._base_manager.filter(kind="marketplaces.onboard")
 
-    crash(office, "after marketplaces.services:_onboarded", "run_job", str(job.pk))
+    crash(office, "after marketplaces.services:_set_onboarded", "run_job", str(job.pk))
 
     account.refresh_from_db()
     assert account.onboarding == "working"

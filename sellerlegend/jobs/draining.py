@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 DRAIN_JOBS = 1_000
 # Short, so that messages of the other queue find a free process soon.
 DRAIN_SECONDS = 5.0
-LARGEST_BATCH = 64
+LARGEST_BATCH = 256
+GROWTH = 4
 # Whoever is quicker may take more at once; what was not begun soon is put down again, so that
 # no lease runs out in a queue behind a slow neighbour.
 QUICK_SECONDS = 0.5
@@ -46,30 +48,32 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
         if len(batch) == wanted and not has_rung:
             ring(DRAIN, queue, queue)
             has_rung = True
-        done = _work_off(batch, served)
+        done = _work_off(batch, served, until=end)
         again = claims.claim_due(queue, limit=1, is_first_try=False, served=served)
-        done += _work_off(again, served)
+        done += _work_off(again, served, until=end)
         if not batch and not again:
             break
         begun += done
         is_quick = time.monotonic() - started < QUICK_SECONDS
-        size = min(2 * size, LARGEST_BATCH) if is_quick else 1
+        size = min(GROWTH * size, LARGEST_BATCH) if is_quick else 1
     return begun
 
 
-def _work_off(batch: Sequence[Claim], served: Counter[UUID]) -> int:
-    """Returns how many were begun; the others are put back."""
-    end = time.monotonic() + HOLD_SECONDS
+def _work_off(batch: Sequence[Claim], served: Counter[UUID], *, until: float) -> int:
+    """Returns how many were begun, one at least; what is not begun in time is put back."""
+    end = min(until, time.monotonic() + HOLD_SECONDS)
     begun = 0
     groups = list(_together(batch))
     try:
         while groups and (not begun or time.monotonic() < end):
-            group = groups.pop(0)
+            group, *groups = groups
             begun += len(group)
             served[group[0].job.organization_id] += len(group)
-            _do_many(group)
+            # Those that wait behind a slow one would lose an attempt with their lease.
+            with kept(*group, *chain.from_iterable(groups)):
+                _do_many(group)
     finally:
-        claims.give_back([claim for group in groups for claim in group])
+        claims.give_back(list(chain.from_iterable(groups)))
     return begun
 
 
@@ -89,8 +93,7 @@ def _do_many(group: list[Claim]) -> None:
     if run_many is not None and len(group) > 1:
         logger.info("jobs_started", extra={"jobs": len(group), "kind": group[0].job.kind})
         try:
-            with kept(*group):
-                run_many(group)
+            run_many(group)
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # the log has the cause; each is tried alone now
@@ -111,13 +114,13 @@ def _do_one(claim: Claim) -> None:
 
 
 def do(claim: Claim) -> None:
-    """Do one claimed job. What nobody foresaw is raised and leaves the claim to its lease."""
+    """Do one claimed job, whose lease the caller keeps. What nobody foresaw is raised and leaves
+    the claim to its lease."""
     job = claim.job
     facts = {"job": job.pk, "organization": job.organization_id, "connection": job.connection_id}
     with log_facts.about(**facts):
         logger.info("job_started", extra={"kind": job.kind})
         try:
-            with kept(claim):
-                claim.kind.run(claim)
+            claim.kind.run(claim)
         except StaleState:
             logger.info("job_overtaken", extra={"kind": job.kind})

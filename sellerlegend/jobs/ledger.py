@@ -1,26 +1,27 @@
 """The ledger of background work, for those who queue it and for those who describe it.
 
-How a job changes hands stands in `claims.py`, which one is next in `due.py`, many for one message
-in `draining.py`, and what happens to lost ones in `sweeping.py`.
+How a job comes in stands in `queueing.py`, how it changes hands in `claims.py`, which one is next
+in `due.py`, many for one message in `draining.py`, and what happens to lost ones in `sweeping.py`.
 """
 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from sellerlegend.celery import DRAIN, RUN_JOB, ring
+from sellerlegend.celery import RUN_JOB, ring
 from sellerlegend.jobs.claims import MAX_ATTEMPTS, Claim, backoff, claim, finishing_many
 from sellerlegend.jobs.draining import do, drain
 from sellerlegend.jobs.due import due_jobs, queue_ages
+from sellerlegend.jobs.keeping import kept
 from sellerlegend.jobs.kinds import KINDS, Kind, register
 from sellerlegend.jobs.models import Job
+from sellerlegend.jobs.queueing import enqueue, enqueue_many
 from sellerlegend.jobs.sweeping import (
     last_sweep_at,
     recover_lost,
@@ -29,7 +30,6 @@ from sellerlegend.jobs.sweeping import (
     sweep_in_turn,
 )
 from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import Organization
 
 __all__ = [
     "KINDS",
@@ -60,71 +60,6 @@ __all__ = [
 ]
 
 LOOK_AGAIN_SECONDS = 0.2
-ENQUEUE_TRIES = 5
-ROWS_PER_STATEMENT = 1_000
-
-
-def enqueue(
-    kind: str,
-    *,
-    organization: Organization | UUID,
-    subject_id: UUID,
-    connection_id: UUID | None = None,
-) -> Job:
-    """Queue one live job per (kind, subject); the loser of a race gets the running one.
-
-    Rings on commit. Safe inside the caller's transaction.
-    """
-    organization_id = organization if isinstance(organization, UUID) else organization.pk
-    jobs = Job.objects.for_organization(organization_id)
-    live = jobs.filter(kind=kind, subject_id=subject_id, status__in=Job.LIVE)
-    for tries_left in reversed(range(ENQUEUE_TRIES)):
-        try:
-            with transaction.atomic():
-                job: Job = live.first() or jobs.create(
-                    kind=kind,
-                    subject_id=subject_id,
-                    connection_id=connection_id,
-                    queue=KINDS[kind].queue,
-                )
-            break
-        except IntegrityError:
-            # Lost the race, and the winner's job may be over already; or nothing to wait for.
-            if not tries_left:
-                raise
-    ring(RUN_JOB, str(job.pk), job.queue)
-    return job
-
-
-def enqueue_many(
-    kind: str,
-    *,
-    organization: Organization | UUID,
-    subjects: Iterable[tuple[UUID, UUID | None]],
-) -> None:
-    """Queue a job for each (subject, connection) that has no live one of this kind: a statement
-    for a thousand rows, and one bell for all. Safe inside the caller's transaction."""
-    organization_id = organization if isinstance(organization, UUID) else organization.pk
-    queue, now = KINDS[kind].queue, timezone.now()
-    rows = [
-        Job(
-            id=uuid.uuid4(),
-            organization_id=organization_id,
-            kind=kind,
-            subject_id=subject_id,
-            connection_id=connection_id,
-            queue=queue,
-            next_attempt_at=now,
-            created_at=now,
-        )
-        for subject_id, connection_id in subjects
-    ]
-    if not rows:
-        return
-    Job.objects.for_organization(organization_id).bulk_create(
-        rows, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True
-    )
-    ring(DRAIN, queue, queue)
 
 
 def run(job_id: UUID, *, is_capped: bool = True) -> bool:
@@ -135,7 +70,8 @@ def run(job_id: UUID, *, is_capped: bool = True) -> bool:
     taken = claim(job_id, is_capped=is_capped)
     if taken is None:
         return False
-    do(taken)
+    with kept(taken):
+        do(taken)
     return True
 
 

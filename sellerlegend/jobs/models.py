@@ -50,7 +50,7 @@ class Job(ScopedModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["kind", "subject_id"],
+                fields=["subject_id", "kind"],
                 condition=Q(status__in=["queued", "running", "waiting"]),
                 name="one_live_job_per_subject",
             ),
@@ -79,11 +79,6 @@ class Job(ScopedModel):
                 name="job_running_by_organization",
             ),
             models.Index(fields=["connection_id"], name="job_by_connection"),
-            models.Index(
-                fields=["subject_id"],
-                condition=Q(status__in=["queued", "running", "waiting"]),
-                name="job_live_by_subject",
-            ),
         ]
 
     def __str__(self) -> str:

@@ -6,18 +6,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection as database
 from django.db.models import F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import services
 from marketplaces.models import Marketplace, MarketplaceAccount
+from sellerlegend.celery import DRAIN
 from sellerlegend.jobs import ledger
+from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job, RateBucket
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Organization
-from tests import factories, trips
+from tests import bells, factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import BRAZIL, CANADA, MEXICO, US
 from tests.pauses import end_pauses
@@ -742,6 +747,131 @@ def test_one_failed_marketplace_does_not_hold_up_the_others(connection: Connecti
         ("needs_attention", "gave_up"),
         ("onboarded", ""),
     ]
+
+
+# Several of one row at once ----------------------------------------------------------------
+
+
+def claimed(connection: Connection, *marketplace_ids: str) -> list[Claim]:
+    jobs = {job.subject_id: job for job in start(connection, *marketplace_ids)}
+    accounts = accounts_of(connection)
+    found = [ledger.claim(jobs[accounts[one].pk].pk) for one in marketplace_ids]
+    return [claim for claim in found if claim is not None]
+
+
+def job_states(connection: Connection) -> list[tuple[str, str, int]]:
+    return sorted((job.status, job.waiting_reason, job.attempts) for job in jobs_of(connection))
+
+
+def test_ten_marketplaces_start_in_one_crowd_with_one_bell(
+    connection: Connection,
+    silence: None,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    read(connection)
+    make_accounts(connection, 10)
+    bells.heard()
+    with (
+        CaptureQueriesContext(database) as few,
+        django_capture_on_commit_callbacks(execute=True),
+    ):
+        start(connection, US)
+    with (
+        CaptureQueriesContext(database) as many,
+        django_capture_on_commit_callbacks(execute=True),
+    ):
+        start(connection, *[f"AMANY{number}" for number in range(10)])
+
+    assert bells.heard() == [("interactive", DRAIN, "interactive")] * 2
+    assert len(jobs_of(connection)) == 11
+    assert len(many) <= len(few)
+
+
+def make_accounts(connection: Connection, count: int) -> None:
+    """Marketplaces that Amazon is still to invent."""
+    for number in range(count):
+        Marketplace.objects.create(
+            marketplace_id=f"AMANY{number}", name=f"Land {number}", country_code="US", region="NA"
+        )
+        MarketplaceAccount.objects.for_organization(connection.organization_id).create(
+            connection=connection, marketplace_id=f"AMANY{number}", is_participating=True
+        )
+
+
+def test_a_group_writes_what_each_would_write_alone(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    read(connection)
+    claims = claimed(connection, US, CANADA, MEXICO)
+    amazon.scenario("not_participating", marketplace="CA")
+    read_long_ago(connection)
+    calls = amazon.ledger.count(surface="sellers")
+
+    services.onboard_many(claims)
+
+    assert states_of(connection) == {
+        "US": ("onboarded", ""),
+        "CA": ("needs_attention", "not_participating"),
+        "MX": ("onboarded", ""),
+    }
+    assert amazon.ledger.count(surface="sellers") == calls + 1
+    assert job_states(connection) == [("done", "", 1)] * 3
+    codes = connection.organization.audit_events.filter(code__startswith="onboarding_")
+    assert sorted(codes.values_list("code", flat=True)) == [
+        "onboarding_needs_attention",
+        *["onboarding_onboarded"] * 2,
+        *["onboarding_working"] * 3,
+    ]
+
+
+def test_in_an_outage_a_group_waits_and_has_called_once(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    read(connection)
+    claims = claimed(connection, US, CANADA)
+    read_long_ago(connection)
+    amazon.scenario("outage", surface="sellers")
+    calls = amazon.ledger.count(surface="sellers")
+
+    services.onboard_many(claims)
+
+    assert set(states_of(connection).values()) == {("working", "")}
+    assert job_states(connection) == [("waiting", "amazon_unavailable", 0)] * 2
+    assert amazon.ledger.count(surface="sellers") - calls == 1
+
+
+def test_a_group_that_needs_a_person_says_so_for_each(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    read(connection)
+    claims = claimed(connection, US, CANADA)
+    SpApiGrant.objects.for_organization(connection.organization_id).update(status="invalid")
+
+    services.onboard_many(claims)
+
+    assert set(states_of(connection).values()) == {("needs_attention", "grant_invalid")}
+    assert job_states(connection) == [("done", "", 1)] * 2
+
+
+def test_of_a_group_what_is_over_or_lost_is_left_alone(connection: Connection) -> None:
+    read(connection)
+    claims = claimed(connection, US, CANADA, MEXICO)
+    over, lost = claims[0].job, claims[1].job
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    accounts.filter(pk=over.subject_id).update(onboarding="onboarded", onboarded_at=timezone.now())
+    Job._base_manager.filter(pk=lost.pk).update(fence=F("fence") + 1)
+
+    services.onboard_many(claims)
+
+    assert states_of(connection) == {
+        "US": ("onboarded", ""),
+        "CA": ("working", ""),
+        "MX": ("onboarded", ""),
+    }
+    assert job_states(connection) == [("done", "", 1)] * 2 + [("running", "", 1)]
+    assert not connection.organization.audit_events.filter(
+        code="onboarding_onboarded", subject_id=over.subject_id
+    ).exists()
 
 
 def test_every_change_of_state_is_recorded_with_its_actor(connection: Connection) -> None:

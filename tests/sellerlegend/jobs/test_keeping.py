@@ -52,6 +52,35 @@ def test_work_that_lasts_longer_than_its_lease_is_not_given_to_somebody_else(wor
     assert (work.stored(job).status, work.stored(job).attempts) == ("done", 1)
 
 
+def test_what_waits_behind_a_slow_job_of_its_batch_loses_no_attempt(work: Work) -> None:
+    is_over = threading.Event()
+
+    def dawdle(claim: Claim) -> None:
+        if len(work.ran) == 3:  # with two others of its batch behind it
+            time.sleep(2 * LEASE_SECONDS)
+        with claim.finishing():
+            pass
+
+    def drain() -> int:
+        begun = ledger.drain("interactive", seconds=60)
+        is_over.set()
+        return begun
+
+    def sweep_meanwhile() -> int:
+        recovered = 0
+        while not is_over.wait(0.1):
+            recovered += ledger.recover_lost()
+        return recovered
+
+    work.does = dawdle
+    jobs = [work.enqueue() for _ in range(6)]
+
+    begun, recovered = run_together(drain, sweep_meanwhile)
+
+    assert (begun, recovered) == (6, 0)
+    assert {(work.stored(job).status, work.stored(job).attempts) for job in jobs} == {("done", 1)}
+
+
 def test_a_lease_that_was_lost_is_not_renewed(work: Work) -> None:
     def lose_it(claim: Claim) -> None:
         with across_organizations("the test takes the job away"):
