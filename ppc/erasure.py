@@ -47,7 +47,8 @@ BATCH = 500
 def delete_organization(*, organization: Organization, actor: Actor) -> None:
     """Tombstone, work, tokens, data key, access: one transaction, effective at once.
 
-    Without its data key every backup of its tokens is unreadable. Doing it twice changes nothing.
+    Without its data key no copy of its ciphertexts opens; a backup from before holds the data key
+    too, wrapped by a key of the ring. Doing it twice changes nothing.
     """
     now = timezone.now()
     with transaction.atomic():
