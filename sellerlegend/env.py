@@ -55,7 +55,8 @@ class Env(BaseSettings):
     redis_url: SecretStr | None = None
     token_encryption_keys: SecretStr
 
-    sweep_seconds: float = Field(default=15.0, ge=0.5, le=60.0)
+    # Half of what passes until a dead worker's job goes on; SQLite starves below it.
+    sweep_seconds: float = Field(default=5.0, ge=0.5, le=60.0)
     watchdog_seconds: float = Field(default=45.0, ge=2.0, le=600.0)
 
     spapi_application_id: str = ""

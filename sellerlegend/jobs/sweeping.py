@@ -26,9 +26,9 @@ from sellerlegend.organizations.scoping import across_organizations
 logger = logging.getLogger(__name__)
 
 SWEEP_SLOT = "sweep"
-# Whoever has not ended his sweep by then was killed.
-LONGEST_SWEEP = timedelta(seconds=45)
-SLOTS_KEPT = timedelta(days=1)
+# Whoever has not ended his sweep by then was killed, or is slow: two at once do no harm.
+LONGEST_SWEEP = timedelta(seconds=15)
+SLOTS_KEPT = timedelta(hours=1)
 # More due jobs than this are called by one bell for the whole queue.
 FEW = 10
 

@@ -11,6 +11,8 @@ from tests.soak.history import Event
 
 BY_A_WORKER = ("finished", "put_down")
 ENDS = ("finished", "put_down", "recovered", "dead")
+RECOVERY_SECONDS = 45  # p95
+CONVERGENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Verdict:
     @property
     def recovery_p95(self) -> float:
         return percentile(self.recovery, 0.95)
+
+    @property
+    def is_in_time(self) -> bool:
+        """The goals of docs/reliability.md, for a machine that does nothing else."""
+        return self.recovery_p95 <= RECOVERY_SECONDS and self.convergence <= CONVERGENCE_SECONDS
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.soak.checker import check, percentile
+import pytest
+
+from tests.soak.checker import Verdict, check, percentile
 from tests.soak.history import Event, Journal, read_journal
 
 NORTH, SOUTH = "organization-north", "organization-south"
@@ -172,6 +174,18 @@ def test_two_runs_of_one_plain_task_are_an_effect_twice_and_a_stale_write() -> N
 
     assert (verdict.lost, verdict.twice) == ([], ["subject1"])
     assert verdict.stale == ["finished job1 by 1.1"]
+
+
+@pytest.mark.parametrize(
+    ("recovery", "convergence", "in_time"),
+    [([45.0], 120.0, True), ([45.1], 0.0, False), ([], 120.1, False)],
+)
+def test_a_run_is_judged_by_the_goals(
+    recovery: list[float], convergence: float, in_time: bool
+) -> None:
+    verdict = Verdict(acknowledged=1, done=1, kills=1, recovery=recovery, convergence=convergence)
+
+    assert verdict.is_in_time is in_time
 
 
 def test_percentiles_are_by_the_nearest_rank() -> None:

@@ -53,10 +53,10 @@ def test_of_eight_who_want_one_slot_one_gets_it(work: Work) -> None:
 
 def test_a_sweep_that_is_still_under_way_is_not_joined_but_a_killed_one_is_replaced() -> None:
     with time_machine.travel(START, tick=False) as clock:
-        assert sweeping.take_slot("sweep", 15.0) is not None
-        clock.shift(20)
+        assert sweeping.take_slot("sweep", 5.0) is not None
+        clock.shift(12)
         assert ledger.sweep_in_turn() is None
-        clock.shift(30)
+        clock.shift(5)
         assert ledger.sweep_in_turn() is not None
 
 
