@@ -11,7 +11,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from connections import credentials, revisions, services
@@ -22,7 +22,7 @@ from ppc.services import LINK, usable_grants
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
-from sellerlegend.transitions import advance
+from sellerlegend.transitions import advance, advance_many
 
 Onboarding = MarketplaceAccount.Onboarding
 
@@ -76,7 +76,7 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
         if Side.PPC in sides and _disconnect_ppc(connection, actor):
             ended.add(Side.PPC)
         if ended:
-            _end_trips(connection, ended)
+            _end_trips(connection, ended, actor)
             record_event(
                 "connection_disconnected", actor=actor, subject=connection, sides=sorted(ended)
             )
@@ -157,18 +157,30 @@ def _move(link: PpcLink, to: str, actor: Actor) -> None:
     )
 
 
-def _end_trips(connection: Connection, ended: set[Side]) -> None:
+def _end_trips(connection: Connection, ended: set[Side], actor: Actor) -> None:
     """Somebody else's trip from before must not connect again what was just ended."""
     kinds = {
         Side.SPAPI: AuthorizationRequest.Kind.SPAPI,
         Side.PPC: AuthorizationRequest.Kind.ADS,
     }
     trips = AuthorizationRequest.objects.for_organization(connection.organization_id)
-    trips.filter(
-        connection=connection,
-        kind__in=[kinds[side] for side in ended],
-        status=AuthorizationRequest.Status.OPEN,
-    ).update(status=AuthorizationRequest.Status.EXPIRED, outcome="expired", code_verifier="")
+    of_these_sides = trips.filter(connection=connection, kind__in=[kinds[side] for side in ended])
+    end_open_trips(of_these_sides, actor=actor, reason="disconnected")
+
+
+def end_open_trips(trips: QuerySet[AuthorizationRequest], *, actor: Actor, reason: str) -> None:
+    """Waits for a callback that is just using one: what it leaves open ends as well."""
+    while advance_many(
+        trips.order_by("pk"),
+        seen=AuthorizationRequest.Status.OPEN,
+        to=AuthorizationRequest.Status.EXPIRED,
+        actor=actor,
+        reason=reason,
+        is_patient=True,
+        outcome="expired",
+        code_verifier="",
+    ):
+        pass
 
 
 def sides_from(values: list[str]) -> frozenset[Side]:

@@ -24,7 +24,7 @@ from django.utils.crypto import salted_hmac
 from connections import credentials, revisions
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.retention import Rule
-from ppc.disconnecting import drop_row
+from ppc.disconnecting import drop_row, end_open_trips
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
 from sellerlegend.jobs import ledger
@@ -80,10 +80,9 @@ def _destroy_tokens(organization: Organization, actor: Actor) -> int:
         mws_auth_token="", mws_auth_token_tail="", mws_auth_token_updated_at=None
     )
     trips = AuthorizationRequest.objects.for_organization(organization)
+    end_open_trips(trips, actor=actor, reason="organization_deleted")
+    # Not a state: what trips that are over still hold of a secret.
     trips.update(code_verifier="")
-    trips.filter(status=AuthorizationRequest.Status.OPEN).update(
-        status=AuthorizationRequest.Status.EXPIRED, outcome="expired"
-    )
     return len(grants)
 
 

@@ -52,19 +52,21 @@ def advance_many(
     actor: Actor,
     reason: str = "",
     limit: int = 500,
+    is_patient: bool = False,
     **columns: Any,
 ) -> int:
     """Move the first `limit` of `rows` that are `seen` to `to`, with an audit event each, in one
     transaction and few statements. Returns how many; ask again until it is 0.
 
-    Rows that another writer is at are left alone. Raises IllegalTransition as `advance` does.
+    Rows that another writer is at are left alone, or waited for when `is_patient`: then none that
+    is still `seen` remains. Raises IllegalTransition as `advance` does.
     """
     machine = cast(type[Stateful], rows.model)
     _require_legal(rows.model, seen, to)
     of_this_status = {machine.STATUS_FIELD: seen}
     with transaction.atomic():
-        free = rows.filter(**of_this_status).select_for_update(skip_locked=True, of=("self",))
-        held = list(free[:limit])
+        free = rows.filter(**of_this_status)
+        held = list(free.select_for_update(skip_locked=not is_patient, of=("self",))[:limit])
         keys = [row.pk for row in held]
         moved = rows.model._base_manager.filter(pk__in=keys, **of_this_status)
         if moved.update(**{machine.STATUS_FIELD: to}, **columns) != len(keys):

@@ -164,6 +164,42 @@ def test_the_row_says_disconnected_and_offers_to_reconnect(row: Connection) -> N
     assert "Consent ends" not in text
 
 
+def trip_events() -> list[tuple[str, str, dict[str, str]]]:
+    found = AuditEvent._base_manager.filter(code="authorization_request_expired")
+    return [(event.actor_kind, str(event.actor_id), event.details) for event in found]
+
+
+def test_the_end_of_a_trip_is_a_step_with_an_event(row: Connection) -> None:
+    """By whoever disconnected; the other side's trip and another row's go on."""
+    owner = owner_of(row.organization)
+    client = trips.sign_in(owner)
+    other = factories.make_connection(row.organization, name="Other", seller=BLUE_HARBOR)
+    account = factories.make_account(row, factories.CANADA, onboarding="onboarded")
+    trips.leave(client, row)
+    trips.leave_for_ads(client, row, [account.pk], another="1")
+    trips.leave(client, other)
+
+    end(row, frozenset({Side.SPAPI}))
+
+    told = [("person", str(owner.pk), {"from": "open", "to": "expired", "reason": "disconnected"})]
+    assert trip_events() == told
+    statuses = AuthorizationRequest._base_manager.order_by("created_at").values_list(
+        "kind", "status", "outcome"
+    )
+    assert list(statuses) == [
+        ("spapi", "expired", "expired"),
+        ("ads", "open", ""),
+        ("spapi", "open", ""),
+    ]
+
+    erasure.delete_organization(organization=row.organization, actor=Actor.person(owner))
+
+    reasons = [details["reason"] for _, _, details in trip_events()]
+    assert sorted(reasons) == ["disconnected", "organization_deleted", "organization_deleted"]
+    left = set(AuthorizationRequest._base_manager.values_list("status", "code_verifier"))
+    assert left == {("expired", "")}
+
+
 def test_a_trip_from_before_does_not_connect_again(
     amazon: RunningEmulator, row: Connection
 ) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from connections.models import AdsGrant, AuthorizationRequest, SpApiGrant
@@ -262,3 +263,31 @@ def test_a_row_somebody_is_at_is_left_alone(three: list[MarketplaceAccount]) -> 
     assert moved == {"meanwhile": 2}
     assert stored(three[0]).onboarding == Onboarding.PENDING
     assert events(three[0]) == []
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_who_is_patient_waits_for_it_and_moves_it_then(three: list[MarketplaceAccount]) -> None:
+    moved: dict[str, int] = {}
+
+    def patiently() -> None:
+        moved["after"] = advance_many(
+            accounts_of(three[0]),
+            seen=Onboarding.PENDING,
+            to=Onboarding.WORKING,
+            actor=WORKER,
+            is_patient=True,
+        )
+        connection.close()
+
+    waiting = threading.Thread(target=patiently)
+    with transaction.atomic():
+        accounts_of(three[0]).filter(pk=three[1].pk).update(store_name="Taken back")
+        waiting.start()
+        waiting.join(0.5)
+        assert moved == {}
+        transaction.set_rollback(True)
+    waiting.join(10)
+
+    assert moved == {"after": 3}
+    assert [stored(row).onboarding for row in three] == [Onboarding.WORKING] * 3
