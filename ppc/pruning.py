@@ -14,13 +14,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Max
 from django.utils import timezone
 
 from connections import retention
 from ppc import erasure
 from sellerlegend import database_clock
-from sellerlegend.jobs import locks
+from sellerlegend.jobs import locks, sweeping
 from sellerlegend.jobs.models import Slot
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import WORKER, record_event
@@ -60,8 +59,7 @@ def prune_in_turn() -> int:
 
 def last_prune_at() -> datetime | None:
     """When a day's pruning last came to its end."""
-    found: datetime | None = Slot.objects.filter(name=SLOT).aggregate(at=Max("finished_at"))["at"]
-    return found
+    return sweeping.last_end_of(SLOT)
 
 
 def _is_safe() -> bool:

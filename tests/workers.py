@@ -33,6 +33,7 @@ sys.exit(main())
 """
 OPTIONS = ["--without-gossip", "--without-mingle"]
 QUEUES = "interactive,background"
+# What Celery says at INFO.
 READY = " ready."
 PATIENCE_SECONDS = 30
 HOLD_SECONDS = 300
@@ -44,9 +45,6 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     log: Path
-
-    def wait_until_ready(self) -> None:
-        wait_until(lambda: READY in self.log.read_text(), f"a ready worker: {self.log}")
 
     def kill(self) -> None:
         """SIGKILL for the worker and its pool: nobody says goodbye."""

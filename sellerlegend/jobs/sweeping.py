@@ -66,9 +66,14 @@ def take_slot(name: str, seconds: float) -> Slot | None:
 
 def last_sweep_at() -> datetime | None:
     """When a sweep last came to its end."""
-    found: datetime | None = Slot.objects.filter(name=SWEEP_SLOT).aggregate(
-        last=Max("finished_at")
-    )["last"]
+    return last_end_of(SWEEP_SLOT)
+
+
+def last_end_of(name: str) -> datetime | None:
+    """When the work of a slot of this name was last done."""
+    found: datetime | None = Slot.objects.filter(name=name).aggregate(last=Max("finished_at"))[
+        "last"
+    ]
     return found
 
 
