@@ -1,11 +1,12 @@
-"""Error pages: plain words, a next step, nothing about how the product is built."""
+"""Error pages: plain words, a next step, nothing about how the product is built. Under htmx only
+the words, as the notice that the open page shows."""
 
 from __future__ import annotations
 
 import logging
 import math
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import get_template
 from django.utils.html import escape
@@ -15,6 +16,7 @@ from sellerlegend import log_facts, outage
 
 logger = logging.getLogger(__name__)
 
+NOTICE = "errors/notice.html"
 BARE_PAGE = """<!DOCTYPE html>
 <html lang="en"><title>Something went wrong</title>
 <h1>Something went wrong</h1>
@@ -24,30 +26,47 @@ BARE_PAGE = """<!DOCTYPE html>
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "400.html", status=400)
+    return refusal(request, "400.html", 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "403.html", status=403)
+    return refusal(request, "403.html", 403)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "404.html", status=404)
+    return refusal(request, "404.html", 404)
+
+
+def wrong_method(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    """Django's own 405 says nothing; its `Allow` stays."""
+    page = refusal(request, "405.html", 405)
+    page.headers["Allow"] = response.headers.get("Allow", "")
+    return page
+
+
+def refusal(request: HttpRequest, template: str, status: int) -> HttpResponse:
+    return render(request, template, {"frame": frame_for(request)}, status=status)
+
+
+def frame_for(request: HttpRequest) -> str:
+    """What the templates extend: nothing of their own choice for a whole page. HtmxMiddleware may
+    not have been reached."""
+    return NOTICE if request.headers.get("HX-Request") else ""
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Without context processors: whatever broke may be what they need."""
     if outage.is_under_way():
-        return outage.unavailable()
-    return HttpResponse(last_resort("500.html"), status=500)
+        return outage.unavailable(frame_for(request))
+    return HttpResponse(last_resort("500.html", frame_for(request)), status=500)
 
 
-def last_resort(template: str) -> str:
+def last_resort(template: str, frame: str) -> str:
     """A page that needs neither database nor context processors, and one without a template when
     that is what broke. The reference is the id of the request's log lines."""
     reference = str(log_facts.current().get("request_id", ""))
     try:
-        return get_template(template).render({"reference": reference})
+        return get_template(template).render({"reference": reference, "frame": frame})
     except Exception:  # whatever is wrong with it: this is the last handler
         logger.exception("error_page_broken", extra={"template": template})
         return BARE_PAGE % escape(reference)
@@ -75,4 +94,4 @@ def words_for(seconds: float) -> str:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return render(request, "403_csrf.html", status=403)
+    return refusal(request, "403_csrf.html", 403)

@@ -14,7 +14,9 @@ from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 
 from sellerlegend import log_facts
+from sellerlegend.errors import wrong_method
 
+WRONG = 405
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -54,6 +56,17 @@ class SignInMiddleware(LoginRequiredMiddleware):
         page = request.htmx.current_url_abs_path or "/"
         url = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page})}"
         return HttpResponse(status=401, headers={"HX-Redirect": url})
+
+
+class WrongMethodMiddleware:
+    """A view that refuses a method answers with an empty body; people get a page."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        return wrong_method(request, response) if response.status_code == WRONG else response
 
 
 class PersonLocaleMiddleware:

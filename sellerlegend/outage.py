@@ -57,10 +57,10 @@ class DatabaseOutageMiddleware:
         return self.get_response(request)
 
 
-def unavailable() -> HttpResponse:
-    """A page that needs neither database nor context processors."""
+def unavailable(frame: str = "") -> HttpResponse:
+    """Needs neither database nor context processors. `frame` as in `errors.frame_for`."""
     response = HttpResponse(
-        get_template("503.html").render(),
+        get_template("503.html").render({"frame": frame}),
         status=503,
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )

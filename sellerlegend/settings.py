@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "sellerlegend.middleware.PersonLocaleMiddleware",
+    "sellerlegend.middleware.WrongMethodMiddleware",
     "sellerlegend.organizations.limited_routes.LimitsMiddleware",
     "sellerlegend.organizations.staff_door.StaffDoorMiddleware",
 ]

@@ -47,12 +47,11 @@ dialog.addEventListener("close", () => {
   giveFocusBack();
 });
 
-// "Too many" says how long to wait; everything else is said in the page's own words.
+// What went wrong is said in the answer's words, if it is ours and has some; else in the page's own.
 function words(answer) {
-  if (answer?.status !== 429) return failure.content.cloneNode(true);
   const said = document.createElement("template");
-  said.innerHTML = answer.responseText;
-  return said.content;
+  said.innerHTML = answer?.responseText ?? "";
+  return said.content.querySelector("[data-request-failed]") ?? failure.content.cloneNode(true);
 }
 
 function showFailure(event) {

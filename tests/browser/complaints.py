@@ -6,8 +6,10 @@ import re
 
 from playwright.sync_api import ConsoleMessage, Page
 
-# What chromium says about every answer of 400 and above, also about a page that was asked for.
-REFUSED_ANSWER = re.compile(r"the server responded with a status of (\d{3})")
+# What chromium and htmx say about every answer of 400 and above, also about one that was provoked.
+REFUSED_ANSWER = re.compile(
+    r"(?:the server responded with a status of|Response Status Error Code) (\d{3})"
+)
 
 
 class Complaints:

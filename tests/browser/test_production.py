@@ -11,7 +11,7 @@ from tests.browser.accessibility import LOOKS, objections_in
 from tests.browser.complaints import Complaints
 from tests.browser.product import Product
 from tests.browser.production import production_web
-from tests.browser.screen import NORTHSTAR, new_name, new_organization, sign_in
+from tests.browser.screen import NORTHSTAR, choose_action, new_name, new_organization, sign_in
 
 pytestmark = [
     pytest.mark.needs_chromium,
@@ -86,4 +86,21 @@ def test_the_list_keeps_its_look(page: Page, complaints: Complaints) -> None:
     page.goto(NORTHSTAR)
 
     expect(page.get_by_text("Northstar Outdoors NA").first).to_be_visible()
+    assert objections(page, complaints) == []
+
+
+def test_a_refused_form_says_why_where_it_was_sent(page: Page, complaints: Complaints) -> None:
+    complaints.expected.add(403)
+    page.goto(NORTHSTAR)
+    choose_action(page, "Northstar Outdoors NA", "Rename")
+    dialog = page.get_by_role("dialog", name="Rename Northstar Outdoors NA")
+    dialog.locator("[name=csrfmiddlewaretoken]").evaluate("field => field.remove()")
+
+    for _ in range(2):
+        with page.expect_response(lambda answer: answer.status == 403):
+            dialog.get_by_role("button", name="Rename").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("This form is no longer valid")
+
+    expect(dialog.get_by_role("alert")).to_have_count(1)
+    expect(dialog.get_by_label("Name")).to_have_value("Northstar Outdoors NA")
     assert objections(page, complaints) == []

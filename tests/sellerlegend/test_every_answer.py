@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from django.core import mail
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.test import Client
@@ -41,10 +43,15 @@ def suspicious(request: HttpRequest) -> HttpResponse:
     raise SuspiciousOperation("hunter2")
 
 
+def away(request: HttpRequest) -> HttpResponse:
+    raise OperationalError("psycopg: no server for hunter2")
+
+
 urlpatterns = [
     path("broken", broken),
     path("forbidden", forbidden),
     path("suspicious", suspicious),
+    path("away", away),
     path("", include("sellerlegend.urls")),
 ]
 handler400 = "sellerlegend.errors.bad_request"
@@ -70,6 +77,7 @@ def too_big(client: Client) -> Any:
 
 def without_csrf(client: Client) -> Any:
     strict = Client(enforce_csrf_checks=True)
+    strict.defaults.update(client.defaults)
     return strict.post(reverse("account_login"))
 
 
@@ -101,6 +109,7 @@ ANSWERS: dict[str, tuple[int, Callable[[Client], Any]]] = {
     "wrong method": (405, lambda client: client.delete(reverse("profile"))),
     "hammered": (429, hammered),
     "broken": (500, lambda client: client.get("/broken")),
+    "database away": (503, lambda client: client.get("/away")),
 }
 
 
@@ -120,6 +129,51 @@ def test_every_answer_forbids_framing_and_storing(name: str, person: Client) -> 
     assert "no-store" in answer.headers["Cache-Control"]
     body = answer.content.decode()
     assert not [word for word in SECRET_WORDS if word in body]
+
+
+ERRORS = {name: status for name, (status, _) in ANSWERS.items() if status >= 400 and status != 401}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_error_is_a_page_with_words_and_a_next_step(name: str, person: Client) -> None:
+    _, ask = ANSWERS[name]
+
+    body = ask(person).content.decode()
+
+    code = re.search(r'<p class="error-page__code">\s*(\d+)\s*</p>', body)
+    text = re.search(r'<p class="error-page__text">(.+?)</p>', body, re.DOTALL)
+    assert code is not None
+    assert code[1] == str(ERRORS[name])
+    assert text is not None
+    assert len(text[1].split()) > 8
+    assert re.search(r"<h1>\s*\w", body)
+    assert "Go to the start page" in body
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_under_htmx_an_error_is_a_notice_with_words_and_headers(name: str, person: Client) -> None:
+    status, ask = ANSWERS[name]
+    person.defaults["HTTP_HX_REQUEST"] = "true"
+
+    answer = ask(person)
+
+    body = answer.content.decode()
+    assert answer.status_code == status
+    assert body.count("data-request-failed") == 1
+    assert "<html" not in body
+    assert re.search(r'<p class="notice__title">\s*\w', body)
+    assert len(re.sub("<[^>]+>", "", body).split()) > 10
+    assert not [word for word in SECRET_WORDS if word in body]
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+def test_a_refused_method_says_which_ones_work(person: Client) -> None:
+    answer = person.delete(reverse("profile"))
+
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
 
 
 @pytest.fixture
