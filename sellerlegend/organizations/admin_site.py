@@ -9,6 +9,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +20,8 @@ from sellerlegend.organizations.scoping import across_organizations
 NEVER_SHOWN = frozenset(
     {"account.emailconfirmation", "mfa.authenticator", "usersessions.usersession"}
 )
-UNUSED = frozenset({"autocomplete", "view_on_site"})
+# The first two answer for any table one names.
+UNUSED = frozenset({"autocomplete", "view_on_site", "password_change_done"})
 
 
 class StaffSite(admin.AdminSite):
@@ -38,12 +40,18 @@ class StaffSite(admin.AdminSite):
         super().register(shown, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Without two pages that answer for any table one names, and that nothing here uses."""
+        """Without pages that nothing here uses."""
         return [page for page in super().get_urls() if getattr(page, "name", "") not in UNUSED]
+
+    # Passwords have one door: Django's own pages would take any number of guesses.
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Staff sign in where everybody does: one rate limit, and their second factor."""
-        return secure_admin_login(super().login)(request, extra_context)
+        return secure_admin_login(lambda _request: redirect("admin:index"))(request)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Where everybody changes theirs: one rate limit, and a mail that says so."""
+        return redirect("account_change_password")
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         inner = super().admin_view(view, cacheable)

@@ -122,3 +122,38 @@ def test_it_costs_no_query(support: User, django_assert_num_queries: object) -> 
     # The session, the person; the switcher of organizations.
     with django_assert_num_queries(3):  # type: ignore[operator]  # pytest-django's fixture
         client.get(reverse("profile"))
+
+
+# Passwords have one door -------------------------------------------------------------------
+
+
+def test_the_staff_site_changes_no_password(support: User) -> None:
+    client = signed_in_freshly(support)
+    page = reverse("admin:password_change")
+    fields = {
+        "old_password": PASSWORD,
+        "new_password1": "Another-Pass-1!",
+        "new_password2": "Another-Pass-1!",
+    }
+
+    for answer in (client.get(page), client.post(page, fields)):
+        assert answer.status_code == 302
+        assert answer.headers["Location"] == reverse("account_change_password")
+    support.refresh_from_db()
+    assert support.check_password(PASSWORD)
+    assert client.get("/admin/password_change/done/").status_code == 404
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "Not-The-Right-1!"])
+def test_the_staff_site_takes_no_guesses_from_whoever_is_in_it(
+    support: User, password: str
+) -> None:
+    """Django's own sign-in form counts nothing and asks for no second step."""
+    other = make_user("root@example.com", is_staff=True, is_superuser=True)
+    client = signed_in_freshly(support)
+
+    answer = client.post(reverse("admin:login"), {"username": other.email, "password": password})
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == reverse("admin:index")
+    assert client.session["_auth_user_id"] == str(support.pk)
