@@ -230,7 +230,8 @@ def _ask_lwa(client: lwa.LwaClient, token: Secret) -> lwa.TokenReply:
 
 def _refresh_token(grant: AnyGrant, data_key: str) -> tuple[Secret, str]:
     """The token and the data key that opened it. A text that does not open is looked at once
-    more: a rotation may have changed both since we read them. Then the grant is locked.
+    more: a rotation may have changed both since we read them. Then the grant is locked, unless
+    it was the data key that did not open: that says nothing of this consent.
 
     Raises GrantUnreadable, VaultKeyMissing.
     """
@@ -241,7 +242,7 @@ def _refresh_token(grant: AnyGrant, data_key: str) -> tuple[Secret, str]:
         data_key = custody.data_key(grant.owner_id())
     try:
         return _opened(grant, data_key), data_key
-    except crypto.KeyNotLoaded as error:
+    except crypto.DataKeyUnreadable as error:
         logger.error("vault_key_missing", extra={"cause": str(error)})
         raise VaultKeyMissing(operation="credentials") from None
     except crypto.Undecryptable as error:

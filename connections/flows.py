@@ -239,6 +239,8 @@ def _row_of(request: AuthorizationRequest) -> Connection | None:
 def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
     """One try at the token endpoint, outside a transaction; then one short transaction."""
     is_ads = request.kind == Kind.ADS
+    # A code is exchanged once: not before what it brings can be stored.
+    crypto.newest_kid(request.organization.data_key, request.organization_id)
     token = _exchange(request, params).refresh_token
     if token is None:
         return "unexpected_reply"

@@ -71,7 +71,12 @@ def rotate(organization_id: UUID, *, is_new_data_key: bool = False) -> tuple[Ste
     )
     if is_new_data_key:
         _replace(organization_id, crypto.add_data_key, _has_two)
-    if not _has_two(custody.data_key(organization_id)):
+    data_key = custody.data_key(organization_id)
+    if data_key:
+        crypto.newest_kid(
+            data_key, organization_id
+        )  # that it stands under the right id is not enough
+    if not _has_two(data_key):
         return step, 0
     return Step.RENEWED, _finish_renewal(organization_id)
 

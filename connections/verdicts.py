@@ -42,7 +42,7 @@ class GrantUnreadable(AmazonError):
 
 
 class VaultKeyMissing(AmazonError):
-    """The key ring lacks a key: an operator's fault, so no seller's row changes."""
+    """A key is missing, wrong or damaged: our own fault, so no seller's row changes."""
 
 
 class Quarantined(AmazonError):

@@ -98,7 +98,8 @@ def know_every_key_in_use(databases: Any = None, **_: Any) -> list[CheckMessage]
     """Key ids and ages, never keys. Only with `check --database default`."""
     if not databases:
         return []
-    from sellerlegend.organizations import custody  # noqa: PLC0415  # apps are not loaded before
+    from sellerlegend import crypto  # noqa: PLC0415  # apps are not loaded before
+    from sellerlegend.organizations import custody  # noqa: PLC0415  # same
 
     try:
         counts, ages = custody.rows_by_key(), custody.key_ages()
@@ -111,7 +112,7 @@ def know_every_key_in_use(databases: Any = None, **_: Any) -> list[CheckMessage]
             hint="Put it back into TOKEN_ENCRYPTION_KEYS, behind the first key.",
             id="SL.E050",
         )
-        for kid in sorted(counts.keys() - loaded.keys())
+        for kid in sorted(counts.keys() - loaded.keys() - {crypto.UNKNOWN_KID})
     ]
     first = next(iter(loaded))
     if timezone.now() - ages.get(first, timezone.now()) > OLDEST_KEY:

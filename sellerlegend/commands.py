@@ -26,6 +26,7 @@ from django.db import connection, connections, models
 from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import Job
+from sellerlegend.organizations import custody
 from sellerlegend.organizations.models import Organization
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,16 @@ def outcome_of(job: Job) -> Outcome:
     if job.status == Job.Status.DEAD:
         return Outcome(Ending.ATTENTION, job.last_error_code)
     return Outcome(Ending.WAITING, job.waiting_reason or job.status)
+
+
+def refuse_wrong_keys() -> None:
+    """Where an id alone would pass for the key. Raises CommandError."""
+    wrong = custody.wrong_keys()
+    if wrong:
+        raise CommandError(
+            f"Another key is loaded under {', '.join(wrong)} than the one that stood there. "
+            "Nothing was done. Put the right one into TOKEN_ENCRYPTION_KEYS."
+        )
 
 
 def positive(text: str) -> int:

@@ -30,6 +30,10 @@ NONCE_BYTES = 12
 KEY_BYTES = 32
 KID_BYTES = 8
 DATA_KEY_PLACE = ("organizations_organization", "data_key")
+CANARY_PLACE = ("organizations_vaultkey", "canary")
+CANARY = b"canary"
+# No id of a key: they are letters and digits.
+UNKNOWN_KID = "?"
 
 
 class Purpose(StrEnum):
@@ -47,8 +51,13 @@ class Undecryptable(RuntimeError):
     """Wrong place, wrong key, damaged or unknown format. Carries no part of the value."""
 
 
-class KeyNotLoaded(Undecryptable):
-    """The key ring lacks the key of this organization's data key: our fault, and nobody's row."""
+class DataKeyUnreadable(Undecryptable):
+    """The data key itself does not open: a wrong key under the right id, or a damaged column.
+    Our fault, so nobody's row changes."""
+
+
+class KeyNotLoaded(DataKeyUnreadable):
+    """The key ring lacks the key of this organization's data key."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +103,33 @@ def newest_data_key(data_key: str) -> str:
 
 
 def wrapping_kids(data_key: str) -> set[str]:
-    """The ids of the ring's keys that wrap these data keys; empty for a destroyed one."""
-    return {_kid_of(text) for text in data_key.split(" ")} - {""}
+    """The ids of the ring's keys that wrap these data keys; empty for a destroyed one, with
+    UNKNOWN_KID for a text that names none."""
+    if not data_key:
+        return set()
+    return {_kid_of(text) or UNKNOWN_KID for text in data_key.split(" ")}
+
+
+def is_readable(data_key: str, organization_id: UUID) -> bool:
+    """Whether the keys that are loaded open every data key of this text."""
+    try:
+        _unwrap(data_key, organization_id)
+    except DataKeyUnreadable:
+        return False
+    return True
+
+
+def seal_canary(kid: str) -> str:
+    """A text of our own making, by which a key of the ring is known again. Says nothing of it."""
+    return _seal(CANARY, settings.TOKEN_ENCRYPTION_KEYS[kid], kid, _canary_place())
+
+
+def opens_canary(text: str, kid: str) -> bool:
+    """Whether the key that is loaded under this id is the one that the canary was sealed with."""
+    try:
+        return _open(text, {kid: settings.TOKEN_ENCRYPTION_KEYS[kid]}, _canary_place()) == CANARY
+    except Undecryptable:
+        return False
 
 
 def first_kid() -> str:
@@ -122,7 +156,7 @@ def unseal(text: str, place: Place, *, data_key: str, purpose: Purpose) -> Secre
     """Decrypt the ciphertext of one place. `purpose` is logged, the value never is.
 
     Long-lived secrets are opened through `organizations.custody`, which keeps the count.
-    Raises Undecryptable; KeyNotLoaded when the fault is the key ring's.
+    Raises Undecryptable; DataKeyUnreadable when the fault is ours and says nothing of the text.
     """
     plain = _open(text, _unwrap(data_key, place.organization_id), place)
     logger.debug("secret_unsealed", extra={"table": place.table, "purpose": purpose.value})
@@ -138,6 +172,10 @@ def _data_key_place(organization_id: UUID) -> Place:
     return Place(*DATA_KEY_PLACE, organization_id, organization_id)
 
 
+def _canary_place() -> Place:
+    return Place(*CANARY_PLACE, UUID(int=0), UUID(int=0))
+
+
 def _unwrap(data_key: str, organization_id: UUID) -> dict[str, bytes]:
     """By id, the one that seals first. While a data key is replaced there are two of them."""
     opened = [_open_wrapped(text, organization_id) for text in data_key.split(" ")]
@@ -149,7 +187,10 @@ def _open_wrapped(text: str, organization_id: UUID) -> bytes:
     kid = _kid_of(text)
     if kid and kid not in ring:
         raise KeyNotLoaded(f"the key {kid} of the ring is not loaded")
-    return _open(text, ring, _data_key_place(organization_id))
+    try:
+        return _open(text, ring, _data_key_place(organization_id))
+    except Undecryptable as error:
+        raise DataKeyUnreadable(f"the data key is unreadable: {error}") from None
 
 
 def _wrap(plain: bytes, organization_id: UUID) -> str:

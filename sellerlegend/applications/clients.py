@@ -21,6 +21,7 @@ from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.models import ClientSecret, LwaApplication
 from sellerlegend.applications.usage import TALLY
+from sellerlegend.organizations import custody
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def store(
         issued_at=issued_at,
         expires_at=expires_at,
     )
-    row.data_key = crypto.new_data_key(row.pk)
+    row.data_key = custody.new_data_key(row.pk)
     row.sealed_secret = crypto.seal(secret, row.place(), data_key=row.data_key)
     row.save(force_insert=True)
     return row

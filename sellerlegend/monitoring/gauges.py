@@ -22,7 +22,7 @@ from sellerlegend.applications.ages import secret_ages
 from sellerlegend.celery import QUEUES
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Breaker, Job
-from sellerlegend.monitoring import readiness
+from sellerlegend.organizations import custody
 from sellerlegend.organizations.models import Organization, VaultUse
 from sellerlegend.organizations.scoping import across_organizations
 
@@ -136,7 +136,7 @@ def breakers() -> Values:
 
 
 def locked_organizations() -> Values:
-    yield (), readiness.locked_organizations()
+    yield (), custody.unreadable_organizations()
 
 
 def data_keys() -> Values:
@@ -190,7 +190,7 @@ GAUGES = (
     ),
     Gauge(
         "undecryptable_organizations",
-        "Organizations whose data key no loaded key opens",
+        "Organizations whose data key does not open",
         (),
         locked_organizations,
     ),

@@ -30,6 +30,7 @@ from sellerlegend import crypto, database_clock
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.monitoring.models import Tally
+from sellerlegend.organizations import custody
 from sellerlegend.organizations.models import Organization
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ def clock() -> str:
 
 
 def locked_organizations() -> int:
-    """How many have a data key that no key of the ring opens: nothing of theirs can be read."""
+    """How many have a data key under an id that is not loaded: nothing of theirs can be read."""
     rows = Organization.objects.exclude(data_key="")
     for kid in settings.TOKEN_ENCRYPTION_KEYS:
         rows = rows.exclude(data_key__startswith=f"{crypto.FORMAT}.{kid}.")
@@ -158,11 +159,13 @@ def locked_organizations() -> int:
 
 
 def keys() -> str:
-    """The ring works, and opens every data key there is."""
+    """The ring works, its keys are the ones their ids stand for, and none is missing."""
     place = crypto.Place("monitoring", "readiness", UUID(int=0), UUID(int=0))
     data_key = crypto.new_data_key(place.organization_id)
     sealed = crypto.seal(Secret("probe"), place, data_key=data_key)
     crypto.unseal(sealed, place, data_key=data_key, purpose=crypto.Purpose.PROBE)
+    if custody.wrong_keys():
+        return "wrong"
     return "missing" if locked_organizations() else OK
 
 

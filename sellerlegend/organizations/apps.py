@@ -13,6 +13,7 @@ class OrganizationsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("sellerlegend.checks")  # registers the system checks
+        import_module("sellerlegend.organizations.vault_checks")
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

@@ -24,6 +24,8 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.crypto import Place, Purpose
 from sellerlegend.organizations.models import Organization, VaultKey, VaultUse
 
+# So many rows say whether a key without a canary is the right one.
+SAMPLE = 3
 UNCOUNTED = frozenset({Purpose.CALL, Purpose.EXCHANGE})
 
 
@@ -58,7 +60,8 @@ def count_keys_of(wrapped: Callable[[], Iterable[str]]) -> None:
 
 
 def rows_by_key() -> Counter[str]:
-    """How many rows' data keys each key of the ring wraps. Reads one column of all."""
+    """How many rows' data keys each key of the ring wraps; under UNKNOWN_KID those that name
+    none. Reads one column of all."""
     counts: Counter[str] = Counter()
     for data_key in chain.from_iterable(wrapped() for wrapped in _other_keys):
         counts.update(crypto.wrapping_kids(data_key))
@@ -69,12 +72,70 @@ def rows_by_key() -> Counter[str]:
 
 def remember_keys(kids: Iterable[str] = ()) -> int:
     """Note the keys of the ring, and `kids`, with the time of the first look."""
-    wanted = set(settings.TOKEN_ENCRYPTION_KEYS) | set(kids)
+    wanted = (set(settings.TOKEN_ENCRYPTION_KEYS) | set(kids)) - {crypto.UNKNOWN_KID}
     known = set(VaultKey.objects.filter(pk__in=wanted).values_list("pk", flat=True))
     VaultKey.objects.bulk_create(
         [VaultKey(kid=kid) for kid in sorted(wanted - known)], ignore_conflicts=True
     )
+    _seal_canaries()
     return len(wanted - known)
+
+
+def _seal_canaries() -> None:
+    """Once for each key, and never with one that opens nothing of what stands under its id."""
+    without = VaultKey.objects.filter(pk__in=settings.TOKEN_ENCRYPTION_KEYS, canary="")
+    for kid in without.values_list("pk", flat=True):
+        if not _opens_nothing(kid):
+            mine = VaultKey.objects.filter(pk=kid, canary="")
+            mine.update(canary=crypto.seal_canary(kid))
+
+
+def wrong_keys() -> list[str]:
+    """Ids under which another key is loaded than the one they stood for: what is sealed under
+    that one cannot be read, and what is sealed now could not be read later."""
+    ring = settings.TOKEN_ENCRYPTION_KEYS
+    canaries = dict(VaultKey.objects.filter(pk__in=ring).values_list("pk", "canary"))
+    return [
+        kid
+        for kid in ring
+        if not (
+            crypto.opens_canary(canaries[kid], kid)
+            if canaries.get(kid)
+            else not _opens_nothing(kid)
+        )
+    ]
+
+
+def _opens_nothing(kid: str) -> bool:
+    """True when data keys stand under this id and the loaded key opens none of the first."""
+    under = Organization.objects.filter(data_key__startswith=f"{crypto.FORMAT}.{kid}.")
+    rows = under.values_list("data_key", "pk")[:SAMPLE]
+    opened = [crypto.is_readable(crypto.newest_data_key(text), pk) for text, pk in rows]
+    return bool(opened) and not any(opened)
+
+
+def unreadable_organizations() -> int:
+    """How many have a data key that does not open, for whatever cause. Tries every one."""
+    rows = Organization.objects.exclude(data_key="").values_list("data_key", "pk")
+    return sum(not crypto.is_readable(data_key, pk) for data_key, pk in rows.iterator())
+
+
+class KeyRefused(RuntimeError):
+    """Nothing may be wrapped under the ring's first key. Says its id, never the key."""
+
+
+def require_good_first_key() -> None:
+    """Before anything is wrapped. Raises KeyRefused."""
+    if crypto.first_kid() in wrong_keys():
+        raise KeyRefused(
+            f"Another key is loaded under the id {crypto.first_kid()} than the one it stood for."
+        )
+
+
+def new_data_key(owner_id: UUID) -> str:
+    """Raises KeyRefused."""
+    require_good_first_key()
+    return crypto.new_data_key(owner_id)
 
 
 def key_ages() -> dict[str, datetime]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from sellerlegend import crypto
 from sellerlegend.organizations import custody
 from sellerlegend.organizations.models import VaultKey
 
@@ -42,6 +43,8 @@ class KeyState:
 
     @property
     def label(self) -> str:
+        if self.kid == crypto.UNKNOWN_KID:
+            return _("Damaged")
         if not self.is_loaded:
             return _("Not loaded: locked") if self.wraps else _("Retired")
         if self.is_first:

@@ -116,11 +116,13 @@ class Organization(models.Model):
 
 
 class VaultKey(models.Model):
-    """A key of the ring by its id: since when it is known, and since when no row uses it."""
+    """A key of the ring by its id: since when it is known, and since when no row uses it.
+    `canary` is sealed with it: another key under the same id does not open that."""
 
     kid = models.CharField(_("key id"), max_length=64, primary_key=True)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     retired_at = models.DateTimeField(_("retired"), null=True)
+    canary = models.TextField(blank=True, default="", db_default="", editable=False)
 
     def __str__(self) -> str:
         return self.kid

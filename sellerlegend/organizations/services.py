@@ -7,7 +7,7 @@ import secrets
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from sellerlegend import crypto
+from sellerlegend.organizations import custody
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 
@@ -19,7 +19,7 @@ def create_organization(*, name: str, owner: User) -> Organization:
     """An organization with a data key of its own, and its owner. The slug is for ever."""
     for attempt in range(TRIES):
         organization = Organization(name=name, slug=slug_for(name, attempt))
-        organization.data_key = crypto.new_data_key(organization.pk)
+        organization.data_key = custody.new_data_key(organization.pk)
         try:
             with transaction.atomic():
                 organization.save(force_insert=True)

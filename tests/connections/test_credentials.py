@@ -731,7 +731,7 @@ def swapped_between_organizations(amazon: RunningEmulator, one: Connection) -> N
     write(one, refresh_token=snapshot(other)["refresh_token"])
 
 
-def with_another_organizations_key(amazon: RunningEmulator, one: Connection) -> None:
+def with_another_organizations_key(one: Connection, settings: Settings) -> None:
     other = factories.make_organization()
     Organization.objects.filter(pk=one.organization_id).update(data_key=other.data_key)
 
@@ -749,7 +749,7 @@ def in_the_clear(amazon: RunningEmulator, one: Connection) -> None:
     write(one, refresh_token=amazon.world.authorize(NORTHSTAR, "NA"))
 
 
-def without_a_data_key(amazon: RunningEmulator, one: Connection) -> None:
+def without_a_data_key(one: Connection, settings: Settings) -> None:
     Organization.objects.filter(pk=one.organization_id).update(data_key="")
 
 
@@ -758,11 +758,9 @@ def without_a_data_key(amazon: RunningEmulator, one: Connection) -> None:
     [
         swapped_in_one_organization,
         swapped_between_organizations,
-        with_another_organizations_key,
         damaged,
         cut,
         in_the_clear,
-        without_a_data_key,
     ],
 )
 def test_a_consent_the_vault_does_not_open_is_never_used(
@@ -790,19 +788,53 @@ def test_a_consent_the_vault_does_not_open_is_never_used(
     assert (decided.reason, decided.waits) == ("vault_locked", False)
 
 
-def test_a_missing_key_is_told_from_a_revoked_consent(
-    amazon: RunningEmulator, connection: Connection, settings: Settings
-) -> None:
-    before = snapshot(connection)
+def without_the_key(one: Connection, settings: Settings) -> None:
     settings.TOKEN_ENCRYPTION_KEYS = {"other": b"o" * 32}
 
+
+def with_another_key_under_its_id(one: Connection, settings: Settings) -> None:
+    settings.TOKEN_ENCRYPTION_KEYS = {"tests": b"o" * 32}
+
+
+def with_a_damaged_data_key(one: Connection, settings: Settings) -> None:
+    text = one.organization.data_key
+    Organization.objects.filter(pk=one.organization_id).update(data_key=text[:-9] + "A" * 9)
+
+
+def with_a_cut_data_key(one: Connection, settings: Settings) -> None:
+    Organization.objects.filter(pk=one.organization_id).update(data_key="v1.tests.AAAA")
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without_the_key,
+        with_another_key_under_its_id,
+        with_another_organizations_key,
+        with_a_damaged_data_key,
+        with_a_cut_data_key,
+        without_a_data_key,
+    ],
+)
+def test_a_fault_of_our_own_keys_changes_no_sellers_row(
+    amazon: RunningEmulator,
+    connection: Connection,
+    settings: Settings,
+    spoil: Callable[[Connection, Settings], None],
+    is_forced: bool,
+) -> None:
+    before = snapshot(connection)
+    spoil(connection, settings)
+
     with pytest.raises(VaultKeyMissing) as refusal:
-        token_of(connection)
+        token_of(connection, force=is_forced)
 
     decided = verdict(refusal.value, Job())
     assert (decided.reason, decided.waits) == ("vault_key_missing", True)
     assert snapshot(connection) == before | {"refresh_lease_until": None}
     assert refreshes(amazon) == 0
+    assert not AuditEvent._base_manager.filter(code="vault_locked").exists()
 
 
 def test_whole_rows_swapped_between_organizations_lock_both(amazon: RunningEmulator) -> None:

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from ppc import restoring
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
+from sellerlegend import crypto
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, refuse_wrong_keys
 from sellerlegend.organizations import custody, quarantine
 from sellerlegend.organizations.audit import COMMAND
 
@@ -43,12 +44,17 @@ class Command(OpsCommand):
         if not cause:
             raise CommandError("There is no quarantine.")
         self.say(f"In quarantine: {cause}.")
-        missing = custody.rows_by_key().keys() - settings.TOKEN_ENCRYPTION_KEYS.keys()
+        refuse_wrong_keys()
+        counts = custody.rows_by_key()
+        missing = counts.keys() - settings.TOKEN_ENCRYPTION_KEYS.keys() - {crypto.UNKNOWN_KID}
         if missing:
             raise CommandError(
                 f"Keys that are not loaded: {', '.join(sorted(missing))}. Put them into "
                 "TOKEN_ENCRYPTION_KEYS first: without them no consent can be opened."
             )
+        unreadable = custody.unreadable_organizations()
+        if unreadable:
+            self.say(f"Data keys that do not open: {unreadable} organizations' work will wait.")
         super().handle(*args, **options)
         if options["yes"] and not options["dry_run"]:
             quarantine.release(actor=COMMAND, ended_again=len(self.found))

@@ -8,7 +8,15 @@ from typing import Any
 
 from connections.models import Connection, Grant
 from ppc import upkeep
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, outcome_of
+from sellerlegend.commands import (
+    Ending,
+    OpsCommand,
+    Outcome,
+    Scope,
+    Target,
+    outcome_of,
+    refuse_wrong_keys,
+)
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.scoping import across_organizations
@@ -27,6 +35,10 @@ class Command(OpsCommand):
         # One Ads consent feeds many rows; a run refreshes it with the first of them.
         self.seen_consents: set[uuid.UUID] = set()
         self.seen_lock = threading.Lock()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        refuse_wrong_keys()
+        super().handle(*args, **options)
 
     def targets(self, scope: Scope) -> list[Target]:
         statuses = [scope.status] if scope.status else list(self.statuses)

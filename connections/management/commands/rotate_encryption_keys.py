@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connections import rotation
 from sellerlegend import crypto
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, refuse_wrong_keys
 from sellerlegend.organizations import custody
 from sellerlegend.organizations.audit import COMMAND, record_event
 from sellerlegend.organizations.models import Organization, VaultKey
@@ -48,6 +48,7 @@ class Command(OpsCommand):
             self.retire(options["retire"])
             return
         self.is_new_data_key = options["new_data_keys"]
+        refuse_wrong_keys()
         try:
             super().handle(*args, **options)
         finally:
@@ -101,7 +102,12 @@ class Command(OpsCommand):
             raise CommandError(f"{kid} is the first key of the ring: it encrypts.")
         if not VaultKey.objects.filter(pk=kid).exists():
             raise CommandError(f"There is no key {kid}.")
-        rows = custody.rows_by_key()[kid]
+        counts = custody.rows_by_key()
+        rows, unknown = counts[kid], counts[crypto.UNKNOWN_KID]
+        if unknown:
+            raise CommandError(
+                f"{unknown} data keys are damaged: which key wraps them cannot be told."
+            )
         if rows:
             raise CommandError(f"{rows} rows still use {kid}. Run rotate_encryption_keys first.")
         VaultKey.objects.filter(pk=kid, retired_at=None).update(retired_at=timezone.now())

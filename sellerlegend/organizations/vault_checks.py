@@ -1,0 +1,43 @@
+"""System checks of the vault, which ask the database: only `check --database default` runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DatabaseError
+
+from sellerlegend import crypto
+from sellerlegend.organizations import custody
+
+
+@register(Tags.database)
+def know_each_key_again(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """An id is no proof of a key: each is tried."""
+    if not databases:
+        return []
+    try:
+        wrong, counts = custody.wrong_keys(), custody.rows_by_key()
+        unreadable = custody.unreadable_organizations()
+    except DatabaseError:
+        return []  # before the first migration there is nothing to know
+    found: list[CheckMessage] = [
+        Error(
+            f"Another key is loaded under the id {kid} than the one it stood for.",
+            hint="Put the right one into TOKEN_ENCRYPTION_KEYS; a new key needs an id of its own.",
+            id="SL.E052",
+        )
+        for kid in wrong
+    ]
+    damaged = counts.pop(crypto.UNKNOWN_KID, 0)
+    is_explained = wrong or counts.keys() - settings.TOKEN_ENCRYPTION_KEYS.keys()
+    if damaged or (unreadable and not is_explained):
+        found.append(
+            Error(
+                f"{damaged or unreadable} data keys are damaged: they open with no key.",
+                hint="Put them back from a backup. Until then the work of those concerned waits.",
+                id="SL.E053",
+            )
+        )
+    return found
