@@ -49,7 +49,7 @@ _NO_GRANT = Secret("Atzr|not-a-consent")
 class SecretWatch(Protocol):
     """Told which of a client's secrets Amazon accepts; must not raise, and not call Amazon."""
 
-    def accepted(self, client_id: str, secret: Secret) -> None: ...
+    def accepted(self, client_id: str, secret: Secret, *, is_fallback: bool) -> None: ...
 
     def refused(self, client_id: str, secret: Secret) -> None: ...
 
@@ -189,7 +189,8 @@ def _remember(client: LwaClient, secret: Secret, answer: TokenReply | AmazonErro
     elif isinstance(answer, TokenReply | GrantInvalid | CodeRejected):
         _set_aside.pop(key, None)
         if client.watch is not None:
-            client.watch.accepted(client.client_id, secret)
+            is_fallback = secret != client.secrets[0]
+            client.watch.accepted(client.client_id, secret, is_fallback=is_fallback)
 
 
 def _ask_with(

@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from sellerlegend.applications.clients import held_rows
+from sellerlegend.applications.clients import held_rows, in_force
 from sellerlegend.applications.models import ClientSecret, LwaApplication
 
 WARN_BELOW_DAYS = 30
@@ -21,13 +21,15 @@ WARN_BELOW_DAYS = 30
 class SecretAge:
     """`issued_at` is what Amazon or an operator said when `is_dated`, else when we first saw it.
 
-    `days_left` is rounded up, and zero or below once the date has passed. `fallback_uses` counts
-    the uses of an older secret after a newer one had come.
+    `days_left` is rounded up, and zero or below once the date has passed. `is_newest` is the one in
+    force; of the others `is_accepted` tells the one before from one that Amazon never accepted.
+    `fallback_uses` counts the uses of an older secret after a newer one had come.
     """
 
     application: str
     fingerprint: str
     is_newest: bool
+    is_accepted: bool
     is_dated: bool
     is_refused: bool
     issued_at: datetime
@@ -64,15 +66,19 @@ class SecretAge:
 
 
 def secret_ages() -> list[SecretAge]:
-    """Every client secret in force, newest first for each application. One query for each of the
+    """Every client secret at hand, newest first for each application. One query for each of the
     two applications; no value is opened."""
     now = timezone.now()
-    return [
-        _age(row, is_newest=number == 0, now=now)
-        for application in LwaApplication
-        for number, row in enumerate(held_rows(application))
-        if row.ends_at() > now or number == 0
-    ]
+    ages: list[SecretAge] = []
+    for application in LwaApplication:
+        rows = held_rows(application)
+        current = in_force(rows)
+        ages += [
+            _age(row, is_newest=row is current, now=now)
+            for row in rows
+            if row.ends_at() > now or row is current
+        ]
+    return ages
 
 
 def _age(row: ClientSecret, *, is_newest: bool, now: datetime) -> SecretAge:
@@ -81,6 +87,7 @@ def _age(row: ClientSecret, *, is_newest: bool, now: datetime) -> SecretAge:
         application=row.application,
         fingerprint=row.fingerprint,
         is_newest=is_newest,
+        is_accepted=row.accepted_at is not None,
         is_dated=row.issued_at is not None or row.expires_at is not None,
         is_refused=row.refused_at is not None or row.called_expired_at is not None,
         issued_at=issued_at,

@@ -2,7 +2,7 @@
 
 The environment is the start and the fallback; what was rotated since is sealed in the database,
 so that a rotation reaches every process within seconds and without a restart. The secret that was
-seen last is the newest.
+seen last is the newest, and asked with first; in force is the newest that Amazon accepts.
 """
 
 from __future__ import annotations
@@ -59,13 +59,16 @@ def forget_clients() -> None:
 
 
 def _secrets(application: LwaApplication, configured: LwaClient) -> tuple[Secret, ...]:
+    """The newest first, then those that Amazon accepted before those that nobody has tried: two
+    typos must not push the good one out."""
     by_fingerprint = {crypto.fingerprint(secret): secret for secret in configured.secrets}
-    found: list[Secret] = []
+    found: list[tuple[ClientSecret, Secret]] = []
     for row in held_rows(application):
         secret = by_fingerprint.get(row.fingerprint) or _opened(row)
         if secret is not None:
-            found.append(secret)
-    return tuple(found[:LIVE_SECRETS])
+            found.append((row, secret))
+    others = sorted(found[1:], key=lambda pair: pair[0].accepted_at is None)
+    return tuple(secret for _, secret in [*found[:1], *others][:LIVE_SECRETS])
 
 
 def _opened(row: ClientSecret) -> Secret | None:
@@ -86,6 +89,23 @@ def held_rows(application: LwaApplication) -> list[ClientSecret]:
     configured = configured_client(application)
     stored = ClientSecret.objects.filter(client_id=configured.client_id)
     return rank(application, configured, stored, timezone.now())
+
+
+def held_of(client_id: str) -> list[ClientSecret]:
+    """The same for any client id: without the environment where it is not a present one."""
+    for application in LwaApplication:
+        if configured_client(application).client_id == client_id:
+            return held_rows(application)
+    stored = ClientSecret.objects.filter(client_id=client_id).exclude(sealed_secret="")
+    return list(stored.order_by("-first_seen_at"))
+
+
+def in_force(rows: list[ClientSecret]) -> ClientSecret | None:
+    """Of the held ones, newest first: the newest that Amazon accepts, as far as anybody knows.
+    One that it never accepted is in force only where there is no other."""
+    accepted = [row for row in rows if row.accepted_at is not None]
+    good = [row for row in accepted if row.refused_at is None]
+    return next(iter(good or accepted or rows), None)
 
 
 def rank(

@@ -79,9 +79,18 @@ class ClientSecret(models.Model):
 
     def ends_at(self) -> datetime:
         """When Amazon stops accepting it, as far as anybody knows."""
-        if self.superseded_at is not None:
-            return self.expires_at or self.superseded_at + OVERLAP
-        return self.expires_at or (self.issued_at or self.first_seen_at) + LIFE
+        alone = self.expires_at or (self.issued_at or self.first_seen_at) + LIFE
+        if self.superseded_at is None:
+            return alone
+        overlap = self.superseded_at + OVERLAP
+        return min(self.expires_at, overlap) if self.expires_at else overlap
+
+    @property
+    def accepted_at(self) -> datetime | None:
+        """When Amazon was last heard to accept it. A sealed one was proved before; one that only
+        an environment names may be a typo until it is used."""
+        proved_at = self.first_seen_at if self.sealed_secret else None
+        return max(filter(None, (proved_at, self.last_used_at)), default=None)
 
 
 class SecretNotice(models.Model):

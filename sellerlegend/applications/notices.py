@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from sellerlegend.applications.ages import days_until
-from sellerlegend.applications.clients import held_rows
+from sellerlegend.applications.clients import held_rows, in_force
 from sellerlegend.applications.models import (
     OVERLAP,
     ClientSecret,
@@ -50,17 +50,24 @@ def tell_staff() -> int:
 def due_notices(now: datetime) -> Iterator[Notice]:
     for application in LwaApplication:
         rows = [row for row in held_rows(application) if not row._state.adding]
-        for row in rows[:1]:
-            yield from _of_the_newest(row, now)
-        for row in rows[1:]:
-            yield from _of_an_older_one(row, now)
+        current = in_force(rows)
+        for row in rows:
+            if row is rows[0] or row is current:
+                yield from _of_a_refused_one(row)
+            if row is current:
+                yield from _of_the_present_one(row, now)
+            else:
+                yield from _of_an_older_one(row, now)
 
 
-def _of_the_newest(row: ClientSecret, now: datetime) -> Iterator[Notice]:
+def _of_a_refused_one(row: ClientSecret) -> Iterator[Notice]:
+    """At most one a day, should it come and go."""
     if row.refused_at is not None:
-        # At most one a day, should it come and go.
         step = f"refused {row.refused_at:%Y-%m-%d}"
         yield _notice(row, step, _("Amazon refuses our client secret"), refused_words())
+
+
+def _of_the_present_one(row: ClientSecret, now: datetime) -> Iterator[Notice]:
     if row.called_expired_at is not None:
         subject = _("Amazon calls our client secret too old")
         yield _notice(row, "called expired", subject, called_expired_words())

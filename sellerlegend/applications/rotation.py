@@ -41,10 +41,10 @@ class RotationRefused(RuntimeError):
 def newest_row(application: LwaApplication) -> ClientSecret:
     """The secret in force, as a stored row. Raises RotationRefused when there is none."""
     look_after_secrets()
-    rows = clients.held_rows(application)
-    if not rows:
+    present = clients.in_force(clients.held_rows(application))
+    if present is None:
         raise RotationRefused("no_secret")
-    return rows[0]
+    return present
 
 
 def request_rotation(*, region: Region, actor: Actor, is_again: bool = False) -> None:
@@ -175,10 +175,13 @@ def prove(application: LwaApplication, secret: Secret) -> None:
 
 
 def set_issue_date(application: LwaApplication, issued_at: datetime, *, actor: Actor) -> None:
-    """An operator knows from the console when the present secret was issued."""
+    """An operator knows from the console when the present secret was issued. Refused where
+    Amazon itself has said when it ends. Raises RotationRefused."""
     row = newest_row(application)
+    if row.expires_at is not None:
+        raise RotationRefused("dated_by_amazon")
     with transaction.atomic():
-        ClientSecret.objects.filter(pk=row.pk).update(issued_at=issued_at, expires_at=None)
+        ClientSecret.objects.filter(pk=row.pk).update(issued_at=issued_at)
         record_event(
             "client_secret_dated",
             actor=actor,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from sellerlegend import crypto
-from sellerlegend.applications.clients import held_rows
+from sellerlegend.applications.clients import held_of, held_rows, in_force
 from sellerlegend.applications.models import ClientSecret, LwaApplication
 from sellerlegend.applications.usage import TALLY
 
@@ -24,8 +24,7 @@ def look_after_secrets() -> int:
     for application in LwaApplication:
         rows = held_rows(application)
         touched += _register(rows)
-        if rows:
-            touched += _supersede(rows[0])
+        touched += _supersede(rows)
     return touched + _erase_ended() + _rewrap()
 
 
@@ -46,18 +45,40 @@ def _register(rows: list[ClientSecret]) -> int:
     return len(new)
 
 
-def _supersede(newest: ClientSecret) -> int:
-    older = ClientSecret.objects.filter(client_id=newest.client_id, superseded_at=None)
-    return older.exclude(fingerprint=newest.fingerprint).update(superseded_at=newest.first_seen_at)
+def _supersede(rows: list[ClientSecret]) -> int:
+    """Only a secret that Amazon accepted takes the place of an older one: a typo in the
+    environment ends nothing. And the one in force has no successor, whatever was believed."""
+    current = in_force(rows)
+    if current is None:
+        return 0
+    same = ClientSecret.objects.filter(client_id=current.client_id)
+    again = same.filter(fingerprint=current.fingerprint).exclude(superseded_at=None)
+    touched = again.update(superseded_at=None)
+    if current.accepted_at is not None:
+        older = same.filter(superseded_at=None, first_seen_at__lt=current.first_seen_at)
+        touched += older.update(superseded_at=current.first_seen_at)
+    return touched
 
 
 def _erase_ended() -> int:
     """Amazon accepts these no longer, and nobody else should be able to read them."""
+    now = timezone.now()
     kept = ClientSecret.objects.exclude(superseded_at=None).exclude(sealed_secret="")
-    ended = [row.pk for row in kept if row.ends_at() <= timezone.now()]
+    ended = [row.pk for row in kept if row.ends_at() <= now and _has_heir(row)]
     if not ended:
         return 0
     return ClientSecret.objects.filter(pk__in=ended).update(sealed_secret="", data_key="")
+
+
+def _has_heir(row: ClientSecret) -> bool:
+    """Whether a newer secret is held that Amazon accepted after it last accepted this one. Dates
+    may be wrong; a value that is gone does not come back."""
+    heir = in_force(held_of(row.client_id))
+    if heir is None or heir.pk == row.pk or heir.first_seen_at <= row.first_seen_at:
+        return False
+    if heir.accepted_at is None or row.accepted_at is None:
+        return False
+    return heir.accepted_at > row.accepted_at
 
 
 def wrapped_data_keys() -> list[str]:
@@ -89,11 +110,14 @@ def note_expired(application: LwaApplication) -> None:
     held against the new one.
     """
     rows = held_rows(application)
-    if not rows or (len(rows) > 1 and rows[0].first_seen_at > timezone.now() - TOKEN_LIFE):
+    current = in_force(rows)
+    if current is None:
         return
-    newest = ClientSecret.objects.filter(pk=rows[0].pk, called_expired_at=None)
-    if newest.update(called_expired_at=timezone.now()):
+    if len(rows) > 1 and current.first_seen_at > timezone.now() - TOKEN_LIFE:
+        return
+    unheard = ClientSecret.objects.filter(pk=current.pk, called_expired_at=None)
+    if unheard.update(called_expired_at=timezone.now()):
         logger.error(
             "client_secret_expired",
-            extra={"client": rows[0].client_id, "fingerprint": rows[0].fingerprint},
+            extra={"client": current.client_id, "fingerprint": current.fingerprint},
         )

@@ -32,12 +32,15 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uses: Counter[Key] = Counter()
+        # Of these, after the client's first secret was refused.
+        self._fallbacks: Counter[Key] = Counter()
         self._quiet_until: dict[tuple[str, Key], float] = {}
 
-    def accepted(self, client_id: str, secret: Secret) -> None:
+    def accepted(self, client_id: str, secret: Secret, *, is_fallback: bool) -> None:
         key = (client_id, crypto.fingerprint(secret))
         with self._lock:
             self._uses[key] += 1
+            self._fallbacks[key] += is_fallback
             is_due = self._is_due("accepted", key)
         if is_due:
             self._write_uses(key)
@@ -57,6 +60,7 @@ class Tally:
         """As a process that has just started."""
         with self._lock:
             self._uses.clear()
+            self._fallbacks.clear()
             self._quiet_until.clear()
 
     def flush(self) -> int:
@@ -75,12 +79,12 @@ class Tally:
     def _write_uses(self, key: Key) -> int:
         """How many rows know of the uses now: 0 or 1."""
         with self._lock:
-            count = self._uses.pop(key, 0)
+            count, fallbacks = self._uses.pop(key, 0), self._fallbacks.pop(key, 0)
             self._quiet_until.pop(("refused", key), None)
         # A newer one that is in force makes each use of this one a fallback.
         fallback = Case(
             When(superseded_at__isnull=False, then=F("fallback_uses") + count),
-            default=F("fallback_uses"),
+            default=F("fallback_uses") + fallbacks,
             output_field=models.BigIntegerField(),
         )
         written = _write(
@@ -94,6 +98,7 @@ class Tally:
             # Before the first sweep has written the row: kept for the next time.
             with self._lock:
                 self._uses[key] += count
+                self._fallbacks[key] += fallbacks
         return written or 0
 
 

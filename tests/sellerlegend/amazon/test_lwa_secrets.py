@@ -39,7 +39,7 @@ class Watch:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def accepted(self, client_id: str, secret: Secret) -> None:
+    def accepted(self, client_id: str, secret: Secret, *, is_fallback: bool) -> None:
         self.told.append(("accepted", secret.reveal()[-3:]))
 
     def refused(self, client_id: str, secret: Secret) -> None:

@@ -55,15 +55,26 @@ def age(value: str, **by: float) -> None:
     ClientSecret.objects.filter(pk=row.pk).update(**moved)
 
 
+def accept(value: str) -> None:
+    """As Amazon does when it is asked with this one."""
+    ClientSecret.objects.filter(pk=row_of(value).pk).update(
+        last_used_at=timezone.now(), refused_at=None
+    )
+
+
 def test_the_environment_alone(settings: Settings) -> None:
     environment_has(settings, SECOND, FIRST)
 
     before = in_force()
     look_after_secrets()
+    untried = row_of(FIRST).superseded_at
+    accept(SECOND)
+    look_after_secrets()
 
     assert before == in_force() == ["second", "first"]
+    assert untried is None
     assert row_of(SECOND).superseded_at is None
-    assert row_of(FIRST).superseded_at is not None
+    assert row_of(FIRST).superseded_at == row_of(SECOND).first_seen_at
     assert not ClientSecret.objects.exclude(sealed_secret="").exists()
 
 
@@ -182,6 +193,120 @@ def test_the_key_ring_is_changed_and_the_secret_stays_readable(settings: Setting
     assert custody.rows_by_key()["tests"] == 0
     settings.TOKEN_ENCRYPTION_KEYS = {"k2": b"2" * 32}
     assert in_force()[0] == "second"
+
+
+# What Amazon never accepted -----------------------------------------------------------------
+
+
+def rotated_and_then_mistyped(settings: Settings) -> None:
+    """SECOND is sealed and serves; the environment had a typo for one sweep."""
+    environment_has(settings, FIRST)
+    look_after_secrets()
+    rotated(SECOND)
+    look_after_secrets()
+    accept(SECOND)
+    environment_has(settings, "amzn1.oa2-cs.v1.typo")
+    look_after_secrets()
+
+
+@pytest.mark.parametrize("typo_stays", [False, True])
+def test_a_typo_in_the_environment_ends_no_secret(settings: Settings, typo_stays: bool) -> None:
+    rotated_and_then_mistyped(settings)
+    if not typo_stays:
+        environment_has(settings, FIRST)
+        look_after_secrets()
+    ages = [item for item in secret_ages() if item.application == "spapi" and item.is_newest]
+    for value in (FIRST, SECOND, "amzn1.oa2-cs.v1.typo"):
+        age(value, days=8)
+
+    look_after_secrets()
+
+    assert [(item.fingerprint, item.days_left) for item in ages] == [
+        (crypto.fingerprint(Secret(SECOND)), 180)
+    ]
+    assert row_of(SECOND).superseded_at is None
+    assert row_of(SECOND).sealed_secret != ""
+    assert in_force() == (["typo", "second"] if typo_stays else ["second", "first"])
+
+
+def test_what_was_believed_ended_is_in_force_again(settings: Settings) -> None:
+    """Rows that an earlier release wrote: the typo counted as the newest then."""
+    rotated_and_then_mistyped(settings)
+    ClientSecret.objects.filter(pk=row_of(SECOND).pk).update(
+        superseded_at=timezone.now() - timedelta(days=8)
+    )
+    environment_has(settings, FIRST)
+
+    look_after_secrets()
+
+    assert row_of(SECOND).superseded_at is None
+    assert row_of(SECOND).sealed_secret != ""
+
+
+def test_two_typos_do_not_push_the_good_secret_out(settings: Settings) -> None:
+    rotated_and_then_mistyped(settings)
+
+    environment_has(settings, "amzn1.oa2-cs.v1.typo", "amzn1.oa2-cs.v1.other")
+
+    assert in_force() == ["typo", "second"]
+    look_after_secrets()
+    assert in_force() == ["typo", "second"]
+    ages = [item for item in secret_ages() if item.application == "spapi"]
+    assert [(item.is_newest, item.is_accepted) for item in ages] == [
+        (False, False),
+        (False, False),
+        (True, True),
+    ]
+
+
+def test_a_secret_that_served_after_its_successor_is_not_erased(settings: Settings) -> None:
+    """Whatever the dates say: Amazon accepts it and not the newer one."""
+    environment_has(settings, FIRST)
+    look_after_secrets()
+    rotated(SECOND)
+    age(SECOND, days=20)
+    rotated(THIRD)
+    age(THIRD, days=10)
+    look_after_secrets()
+    assert row_of(SECOND).sealed_secret == ""
+    ClientSecret.objects.filter(pk=row_of(SECOND).pk).delete()
+    rotated(SECOND)
+    age(SECOND, days=20)
+    ClientSecret.objects.filter(pk=row_of(SECOND).pk).update(
+        superseded_at=timezone.now() - timedelta(days=10), last_used_at=timezone.now()
+    )
+
+    look_after_secrets()
+
+    assert row_of(SECOND).sealed_secret != ""
+    assert row_of(SECOND).superseded_at is not None
+    accept(THIRD)
+    look_after_secrets()
+    assert row_of(SECOND).sealed_secret == ""
+
+
+def test_of_a_client_id_that_is_not_configured_the_newest_stays(settings: Settings) -> None:
+    environment_has(settings, FIRST)
+    look_after_secrets()
+    rotated(SECOND)
+    ClientSecret.objects.filter(pk=row_of(SECOND).pk).update(
+        superseded_at=timezone.now() - timedelta(days=8)
+    )
+    settings.SPAPI_CLIENT = LwaClient("another", (Secret(THIRD),))
+
+    look_after_secrets()
+
+    assert row_of(SECOND).sealed_secret != ""
+
+
+def test_the_newer_date_of_an_overlap_does_not_count() -> None:
+    """Amazon's 180 days of a secret say nothing once a newer one has taken its place."""
+    now = timezone.now()
+    row = ClientSecret(first_seen_at=now, expires_at=now + timedelta(days=180), superseded_at=now)
+
+    assert row.ends_at() == now + OVERLAP
+    row.expires_at = now + timedelta(days=5)
+    assert row.ends_at() == now + timedelta(days=5)
 
 
 # Ages --------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def test_the_secret_after_it_counts_for_itself(settings: Settings) -> None:
 @pytest.mark.parametrize(("days", "told"), [(4.9, 0), (5.1, 1), (6.9, 1), (7.1, 0)])
 def test_the_old_secret_in_use_on_the_sixth_day(days: float, told: int) -> None:
     now = timezone.now()
+    write(NEW, last_used_at=now - timedelta(days=days))
     write(OLD, superseded_at=now - timedelta(days=days), last_used_at=now)
 
     assert (tell_staff(), tell_staff()) == (told, 0)
@@ -119,9 +120,23 @@ def test_the_old_secret_in_use_on_the_sixth_day(days: float, told: int) -> None:
 def test_an_old_secret_that_rests_is_no_news() -> None:
     now = timezone.now()
     rotated = now - timedelta(days=6)
+    write(NEW, last_used_at=now)
     write(OLD, superseded_at=rotated, last_used_at=rotated + timedelta(days=1))
 
     assert tell_staff() == 0
+
+
+def test_the_countdown_is_that_of_the_secret_that_serves() -> None:
+    """A typo in the environment has 180 days of its own, which help nobody."""
+    write(OLD, issued_at=ending_in(days=2), last_used_at=timezone.now())
+    write(NEW, refused_at=timezone.now())
+
+    tell_staff()
+
+    assert sorted(subjects()) == [
+        "Selling Partner API: Amazon refuses our client secret",
+        "Selling Partner API: Our client secret ends in 2 days",
+    ]
 
 
 def test_a_refusal_is_told_once_a_day() -> None:

@@ -426,6 +426,18 @@ def test_an_operator_sets_the_true_date(amazon: RunningEmulator) -> None:
     assert len(amazon.ledger) == 0
 
 
+def test_amazons_own_date_is_not_overruled(amazon: RunningEmulator, queue_file: Path) -> None:
+    rotate("--message-file", queue_file)
+    before = list(ClientSecret.objects.order_by("pk").values())
+
+    run = rotate("--issued-on", "2026-01-01")
+
+    assert run.code == 3
+    assert "(dated_by_amazon)" in run.out
+    assert "Amazon's own message" in run.err
+    assert list(ClientSecret.objects.order_by("pk").values()) == before
+
+
 # The queue itself --------------------------------------------------------------------------
 
 

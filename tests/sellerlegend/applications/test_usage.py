@@ -120,6 +120,24 @@ def test_a_new_secret_that_is_refused_falls_back_and_is_counted(
     assert "client_secret_refused" in caplog.text
 
 
+def test_a_typo_that_is_put_right_leaves_no_fallback_behind(
+    amazon: RunningEmulator, connection: Connection, settings: Settings
+) -> None:
+    client = settings.SPAPI_CLIENT
+    look_after_secrets()
+    settings.SPAPI_CLIENT = LwaClient(client.client_id, (Secret("mistyped"), *client.secrets))
+    look_after_secrets()
+    refresh(connection)
+    settings.SPAPI_CLIENT = client
+    look_after_secrets()
+
+    refresh(connection)
+    usage.TALLY.flush()
+
+    row = row_of(client.secrets[0])
+    assert (row.uses, row.fallback_uses, row.superseded_at) == (2, 1, None)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_refusal_that_the_database_did_not_hear_is_told_again(settings: Settings) -> None:
     """Quiet is for what is written: else staff would hear of it a minute late."""

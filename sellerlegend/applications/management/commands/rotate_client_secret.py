@@ -40,6 +40,8 @@ WORDS = {
     "refused": "Amazon refuses the new secret. The present one stays in force.",
     "unavailable": "Amazon did not answer. If it was asked for a new secret already, its message "
     "may come all the same: run again with --no-rotate.",
+    "dated_by_amazon": "Amazon's own message says when the present secret ends, and that counts; "
+    "nothing was changed.",
     "in_the_future": "A secret is not issued in the future.",
     "in_force": "That secret is known already; nothing was changed.",
 }
@@ -102,10 +104,10 @@ class Command(OpsCommand):
 
     def targets(self, scope: Scope) -> list[Target]:
         application = LwaApplication(scope.options["client"])
-        rows = clients.held_rows(application)
+        present = clients.in_force(clients.held_rows(application))
         facts = {
             "client_id": clients.configured_client(application).client_id,
-            "present": rows[0].fingerprint if rows else "",
+            "present": present.fingerprint if present else "",
         }
         return [Target(application.value, facts)]
 
