@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # The lock is the command's: by hand and by itself never run beside each other.
 SLOT = LOCK = "prune"
-SECONDS = 5.0
+SECONDS = 2.0
 # Far longer than one step; a killed run is continued after it.
 LEASE = timedelta(minutes=1)
 SLOTS_KEPT = timedelta(days=7)
