@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from django.core.checks import ERROR, run_checks
+from django.core.management import call_command
 from pytest_django import Settings
 
 from sellerlegend.monitoring import readiness
+from sellerlegend.organizations.models import Organization
+from tests import factories
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOMS = ("sellerlegend", "connections", "marketplaces", "ppc")
@@ -151,6 +154,21 @@ def test_a_wrong_clock_is_told(production: Settings, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(readiness, "database_skew", lambda: -6.0)
 
     assert "SL.W045" in told(databases=["default"])
+
+
+@pytest.mark.django_db
+def test_a_release_asks_no_server(production: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the queue nor a key that is lost for good stands between a mend and its users."""
+    organization = factories.make_organization("Northstar")
+    locked = organization.data_key.replace(".k1.", ".lost.")
+    Organization.objects.filter(pk=organization.pk).update(data_key=locked)
+    production.REDIS_URL = "redis://127.0.0.1:1/0"
+    wrong = told(databases=["default"])
+
+    call_command("migrate", "--check", skip_checks=False)
+
+    assert {"SL.E044", "SL.E050"} <= set(wrong)
+    assert "SL." not in capsys.readouterr().err
 
 
 # The table ----------------------------------------------------------------------------------
