@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext_lazy as _
 
 from sellerlegend.organizations.scoping import across_organizations
+from sellerlegend.organizations.step_up import changes_want_proof
 
 # Packages register these by themselves; their pages would show secrets of people.
 NEVER_SHOWN = frozenset(
@@ -54,7 +55,9 @@ class StaffSite(admin.AdminSite):
         return redirect("account_change_password")
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        inner = super().admin_view(view, cacheable)
+        """Every change wants a fresh proof, as on everybody's pages; leaving does not."""
+        guarded = view if view == self.logout else changes_want_proof(view)
+        inner = super().admin_view(guarded, cacheable)
 
         def across(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             with across_organizations("staff admin"):

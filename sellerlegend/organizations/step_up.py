@@ -23,6 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=SignedInRequest)
 View = Callable[Concatenate[R, P], HttpResponseBase]
 
+LOOKING = ("GET", "HEAD", "OPTIONS")
+
 
 def recently_authenticated(view: View[R, P]) -> Callable[..., Any]:
     """Let a person in who signed in, or did so again, ACCOUNT_REAUTHENTICATION_TIMEOUT seconds ago
@@ -43,6 +45,18 @@ def recently_authenticated(view: View[R, P]) -> Callable[..., Any]:
     return guarded
 
 
+def changes_want_proof(view: View[R, P]) -> Callable[..., Any]:
+    """The same for whatever is not a look: pages open as before."""
+
+    @wraps(view)
+    def guarded(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if request.method in LOOKING or has_fresh_sign_in(request):
+            return view(request, *args, **kwargs)
+        return ask_for_proof(request)
+
+    return guarded
+
+
 def has_fresh_sign_in(request: SignedInRequest) -> bool:
     """By the session's own record of sign-ins. A session without one is not fresh."""
     records = get_authentication_records(request, request.user)
@@ -55,7 +69,7 @@ def ask_for_proof(request: SignedInRequest) -> HttpResponse:
     methods = get_adapter().get_reauthentication_methods(request.user)
     if not methods:
         raise PermissionDenied("this person has nothing to prove it with")
-    if request.method in ("GET", "HEAD"):
+    if request.method in LOOKING:
         back = request.get_full_path()
     else:
         back = page_of_the_form(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -22,8 +23,8 @@ from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import leaves
 from tests.architecture.test_route_matrix import Person, undone
 from tests.nothing_changed import all_rows
-from tests.signing_in import signed_in_freshly
-from tests.staff import Shop, list_of, make_shop, make_support, page_of
+from tests.signing_in import proved_seconds_ago, signed_in_freshly
+from tests.staff import Shop, act, list_of, make_shop, make_support, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -147,6 +148,66 @@ def test_what_staff_open_and_send_changes_nothing(name: str, shop: Shop) -> None
     events = AuditEvent._base_manager.order_by("pk").values_list("code", flat=True)[known:]
     assert all_rows() == before
     assert set(events) <= {"staff_looked"}
+
+
+# Changing wants a fresh proof --------------------------------------------------------------
+
+# A session of four hours may look that long; what it says of itself an hour ago changes nothing.
+AN_HOUR = 3600
+
+
+def asked_for_proof(response: Any) -> bool:
+    where = str(response.headers.get("Location", ""))
+    return urlsplit(where).path == reverse("account_reauthenticate")
+
+
+@pytest.mark.parametrize("name", ["support", "superuser"])
+def test_an_old_session_looks_and_changes_nothing(name: str, shop: Shop) -> None:
+    client = proved_seconds_ago(signed_in_freshly(STAFF[name]()), AN_HOUR, "password", "mfa")
+    before = all_rows()
+    tried = 0
+
+    for route, address in addresses(shop):
+        if route not in ("login", "logout"):
+            assert asked_for_proof(client.post(address, {"is_staff": "on"})), address
+            assert not asked_for_proof(client.get(address)), address
+            tried += 1
+
+    assert tried >= 80
+    assert all_rows() == before
+    assert client.post(reverse("admin:logout")).status_code == 200
+
+
+def test_after_the_proof_one_is_back_at_the_form(shop: Shop) -> None:
+    boss = STAFF["superuser"]()
+    client = proved_seconds_ago(signed_in_freshly(boss), AN_HOUR, "password", "mfa")
+    person = factories.make_user()
+    page, fields = page_of(person), {"is_active": "on", "is_staff": "on"}
+
+    asked = client.post(page, fields, headers={"Referer": f"http://testserver{page}"})
+
+    where = asked.headers["Location"]
+    assert parse_qs(urlsplit(where).query)["next"] == [page]
+    assert "Nothing was changed yet." in client.get(where).content.decode()
+    proved = client.post(where, {"password": factories.PASSWORD, "next": page})
+    assert proved.headers["Location"] == page
+    person.refresh_from_db()
+    assert not person.is_staff
+    client.post(page, fields)
+    person.refresh_from_db()
+    assert person.is_staff
+
+
+@pytest.mark.parametrize("reason", [None, "asked by the seller"], ids=["asking", "confirmed"])
+def test_an_old_session_ends_no_consent(shop: Shop, reason: str | None) -> None:
+    client = proved_seconds_ago(signed_in_freshly(make_support()), AN_HOUR, "password", "mfa")
+    before = all_rows()
+
+    fields = {} if reason is None else {"reason": reason}
+    answer = act(client, "require_reconnect", [shop.connection], **fields)
+
+    assert asked_for_proof(answer)
+    assert all_rows() == before
 
 
 # Spelling a secret out by asking -----------------------------------------------------------

@@ -180,4 +180,11 @@ MUTANTS = (
         new="if True:",
         tests=("tests/sellerlegend/organizations/test_step_up.py",),
     ),
+    Mutant(
+        guard="a fresh sign-in before staff change anything",
+        file="sellerlegend/organizations/admin_site.py",
+        old="guarded = view if view == self.logout else changes_want_proof(view)",
+        new="guarded = view",
+        tests=("tests/architecture/test_staff_routes.py::test_an_old_session_ends_no_consent",),
+    ),
 )
