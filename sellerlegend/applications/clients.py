@@ -64,14 +64,17 @@ def _secrets(application: LwaApplication, configured: LwaClient) -> tuple[Secret
     by_fingerprint = {crypto.fingerprint(secret): secret for secret in configured.secrets}
     found: list[tuple[ClientSecret, Secret]] = []
     for row in held_rows(application):
-        secret = by_fingerprint.get(row.fingerprint) or _opened(row)
+        secret = by_fingerprint.get(row.fingerprint) or opened(row)
         if secret is not None:
             found.append((row, secret))
     others = sorted(found[1:], key=lambda pair: pair[0].accepted_at is None)
     return tuple(secret for _, secret in [*found[:1], *others][:LIVE_SECRETS])
 
 
-def _opened(row: ClientSecret) -> Secret | None:
+def opened(row: ClientSecret) -> Secret | None:
+    """None for one that only an environment holds, and for one that does not open."""
+    if not row.sealed_secret:
+        return None
     try:
         return crypto.unseal(
             row.sealed_secret, row.place(), data_key=row.data_key, purpose=crypto.Purpose.CLIENT
@@ -140,15 +143,25 @@ def store(
     issued_at: datetime | None,
     expires_at: datetime | None,
 ) -> ClientSecret:
-    """Seal a secret that Amazon accepts, in the caller's transaction: it is the newest now."""
-    row = ClientSecret(
-        application=application,
-        client_id=configured_client(application).client_id,
-        fingerprint=crypto.fingerprint(secret),
-        issued_at=issued_at,
-        expires_at=expires_at,
+    """Seal a secret that Amazon accepts, in the caller's transaction. It is the newest now, unless
+    it is held already: then it keeps its place.
+
+    A secret that was seen before has a row, also when nobody holds its value any more.
+    """
+    held = {row.fingerprint for row in held_rows(application)}
+    fingerprint = crypto.fingerprint(secret)
+    client_id = configured_client(application).client_id
+    same = ClientSecret.objects.select_for_update().filter(
+        client_id=client_id, fingerprint=fingerprint
     )
+    row = same.first() or ClientSecret(
+        application=application, client_id=client_id, fingerprint=fingerprint
+    )
+    row.issued_at, row.expires_at = issued_at or row.issued_at, expires_at or row.expires_at
+    if fingerprint not in held and not row._state.adding:
+        row.issued_at = row.issued_at or row.first_seen_at  # it is not younger than that
+        row.first_seen_at, row.superseded_at, row.refused_at = timezone.now(), None, None
     row.data_key = custody.new_data_key(row.pk)
     row.sealed_secret = crypto.seal(secret, row.place(), data_key=row.data_key)
-    row.save(force_insert=True)
+    row.save(force_insert=row._state.adding)
     return row

@@ -52,10 +52,12 @@ def request_rotation(*, region: Region, actor: Actor, is_again: bool = False) ->
 
     Refused while the message of an earlier rotation is awaited and while the secret before is
     still accepted, since a second rotation ends that one; `is_again` overrules both. The wish is
-    written down first: after an unknown outcome it stands, and nobody rotates twice unawares.
+    written down first: after an unknown outcome it stands, and nobody rotates twice unawares. When
+    Amazon was surely not asked, what was awaited before still is.
     Raises RotationRefused and AmazonError kinds.
     """
     newest = newest_row(LwaApplication.SPAPI)
+    awaited_since = newest.rotation_requested_at
     if not is_again:
         _refuse_a_second_one(newest)
     with transaction.atomic():
@@ -73,7 +75,7 @@ def request_rotation(*, region: Region, actor: Actor, is_again: bool = False) ->
             scope=application_api.ROTATION_SCOPE,
         )
     except AmazonError:
-        _note_request(newest, None)
+        _note_request(newest, awaited_since)
         raise
     try:
         application_api.rotate_client_secret(
@@ -81,7 +83,7 @@ def request_rotation(*, region: Region, actor: Actor, is_again: bool = False) ->
         )
     except AmazonError as error:
         if not isinstance(error, AmazonUnavailable) or error.throttled:
-            _note_request(newest, None)
+            _note_request(newest, awaited_since)
         raise
 
 
@@ -118,26 +120,25 @@ def newest_of(
 
 
 def adopt(application: LwaApplication, new: NewSecret, *, actor: Actor) -> bool:
-    """Prove a new secret, then put it in force before the present one, in one transaction.
+    """Prove a new secret, then seal it, in one transaction: it is in force before the present one.
 
-    False: it is known already, and nothing changes. Raises ClientMisconfigured when Amazon
-    refuses it, AmazonUnavailable when it says nothing: the present secret stays in force.
+    Where it stands among the others is not changed when it is held already, in an environment
+    alone too. False: it is sealed already, and nothing changes. Raises ClientMisconfigured when
+    Amazon refuses it, AmazonUnavailable when it says nothing: the present secret stays in force.
     """
     present = newest_row(application)
-    if _is_in_force(application, new.secret):
+    if is_stored(application, new.secret):
         return False
     prove(application, new.secret)
-    issued_at = new.expires_at - LIFE if new.expires_at else new.sent_at or timezone.now()
     try:
         with transaction.atomic():
             row = clients.store(
-                application, new.secret, issued_at=issued_at, expires_at=new.expires_at
+                application,
+                new.secret,
+                issued_at=new.expires_at - LIFE if new.expires_at else new.sent_at,
+                expires_at=new.expires_at,
             )
-            ClientSecret.objects.filter(pk=present.pk).update(
-                superseded_at=row.first_seen_at,
-                expires_at=new.old_expires_at or row.first_seen_at + OVERLAP,
-                rotation_requested_at=None,
-            )
+            _end_the_one_before(row, present, new)
             record_event(
                 "client_secret_rotated",
                 actor=actor,
@@ -156,9 +157,24 @@ def adopt(application: LwaApplication, new: NewSecret, *, actor: Actor) -> bool:
     return True
 
 
-def _is_in_force(application: LwaApplication, secret: Secret) -> bool:
-    held = {row.fingerprint for row in clients.held_rows(application)}
-    return crypto.fingerprint(secret) in held
+def _end_the_one_before(row: ClientSecret, present: ClientSecret, new: NewSecret) -> None:
+    """Whatever message was awaited has come."""
+    same = ClientSecret.objects.filter(client_id=row.client_id)
+    same.exclude(rotation_requested_at=None).update(rotation_requested_at=None)
+    if present.first_seen_at < row.first_seen_at:
+        before = same.filter(pk=present.pk)
+        before.update(superseded_at=row.first_seen_at)
+        if new.old_expires_at is not None:
+            before.update(expires_at=new.old_expires_at)
+
+
+def is_stored(application: LwaApplication, secret: Secret) -> bool:
+    """Whether it is sealed here and opens again: only then may its message go."""
+    row = ClientSecret.objects.filter(
+        client_id=clients.configured_client(application).client_id,
+        fingerprint=crypto.fingerprint(secret),
+    ).first()
+    return row is not None and clients.opened(row) == secret
 
 
 def prove(application: LwaApplication, secret: Secret) -> None:

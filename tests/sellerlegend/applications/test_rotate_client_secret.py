@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 from pytest_django import Settings
 
 from connections.credentials import access_token
 from connections.models import Connection
 from sellerlegend import crypto
+from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications import clients, rotation
 from sellerlegend.applications.ages import secret_ages
 from sellerlegend.applications.models import ClientSecret, LwaApplication
 from sellerlegend.applications.upkeep import look_after_secrets
+from sellerlegend.organizations import custody
 from sellerlegend.organizations.models import AuditEvent
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
@@ -240,6 +243,136 @@ def test_an_old_message_in_the_file_is_not_taken_for_the_answer(
     assert secrets_of()[:2] == [value_in(message(amazon)), first]
 
 
+# Seen before -------------------------------------------------------------------------------
+
+
+def environment_has(settings: Settings, *values: str) -> None:
+    settings.SPAPI_CLIENT = LwaClient(
+        settings.SPAPI_CLIENT.client_id, tuple(Secret(value) for value in values)
+    )
+
+
+def row_of(value: str) -> ClientSecret:
+    return ClientSecret.objects.get(fingerprint=crypto.fingerprint(Secret(value)))
+
+
+def test_a_secret_that_the_environment_had_for_one_sweep_is_stored(
+    amazon: RunningEmulator, queue_file: Path, connection: Connection, settings: Settings
+) -> None:
+    """A release with the new secret, rolled back: nobody holds it, but its row is there."""
+    old = settings.SPAPI_CLIENT.secrets[0].reveal()
+    look_after_secrets()
+    new = amazon.world.rotate_secret()
+    environment_has(settings, new)
+    look_after_secrets()
+    seen_at = row_of(new).first_seen_at
+    environment_has(settings, old)
+    look_after_secrets()
+    assert secrets_of() == [old]
+
+    run = rotate("--no-rotate", "--message-file", queue_file)
+
+    assert run.code == 0
+    assert f"in force: {crypto.fingerprint(Secret(new))}" in run.out
+    assert secrets_of() == [new, old]
+    assert (row_of(new).superseded_at, row_of(new).sealed_secret != "") == (None, True)
+    assert row_of(new).first_seen_at > seen_at
+    assert row_of(old).superseded_at == row_of(new).first_seen_at
+    amazon.advance_clock(WEEK)
+    refresh(connection)
+    assert amazon.ledger.count(status=401) == 0
+
+
+def test_a_secret_that_only_the_environment_holds_is_sealed_too(
+    amazon: RunningEmulator, queue_file: Path, settings: Settings
+) -> None:
+    """A roll back of the environment must not lose it once its message is gone."""
+    old = settings.SPAPI_CLIENT.secrets[0].reveal()
+    look_after_secrets()
+    new = amazon.world.rotate_secret()
+    environment_has(settings, new, old)
+    look_after_secrets()
+    seen_at = row_of(new).first_seen_at
+
+    assert rotate("--no-rotate", "--message-file", queue_file).code == 0
+
+    environment_has(settings, old)
+    look_after_secrets()
+    assert secrets_of() == [new, old]
+    assert row_of(new).first_seen_at == seen_at
+    assert row_of(old).superseded_at == seen_at
+
+
+def test_an_older_secret_does_not_take_the_place_of_the_newer_one(
+    amazon: RunningEmulator, tmp_path: Path, settings: Settings
+) -> None:
+    """Somebody gives the message of the rotation before: both are held, and both are accepted."""
+    first = settings.SPAPI_CLIENT.secrets[0].reveal()
+    look_after_secrets()
+    new = amazon.world.rotate_secret()
+    environment_has(settings, new, first)
+    look_after_secrets()
+    path = tmp_path / "secret"
+    path.write_text(new)
+    rotate("--no-rotate", "--message-file", path)
+    path.write_text(first)
+
+    run = rotate("--no-rotate", "--message-file", path)
+
+    assert run.code == 3
+    assert "(older)" in run.out
+    assert secrets_of() == [new, first]
+    assert row_of(new).superseded_at is None
+
+
+def test_a_stored_secret_that_does_not_open_is_sealed_anew(
+    amazon: RunningEmulator, queue_file: Path, settings: Settings
+) -> None:
+    rotate("--message-file", queue_file)
+    [new, old] = secrets_of()
+    settings.TOKEN_ENCRYPTION_KEYS = {"k2": b"2" * 32}
+    assert secrets_of() == [old]
+
+    run = rotate("--no-rotate", "--message-file", queue_file)
+
+    assert run.code == 0
+    assert secrets_of() == [new, old]
+
+
+def test_what_could_not_be_stored_is_not_called_done(
+    amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amazon.world.rotate_secret()
+    boto3 = Boto3([message(amazon)])
+    monkeypatch.setitem(__import__("sys").modules, "boto3", boto3)
+
+    def lose(*_: object, **__: object) -> None:
+        raise IntegrityError("another run")
+
+    monkeypatch.setattr(clients, "store", lose)
+
+    run = rotate("--no-rotate", "--queue-url", QUEUE_URL)
+
+    assert run.code == 3
+    assert "(not_stored)" in run.out
+    assert boto3.deleted == []
+
+
+def test_nothing_is_stored_under_a_wrong_key(
+    amazon: RunningEmulator, queue_file: Path, settings: Settings
+) -> None:
+    before = secrets_of()
+    custody.remember_keys()
+    settings.TOKEN_ENCRYPTION_KEYS = dict.fromkeys(settings.TOKEN_ENCRYPTION_KEYS, b"9" * 32)
+
+    run = rotate("--message-file", queue_file)
+
+    refused(amazon, run, secrets=before)
+    assert "(vault_refused)" in run.out
+    assert not ClientSecret.objects.exclude(sealed_secret="").exists()
+    assert ClientSecret.objects.exclude(rotation_requested_at=None).count() == 1
+
+
 # Refusals ----------------------------------------------------------------------------------
 
 
@@ -314,6 +447,25 @@ def test_an_unknown_outcome_is_not_repeated_unawares(amazon: RunningEmulator) ->
     assert (first.code, second.code) == (3, 3)
     assert "(unavailable)" in first.out
     assert "(message_awaited)" in second.out
+
+
+@pytest.mark.parametrize("surface", ["lwa", "sellers"])
+def test_asking_again_in_vain_forgets_no_rotation_that_is_awaited(
+    amazon: RunningEmulator, surface: str
+) -> None:
+    """Its message may still come; a third run must not end the secret it brings."""
+    rotate()
+    [awaited] = ClientSecret.objects.exclude(rotation_requested_at=None)
+    amazon.faults.add(surface=surface, status=429 if surface == "sellers" else 503, times=1)
+
+    again = rotate("--again")
+    third = rotate()
+
+    assert (again.code, third.code) == (3, 3)
+    assert "(message_awaited)" in third.out
+    assert rotations(amazon) == 1
+    [still] = ClientSecret.objects.exclude(rotation_requested_at=None)
+    assert (still.pk, still.rotation_requested_at) == (awaited.pk, awaited.rotation_requested_at)
 
 
 def test_a_second_rotation_within_the_overlap_needs_a_word(

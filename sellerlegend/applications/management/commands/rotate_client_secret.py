@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from sellerlegend import crypto
 from sellerlegend.amazon.application import RotationNotPossible
 from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, ClientMisconfigured
 from sellerlegend.amazon.notifications import (
@@ -24,6 +25,7 @@ from sellerlegend.applications import clients, rotation
 from sellerlegend.applications.messages import STANDARD_INPUT, Source, Unreadable, wait_for
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
+from sellerlegend.organizations import custody
 from sellerlegend.organizations.audit import COMMAND
 
 WAIT_SECONDS = 120
@@ -43,7 +45,13 @@ WORDS = {
     "dated_by_amazon": "Amazon's own message says when the present secret ends, and that counts; "
     "nothing was changed.",
     "in_the_future": "A secret is not issued in the future.",
-    "in_force": "That secret is known already; nothing was changed.",
+    "in_force": "That secret is stored and in force already; nothing was changed.",
+    "older": "That secret is stored, but a newer one is in force and stays so. Fetch the latest "
+    "message.",
+    "vault_refused": "So the new secret was not stored. Put the right key into "
+    "TOKEN_ENCRYPTION_KEYS, then run again with --no-rotate and the same message.",
+    "not_stored": "The secret could not be stored: another run may be at it. Run again with the "
+    "same message, which was kept.",
 }
 
 
@@ -126,6 +134,9 @@ class Command(OpsCommand):
         except AmazonError as error:
             self.say(str(error))
             return Outcome(Ending.FAILED, type(error).__name__)
+        except custody.KeyRefused as error:
+            self.say(str(error))
+            return self.told(Ending.ATTENTION, "vault_refused")
         except (Unreadable, QueueUnreachable) as error:
             self.say(str(error))
             return Outcome(Ending.FAILED, "message_unreadable")
@@ -145,11 +156,15 @@ class Command(OpsCommand):
         new = self.find_secret(application, known)
         if new is None:
             return self.told(Ending.WAITING, "no_message")
-        if not rotation.adopt(application, new, actor=COMMAND):
-            self.source.done()
-            return self.told(Ending.DONE, "in_force")
+        is_new = rotation.adopt(application, new, actor=COMMAND)
+        if not rotation.is_stored(application, new.secret):
+            return self.told(Ending.WAITING, "not_stored")
         self.source.done()
         row = rotation.newest_row(application)
+        if row.fingerprint != crypto.fingerprint(new.secret):
+            return self.told(Ending.ATTENTION, "older")
+        if not is_new:
+            return self.told(Ending.DONE, "in_force")
         return Outcome(Ending.DONE, f"in force: {row.fingerprint}")
 
     def set_date(self, application: LwaApplication) -> Outcome:
