@@ -40,7 +40,7 @@ from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs import breakers
 from sellerlegend.organizations import custody, limits, quarantine
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
-from sellerlegend.organizations.models import User
+from sellerlegend.organizations.models import Organization, User
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.transitions import StaleState
 
@@ -54,6 +54,19 @@ SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
 
 class CredentialsMissing(RuntimeError):
     """The application's own Amazon credentials are not configured."""
+
+
+class VaultClosed(RuntimeError):
+    """The organization's data key does not open: what Amazon gives could not be kept."""
+
+
+def require_open_vault(organization: Organization) -> None:
+    """Before anybody is sent to Amazon, and before a code is spent. Raises VaultClosed."""
+    try:
+        crypto.newest_kid(organization.data_key, organization.pk)
+    except crypto.DataKeyUnreadable as error:
+        logger.error("vault_key_missing", extra={"cause": str(error)})
+        raise VaultClosed(organization.slug) from None
 
 
 @dataclass(frozen=True)
@@ -77,12 +90,14 @@ class Ending:
 def start_spapi_authorization(
     *, connection: Connection, user: User, session: SessionBase, expected_seller: str | None = None
 ) -> str:
-    """Open a trip to Seller Central and return the consent URL. Raises CredentialsMissing.
+    """Open a trip to Seller Central and return the consent URL. Raises CredentialsMissing,
+    VaultClosed.
 
     `expected_seller` overrides what the row expects; "" accepts any seller.
     """
     if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
         raise CredentialsMissing("spapi")
+    require_open_vault(connection.organization)
     if expected_seller is None:
         expected_seller = connection.selling_partner_id or connection.expected_selling_partner_id
     state, _ = authorization.open_request(
@@ -107,9 +122,12 @@ def start_spapi_authorization(
 def start_ads_authorization(
     *, connection: Connection, user: User, session: SessionBase, account_ids: list[UUID]
 ) -> str:
-    """Open a trip to Amazon Ads (PKCE S256, RFC 7636) for the chosen marketplace accounts."""
+    """Open a trip to Amazon Ads (PKCE S256, RFC 7636) for the chosen marketplace accounts.
+    Raises CredentialsMissing, VaultClosed.
+    """
     if not settings.ADS_CLIENT.client_id:
         raise CredentialsMissing("ads")
+    require_open_vault(connection.organization)
     code_verifier = Secret(secrets.token_urlsafe(64))
     state, _ = authorization.open_request(
         organization=connection.organization,
@@ -180,6 +198,8 @@ def _try_exchange(request: AuthorizationRequest, params: CallbackParams, user: U
         return "client_misconfigured"
     except AmazonError:
         return "unexpected_reply"
+    except VaultClosed:
+        return "vault_key_missing"
     except crypto.Undecryptable:
         logger.error("vault_refused", extra={"reference": request.reference})
         return "vault_refused"
@@ -239,8 +259,7 @@ def _row_of(request: AuthorizationRequest) -> Connection | None:
 def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
     """One try at the token endpoint, outside a transaction; then one short transaction."""
     is_ads = request.kind == Kind.ADS
-    # A code is exchanged once: not before what it brings can be stored.
-    crypto.newest_kid(request.organization.data_key, request.organization_id)
+    require_open_vault(request.organization)
     token = _exchange(request, params).refresh_token
     if token is None:
         return "unexpected_reply"

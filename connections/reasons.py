@@ -254,6 +254,15 @@ OUTCOMES: dict[str, Reason] = {
         _("Start again later today."),
         "restart",
     ),
+    "vault_key_missing": Reason(
+        _("Our vault is closed at the moment"),
+        _(
+            "A key of ours is missing, so your approval could not be kept, and we did not use it. "
+            "Nothing was changed."
+        ),
+        _("Start again later today."),
+        "restart",
+    ),
     "vault_refused": Reason(
         _("Your approval could not be stored safely"),
         _("Our safeguards refused to open what belongs to it. Nothing was changed."),

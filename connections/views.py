@@ -149,10 +149,16 @@ def leave_for_seller_central(
         url = flows.start_spapi_authorization(
             connection=connection, user=request.user, session=request.session, **options
         )
-    except flows.CredentialsMissing:
-        context = {"connection": connection}
-        return render(request, "connections/not_configured.html", context, status=503)
+    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+        return cannot_leave(request, error)
     return HttpResponseRedirect(url)
+
+
+def cannot_leave(request: OrganizationRequest, error: RuntimeError) -> HttpResponse:
+    """Our own fault, told before Amazon asks anything of the person."""
+    is_vault = isinstance(error, flows.VaultClosed)
+    template = "vault_closed" if is_vault else "not_configured"
+    return render(request, f"connections/{template}.html", status=503)
 
 
 @form_page

@@ -6,13 +6,18 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from connections import flows
 from connections.models import Connection
-from connections.views import answer_changed, back_to_list, connection_of, form_page
+from connections.views import (
+    answer_changed,
+    back_to_list,
+    cannot_leave,
+    connection_of,
+    form_page,
+)
 from marketplaces.views import say_started, uuids_from
 from ppc import disconnecting, screen, services
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -70,9 +75,8 @@ def link_or_leave(
             session=request.session,
             account_ids=account_ids,
         )
-    except flows.CredentialsMissing:
-        context = {"connection": connection}
-        return render(request, "connections/not_configured.html", context, status=503)
+    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+        return cannot_leave(request, error)
     return HttpResponseRedirect(url)
 
 

@@ -119,7 +119,7 @@ def test_an_approval_is_not_exchanged_for_what_could_not_be_stored(
     settings.TOKEN_ENCRYPTION_KEYS = WRONG
     known = amazon.ledger.last_number
 
-    assert trips.come_back(client, callback) == "vault_refused"
+    assert trips.come_back(client, callback) == "vault_key_missing"
 
     assert len(amazon.ledger.calls(since=known)) == 0
     assert not SpApiGrant._base_manager.exists()
