@@ -9,4 +9,5 @@ class ConnectionsConfig(AppConfig):
     name = "connections"
 
     def ready(self) -> None:
+        import_module("connections.checks")  # registers the system check
         import_module("connections.work")  # names the kinds of background work this app does

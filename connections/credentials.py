@@ -35,11 +35,12 @@ from sellerlegend.amazon.errors import (
     AccessTokenRejected,
     AmazonError,
     AmazonUnavailable,
+    ClientMisconfigured,
     ClientSecretExpired,
     GrantInvalid,
 )
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.applications.clients import client_of
+from sellerlegend.applications.clients import client_of, configured_client
 from sellerlegend.applications.upkeep import note_expired
 from sellerlegend.jobs import breakers
 from sellerlegend.organizations import custody, quarantine
@@ -74,6 +75,7 @@ def seal_refresh_token(grant: AnyGrant, token: Secret, data_key: str) -> dict[st
     return {
         "refresh_token": crypto.seal(token, grant.place(), data_key=data_key),
         "fingerprint": crypto.fingerprint(token),
+        "client_id": configured_client(grant.application).client_id,
     } | NO_REFUSALS
 
 
@@ -147,6 +149,7 @@ def access_token(grant: AnyGrant, *, force: bool = False) -> Secret:
 
 def _obtain(grant: AnyGrant, *, force: bool) -> Secret | None:
     """One look, and one refresh if nobody else is at it; None: look again."""
+    _require_own_client(grant, force=force)
     data_key = custody.data_key(grant.owner_id())
     held = None if force else token_cache.read(grant, data_key)
     if held is not None:
@@ -168,6 +171,19 @@ def _obtain(grant: AnyGrant, *, force: bool) -> Secret | None:
     finally:
         # Only ours: after a long freeze somebody else may hold it.
         _current(grant).filter(refresh_lease_until=lease).update(refresh_lease_until=None)
+
+
+def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
+    """Amazon calls a consent of another client of ours invalid, as if the seller had revoked it:
+    it is not asked. The fault is our environment's (two pairs swapped, another application)."""
+    is_asked = grant.status in (Grant.Status.ACTIVE, Grant.Status.DOUBTED) or (
+        force and grant.status == Grant.Status.INVALID
+    )
+    if not is_asked or grant.client_id in ("", configured_client(grant.application).client_id):
+        return
+    logger.error("grant_of_another_client", extra={"grant": grant.pk, "client": grant.client_id})
+    with tallies.outcome("refreshes", kind=grant.EVENT_PREFIX.removesuffix("_grant")):
+        raise ClientMisconfigured(operation="credentials")
 
 
 def _require_usable(grant: AnyGrant, *, force: bool) -> None:
@@ -207,10 +223,11 @@ def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
     token, data_key = _refresh_token(grant, data_key)
     try:
         with tallies.outcome("refreshes", kind=grant.EVENT_PREFIX.removesuffix("_grant")):
-            reply = _ask_lwa(client_of(grant.application), token)
+            client = client_of(grant.application)
+            reply = _ask_lwa(client, token)
     except GrantInvalid:
         raise _refused(grant, "invalid_grant") from None
-    if not _accepted(grant, reply.refresh_token, token):
+    if not _accepted(grant, reply.refresh_token, token, client.client_id):
         logger.info("refresh_overtaken", extra={"grant": grant.pk})
         return None
     # Before the lease is free: whoever waits for it must find the token.
@@ -275,11 +292,11 @@ def _locked(grant: AnyGrant, cause: str) -> GrantUnreadable:
     return GrantUnreadable(operation="credentials")
 
 
-def _accepted(grant: AnyGrant, new: Secret | None, old: Secret) -> bool:
+def _accepted(grant: AnyGrant, new: Secret | None, old: Secret, client_id: str) -> bool:
     """A different refresh token replaces ours; a blank one never does. Success clears refusals,
     unless it was the access token that was rejected: then only a call that succeeds does.
     False when the row holds another consent by now."""
-    columns: dict[str, Any] = {"last_refreshed_at": timezone.now()}
+    columns: dict[str, Any] = {"last_refreshed_at": timezone.now(), "client_id": client_id}
     # By fingerprint, not by text: a rotation may have sealed the same token anew meanwhile.
     mine = _current(grant).filter(fingerprint=grant.fingerprint)
     with transaction.atomic():

@@ -115,6 +115,9 @@ class Grant(ScopedModel):
     status_changed_at = models.DateTimeField(default=timezone.now)
     refresh_token = models.TextField(blank=True, editable=False)
     fingerprint = models.CharField(max_length=8, blank=True)
+    # The client id of ours that Amazon gave the token to: no other one may refresh it. Empty until
+    # the next use for a consent that is older than this column.
+    client_id = models.CharField(max_length=200, blank=True, default="", db_default="")
     version = models.BigIntegerField(default=1)
     authorized_at = models.DateTimeField()
     authorized_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core import mail
+from django.core.checks import run_checks
+from pytest_django import Settings
 
 from connections import credentials
 from connections.models import Connection, SpApiGrant
@@ -22,6 +24,7 @@ from sellerlegend.organizations.models import VaultUse
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.nothing_changed import all_rows, event_count
+from tests.operators import run_command
 
 NORTHSTAR = "A1NORTHSTAR001"
 GRANTS = 200
@@ -109,6 +112,85 @@ def test_200_consents_survive_a_fault_of_ours(
     states = SpApiGrant._base_manager.values_list("status", "refusals").distinct()
     assert list(states) == [("active", 0)]
     assert [message.subject for message in mail.outbox] == [f"Selling Partner API: {subject}"]
+
+
+def swap_the_pairs(settings: Settings) -> None:
+    """Each client id with its own secret stands where the other one should."""
+    settings.SPAPI_CLIENT, settings.ADS_CLIENT = settings.ADS_CLIENT, settings.SPAPI_CLIENT
+
+
+def told() -> list[tuple[str | None, str]]:
+    found = run_checks(databases=["default"])
+    return [(message.id, message.msg) for message in found if message.id == "SL.E032"]
+
+
+def test_the_pair_of_another_application_puts_no_consent_in_doubt(
+    amazon: RunningEmulator, connections: list[Connection], settings: Settings
+) -> None:
+    """Amazon would accept the client and call every consent invalid."""
+    assert told() == []
+    swap_the_pairs(settings)
+
+    with no_seller_is_touched():
+        for connection in connections[:20]:
+            read(connection)
+    resync = run_command("resync_tokens", "--limit", 5)
+
+    assert resync.code == 3
+    assert len(amazon.ledger) == 0
+    states = SpApiGrant._base_manager.values_list("status", "refusals").distinct()
+    assert list(states) == [("active", 0)]
+    assert told() == [
+        (
+            "SL.E032",
+            "200 consents of spapi were given to another client id than SPAPI_CLIENT_ID.",
+        )
+    ]
+
+
+def test_neither_an_ads_consent(amazon: RunningEmulator, settings: Settings) -> None:
+    grant = factories.make_ads_grant(
+        factories.make_organization(),
+        refresh_token=amazon.world.authorize_ads("ads@northstar.example"),
+    )
+    credentials.access_token(grant)
+    known = amazon.ledger.last_number
+    swap_the_pairs(settings)
+
+    with no_seller_is_touched(), pytest.raises(ClientMisconfigured):
+        credentials.ads_call(grant, lambda token: token)  # although a token is cached
+
+    assert len(amazon.ledger.calls(since=known)) == 0
+    assert told() == [
+        ("SL.E032", "1 consents of ads were given to another client id than ADS_CLIENT_ID.")
+    ]
+
+
+def test_a_consent_from_before_learns_its_client_with_the_next_success(
+    amazon: RunningEmulator, settings: Settings
+) -> None:
+    connection = factories.make_connection(
+        factories.make_organization(),
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+    given_to = factories.grant_of(connection).client_id
+    SpApiGrant._base_manager.update(client_id="")
+
+    credentials.access_token(factories.grant_of(connection))
+
+    assert given_to == factories.grant_of(connection).client_id == settings.SPAPI_CLIENT.client_id
+
+
+def test_a_new_consent_is_of_the_new_client(amazon: RunningEmulator) -> None:
+    connection = factories.make_connection(factories.make_organization(), seller=NORTHSTAR)
+    SpApiGrant._base_manager.update(client_id="amzn1.application-oa2-client.before")
+    with pytest.raises(ClientMisconfigured):
+        credentials.access_token(factories.grant_of(connection))
+
+    factories.consent(connection, refresh_token=amazon.world.authorize(NORTHSTAR, "NA"))
+
+    assert credentials.access_token(factories.grant_of(connection))
 
 
 def test_when_the_secret_is_good_again_the_next_call_gets_a_token_of_it(
