@@ -154,12 +154,13 @@ def erase_each(rows: Callable[[], QuerySet[Any]], erase: Callable[[Any], object]
 def _erase_one(due: QuerySet[Any], erase: Callable[[Any], object]) -> int:
     """Looks again under the organization's lock: who reconnected meanwhile keeps the row."""
     with across_organizations("erasure"), transaction.atomic():
-        row = due.first()
-        if row is None:
+        seen = due.first()
+        if seen is None:
             return 0
-        owner = row.pk if isinstance(row, Organization) else row.organization_id
+        owner = seen.pk if isinstance(seen, Organization) else seen.organization_id
         Organization.objects.select_for_update().get(pk=owner)
-        if not due.exists():
+        row = due.select_for_update(of=("self",)).first()
+        if row is None:
             return 0
         erase(row)
     return 1

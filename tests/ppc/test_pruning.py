@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection as database
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
 
+from connections import revisions
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from ppc import disconnecting, erasure, pruning
 from ppc.disconnecting import Side
@@ -26,6 +30,7 @@ from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import owner_of
 from tests.operators import run_command
+from tests.threads import run_together
 from tests.workers import open_office, wait_until
 
 pytestmark = pytest.mark.django_db
@@ -268,6 +273,44 @@ def test_who_reconnects_while_the_list_is_made_keeps_the_row() -> None:
     assert sum(steps) == 0
     assert names() == {"Due"}
     assert other.name not in names()
+
+
+def somebody_waits_for_us() -> bool:
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks "
+            "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("rule", ["ended_connections", "ended_ads_grants"])
+def test_a_consent_that_commits_while_prune_waits_for_the_lock_stays(rule: str) -> None:
+    """The callback holds the organization's lock; what prune read before that is out of date."""
+    due = ended_row("Due", days=29)
+    ads = AdsGrant._base_manager.get()
+    locked = threading.Event()
+
+    def reconnect() -> None:
+        with transaction.atomic():
+            revisions.touch_all(due.organization_id)
+            given = {"status": Grant.Status.ACTIVE, "refresh_token": "v1.tests.sealed"}
+            SpApiGrant._base_manager.filter(connection=due).update(**given)
+            AdsGrant._base_manager.filter(pk=ads.pk).update(**given)
+            locked.set()
+            wait_until(somebody_waits_for_us, "prune waits for the organization")
+
+    def prune() -> int:
+        assert locked.wait(10)
+        return sum({found.name: found for found in erasure.rules(COMMAND)}[rule].steps())
+
+    assert run_together(reconnect, prune) == [None, 0]
+    assert names() == {"Due"}
+    assert factories.grant_of(due).status == Grant.Status.ACTIVE
+    assert AdsGrant._base_manager.get().status == Grant.Status.ACTIVE
+    assert events("erased") == []
 
 
 # When it must not ------------------------------------------------------------------------------
