@@ -24,26 +24,30 @@ GRANTS: dict[str, type[SpApiGrant] | type[AdsGrant]] = {
 
 @dataclass(frozen=True)
 class Resurrected:
-    """`kind` organization, spapi_grant or ads_grant, alive here and ended there."""
+    """`kind` organization, spapi_grant or ads_grant, alive here and ended there; `is_certain`
+    unless the log holds only that its end began."""
 
     kind: str
     id: UUID
     organization: str
     ended_at: str
+    is_certain: bool
 
 
 def resurrected(logs: list[Path]) -> list[Resurrected]:
-    """By the deletion logs. A consent given anew since has a higher version and is let be."""
+    """By the deletion logs. A consent given anew since has a higher version and is let be.
+    Raises OSError for a log that cannot be read."""
     found: dict[tuple[str, UUID], Resurrected] = {}
     with across_organizations("what a backup brought back"):
         for path in logs:
             for line in deletions.read(path):
                 alive = _alive(line["kind"], UUID(line["id"]), int(line.get("version", 0)))
-                if alive is not None:
-                    item = Resurrected(
-                        line["kind"], UUID(line["id"]), alive.slug, line.get("at", "")
-                    )
-                    found[item.kind, item.id] = item
+                if alive is None:
+                    continue
+                key = line["kind"], UUID(line["id"])
+                is_certain = line.get("state") != deletions.BEGUN
+                if is_certain or key not in found:
+                    found[key] = Resurrected(*key, alive.slug, line.get("at", ""), is_certain)
     return list(found.values())
 
 

@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 from django.utils import timezone
 
+from sellerlegend import deletions
 from sellerlegend.amazon.environment import conflicting_environment
 from sellerlegend.env import environment
 
@@ -86,6 +87,20 @@ def ask_for_redis(**_: Any) -> list[CheckMessage]:
             "Messages go through files on this machine: other machines' workers hear nothing.",
             hint="Set REDIS_URL.",
             id="SL.W041",
+        )
+    ]
+
+
+@register(Tags.files)
+def ask_for_a_writable_deletion_log(**_: Any) -> list[CheckMessage]:
+    obstacle = deletions.obstacle()
+    if not obstacle:
+        return []
+    return [
+        Error(
+            f"DELETION_LOG {obstacle}: nobody can disconnect or delete anything.",
+            hint="Create its folder, and let the product's user write there.",
+            id="SL.E056",
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -12,7 +13,7 @@ from django.template.loader import get_template
 from django.utils.html import escape
 from django.utils.translation import ngettext
 
-from sellerlegend import log_facts, outage
+from sellerlegend import deletions, log_facts, outage
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Without context processors: whatever broke may be what they need."""
     if outage.is_under_way():
         return outage.unavailable(frame_for(request))
+    if isinstance(sys.exc_info()[1], deletions.NotWritable):
+        return HttpResponse(last_resort("errors/not_ended.html", frame_for(request)), status=503)
     return HttpResponse(last_resort("500.html", frame_for(request)), status=500)
 
 

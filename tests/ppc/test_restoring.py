@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection as database
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -35,9 +37,11 @@ from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import owner_of
 from tests.operators import run_command
+from tests.signing_in import signed_in_freshly
 from tests.workers import database_url, open_office
 
 NORTHSTAR = "A1NORTHSTAR001"
+NONE_KNOWN = "--no-deletions-known"
 
 pytestmark = pytest.mark.django_db
 
@@ -130,9 +134,9 @@ def test_nothing_is_claimed_and_no_consent_used(amazon: RunningEmulator, row: Co
         "reason": "restored by hand"
     }
 
-    assert run_command("release_quarantine").code == 1
+    assert run_command("release_quarantine", NONE_KNOWN).code == 1
     assert quarantine.cause() == "ordered"
-    assert run_command("release_quarantine", "--yes").code == 0
+    assert run_command("release_quarantine", NONE_KNOWN, "--yes").code == 0
     assert ledger.drain("interactive") == 1
     assert len(amazon.ledger.calls(since=known)) > 0
 
@@ -205,6 +209,170 @@ def test_a_consent_given_anew_after_its_end_is_let_be(row: Connection, settings:
     factories.consent(row, refresh_token="Atzr|given-anew")
 
     assert restoring.resurrected([Path(settings.DELETION_LOG)]) == []
+
+
+def log_line(settings: Settings, **facts: Any) -> None:
+    deletions.append({"at": "2026-01-01T00:00:00+00:00", "note": "a"} | facts)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--deletions", "nowhere/typo.jsonl"]])
+def test_a_log_that_is_not_there_is_not_an_empty_one(arguments: list[str], row: Connection) -> None:
+    quarantine.begin(actor=COMMAND, reason="test")
+
+    run = run_command("release_quarantine", "--yes", *arguments)
+
+    assert run.code == 1
+    assert "cannot be read. Without it nobody knows what was ended since the backup" in run.err
+    assert "Released." not in run.err
+    assert quarantine.cause() == "ordered"
+    assert factories.grant_of(row).status == Grant.Status.ACTIVE
+
+
+def test_one_of_two_logs_that_is_not_there_stops_the_release(settings: Settings) -> None:
+    quarantine.begin(actor=COMMAND, reason="test")
+    log_line(settings, kind="organization", id=str(uuid.uuid4()))
+    known = settings.DELETION_LOG
+
+    run = run_command("release_quarantine", "--yes", "--deletions", known, "--deletions", "typo")
+
+    assert (run.code, quarantine.cause()) == (1, "ordered")
+
+
+def test_each_log_is_told_with_its_lines_and_its_newest_date(
+    row: Connection, settings: Settings
+) -> None:
+    quarantine.begin(actor=COMMAND, reason="test")
+    for _ in range(2):
+        log_line(settings, kind="organization", id=str(uuid.uuid4()))
+    with Path(settings.DELETION_LOG).open("a") as log:
+        log.write('{"kind": "organ')
+
+    run = run_command("release_quarantine", "--yes")
+
+    assert f"{settings.DELETION_LOG}: 2 lines, 1 damaged, 2026-01-01T00:00:00+00:00" in run.err
+    assert f"{settings.DELETION_LOG} ends before this copy of the data" in run.err
+    assert (run.code, quarantine.cause()) == (0, "")
+
+
+# A log that takes no line, and a crash beside it ----------------------------------------------
+
+
+@pytest.fixture
+def closed_log(tmp_path: Path, settings: Settings) -> None:
+    settings.DELETION_LOG = tmp_path / "nowhere" / "deletions.jsonl"
+
+
+def end(what: str, row: Connection) -> None:
+    actor = Actor.person(owner_of(row.organization))
+    if what == "disconnect":
+        disconnecting.disconnect(connection=row, sides=frozenset(Side), actor=actor)
+    else:
+        erasure.delete_organization(organization=row.organization, actor=actor)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["disconnect", "delete"])
+def test_what_cannot_be_noted_is_not_ended(what: str, row: Connection, closed_log: None) -> None:
+    events = AuditEvent._base_manager.count()
+
+    with pytest.raises(deletions.NotWritable):
+        end(what, row)
+
+    grant = factories.grant_of(row)
+    assert (grant.status, grant.refresh_token != "") == (Grant.Status.ACTIVE, True)
+    assert Organization.objects.get(pk=row.organization_id).deleted_at is None
+    assert AuditEvent._base_manager.count() == events
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_person_is_told_that_nothing_was_ended(row: Connection, closed_log: None) -> None:
+    client = signed_in_freshly(owner_of(row.organization))
+    client.raise_request_exception = False
+    url = reverse("connection_disconnect", args=[row.organization.slug, row.pk])
+
+    answer = client.post(url, {"side": ["spapi"]})
+
+    assert answer.status_code == 503
+    assert "Nothing was ended" in answer.content.decode()
+    assert factories.grant_of(row).status == Grant.Status.ACTIVE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_log_that_breaks_after_the_commit_loses_no_other_step(
+    row: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, done = deletions.append, []
+
+    def break_after_the_first(line: dict[str, Any]) -> None:
+        if "state" not in line:
+            raise OSError("no space left on device")
+        append(line)
+
+    monkeypatch.setattr(deletions, "append", break_after_the_first)
+    with transaction.atomic():
+        end("disconnect", row)
+        transaction.on_commit(lambda: done.append("the next step"))
+
+    assert done == ["the next step"]
+    assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
+    assert [line["state"] for line in lines(settings)] == ["begun"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_line_is_on_the_disk_before_the_commit(row: Connection, settings: Settings) -> None:
+    """A process that is killed in between leaves it; so does a transaction that is rolled back."""
+    with transaction.atomic():
+        end("disconnect", row)
+        assert [line["state"] for line in lines(settings)] == ["begun"]
+        transaction.set_rollback(True)
+
+    assert factories.grant_of(row).status == Grant.Status.ACTIVE
+    assert [line["state"] for line in lines(settings)] == ["begun"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"), [("end", Grant.Status.DISCONNECTED), ("keep", Grant.Status.ACTIVE)]
+)
+def test_a_person_decides_about_an_end_that_only_began(
+    decision: str, status: str, row: Connection, settings: Settings
+) -> None:
+    grant = factories.grant_of(row)
+    log_line(settings, kind="spapi_grant", id=str(grant.pk), version=1, state="begun")
+    quarantine.begin(actor=COMMAND, reason="test")
+
+    asked = run_command("release_quarantine", "--yes")
+
+    assert asked.code == 1
+    assert "1 ends began and are not known to have happened" in asked.err
+    assert (quarantine.cause(), factories.grant_of(row).status) == ("ordered", "active")
+    report = run_command("release_quarantine")
+    assert f"would end again {grant.pk} kind=spapi_grant" in report.out
+    assert "confirmed=no" in report.out
+
+    assert run_command("release_quarantine", "--yes", "--unconfirmed", decision).code == 0
+
+    assert (quarantine.cause(), factories.grant_of(row).status) == ("", status)
+
+
+def test_a_line_behind_one_that_was_cut_short_is_whole(settings: Settings) -> None:
+    Path(settings.DELETION_LOG).write_text('{"kind": "organ')
+
+    deletions.append({"kind": "organization", "id": "1"})
+
+    assert [line["id"] for line in lines(settings)] == ["1"]
+
+
+def test_a_log_that_takes_no_line_is_a_system_check(
+    closed_log: None, settings: Settings, tmp_path: Path
+) -> None:
+    found = [message for message in run_checks() if message.id == "SL.E056"]
+    assert "stands in a folder that does not exist" in found[0].msg
+    assert not (tmp_path / "nowhere").exists()
+
+    settings.DELETION_LOG = tmp_path / "deletions.jsonl"
+    assert [message for message in run_checks() if message.id == "SL.E056"] == []
+    settings.DELETION_LOG = tmp_path
+    assert [message.id for message in run_checks() if message.id == "SL.E056"] == ["SL.E056"]
 
 
 # The drill ---------------------------------------------------------------------------------
@@ -315,7 +483,7 @@ def test_the_drill(amazon: RunningEmulator, tmp_path: Path, settings: Settings) 
         drained(environment)
         calls = amazon.ledger.calls(since=known)
         assert calls
-        assert manage(environment, "release_quarantine").returncode == 1
+        assert manage(environment, "release_quarantine").returncode == 1  # there is none
         listing = manage(environment, "shell", "--command", STATES)
         words = [line.split() for line in listing.stdout.splitlines()]
         states = {pair[0]: pair[1] for pair in words if len(pair) == 2}
