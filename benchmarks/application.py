@@ -49,13 +49,13 @@ def plain_application() -> WSGIHandler:
 def sign_in(person: User, *, plain: bool = False) -> str:
     """The cookies of a browser in which this person is signed in, to the product or to plain
     Django."""
-    store: Any = import_module(settings.SESSION_ENGINE).SessionStore()
+    store: Any = import_module(PLAIN_SESSIONS if plain else settings.SESSION_ENGINE).SessionStore()
     store[SESSION_KEY] = str(person.pk)
     store[BACKEND_SESSION_KEY] = PLAIN_BACKEND if plain else settings.AUTHENTICATION_BACKENDS[0]
     store[HASH_SESSION_KEY] = person.get_session_auth_hash()
     store.create()
-    csrf = _get_new_csrf_string()
-    return f"{settings.SESSION_COOKIE_NAME}={store.session_key}; {settings.CSRF_COOKIE_NAME}={csrf}"
+    csrf, session = _get_new_csrf_string(), store.session_key if plain else store.cookie
+    return f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={csrf}"
 
 
 def csrf_of(cookies: str) -> str:

@@ -43,6 +43,7 @@ class Purpose(StrEnum):
     REFRESH = "refresh"  # a refresh token, for a new access token
     EXCHANGE = "exchange"  # the code verifier of a trip that came back
     CLIENT = "client"  # one of our own client secrets, which belong to no organization
+    SECOND_STEP = "second_step"  # what a person's code is checked against; of no organization
     REENCRYPT = "reencrypt"  # any of them, to be sealed under a newer data key
     PROBE = "probe"  # a text of our own making, to see that the keys work
 

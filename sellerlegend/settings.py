@@ -81,7 +81,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "sellerlegend.monitoring.middleware.ProbeMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "sellerlegend.organizations.sessions.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -214,6 +214,7 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if IS_HTTPS else "http"
 # Ours, in the database, take their place: sellerlegend/organizations/limits.py.
 ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+MFA_ADAPTER = "sellerlegend.organizations.second_step.SecondStepAdapter"
 MFA_FORMS = {
     "authenticate": "sellerlegend.organizations.second_step.AuthenticateForm",
     "reauthenticate": "sellerlegend.organizations.second_step.ReauthenticateForm",

@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.celery import app
-from tests import bells, process_memory
+from tests import bells, process_memory, session_cookies
 from tests.amazon_emulator import RunningEmulator, running_emulator
 from tests.leftovers import drop_databases_of_dead_runs
 from tests.services import Service, are_services_required, find_services
@@ -49,6 +49,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if are_services_required():
                 pytest.fail(f"needs {name}: {service.words}", pytrace=False)
             pytest.skip(f"needs {name}: {service.words}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def browsers_hold_cookies() -> None:
+    session_cookies.teach_the_test_client()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,6 +14,9 @@ class OrganizationsConfig(AppConfig):
     def ready(self) -> None:
         import_module("sellerlegend.checks")  # registers the system checks
         import_module("sellerlegend.organizations.vault_checks")
+        custody = import_module("sellerlegend.organizations.custody")
+        second_secrets = import_module("sellerlegend.organizations.second_secrets")
+        custody.count_keys_of(second_secrets.wrapped_data_keys)
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

@@ -1,4 +1,5 @@
-"""Codes of the second step, with a limit that counts for the person wherever they come from.
+"""Codes of the second step, with a limit that counts for the person wherever they come from,
+checked against secrets that are sealed in the database.
 
 allauth remembers in the cache which code of an authenticator was used: a cache that is flushed or
 away would let whoever saw one use it again. So it is remembered in the database as well.
@@ -6,16 +7,37 @@ away would let whoever saw one use it again. So it is remembered in the database
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.cryptokit import normalize_user_code
-from allauth.mfa.adapter import get_adapter
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.base import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
+from sellerlegend.crypto import Undecryptable
 from sellerlegend.errors import too_many_requests
-from sellerlegend.organizations import limits
+from sellerlegend.organizations import limits, second_secrets
+
+logger = logging.getLogger(__name__)
+
+CLOSED = _(
+    "Your second step cannot be checked at the moment: a key of ours is missing. "
+    "Our staff see it; try again later."
+)
+
+
+class SecondStepAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no annotations
+    """What allauth stores for an authenticator app or recovery codes is sealed."""
+
+    def encrypt(self, text: str) -> str:
+        return second_secrets.seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return second_secrets.opened(encrypted_text)
 
 
 class CountedCode:
@@ -28,7 +50,12 @@ class CountedCode:
         wait = limits.take(try_of_person)
         if wait:
             raise ImmediateHttpResponse(too_many_requests(context.request, wait))
-        code: str = super().clean_code()  # type: ignore[misc]  # of allauth's form
+        try:
+            code: str = super().clean_code()  # type: ignore[misc]  # of allauth's form
+        except Undecryptable as error:
+            logger.error("second_step_unreadable", extra={"cause": str(error)})
+            limits.give_back(try_of_person)
+            raise ValidationError(CLOSED) from None
         if limits.take((limits.USED_CODE, f"{self.user.pk.hex} {normalize_user_code(code)}")):
             raise get_adapter().validation_error("incorrect_code")
         limits.give_back(try_of_person)

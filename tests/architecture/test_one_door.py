@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sellerlegend.env import PROJECT_DIR
 
-# The record itself, access tokens of an hour, our own client secrets, which belong to nobody
-# else, and a text of the probe's own making.
+# The record itself, access tokens of an hour, our own client secrets and people's second steps,
+# which belong to no organization, and a text of the probe's own making.
 OPENERS = {
     "sellerlegend/applications/clients.py",
     "sellerlegend/organizations/custody.py",
+    "sellerlegend/organizations/second_secrets.py",
     "connections/token_cache.py",
     "sellerlegend/monitoring/readiness.py",
 }

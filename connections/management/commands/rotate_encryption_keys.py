@@ -13,7 +13,7 @@ from django.utils import timezone
 from connections import rotation
 from sellerlegend import crypto
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, refuse_wrong_keys
-from sellerlegend.organizations import custody
+from sellerlegend.organizations import custody, second_secrets
 from sellerlegend.organizations.audit import COMMAND, record_event
 from sellerlegend.organizations.models import Organization, VaultKey
 from sellerlegend.organizations.scoping import across_organizations
@@ -49,6 +49,8 @@ class Command(OpsCommand):
             return
         self.is_new_data_key = options["new_data_keys"]
         refuse_wrong_keys()
+        if not (options["dry_run"] or options["organization"]):
+            self.seal_second_steps_anew()
         try:
             super().handle(*args, **options)
         finally:
@@ -77,6 +79,11 @@ class Command(OpsCommand):
             organization = Organization.objects.get(pk=target.key)
             record_event(f"data_key_{step}", actor=COMMAND, organization=organization)
         return Outcome(Ending.DONE, step)
+
+    def seal_second_steps_anew(self) -> None:
+        """They belong to people, and to no organization."""
+        written, unreadable = second_secrets.seal_anew(is_new_data_key=self.is_new_data_key)
+        self.say(f"Second steps of people: {written} sealed anew, {unreadable} do not open.")
 
     def print_keys(self, *, as_json: bool) -> None:
         """Each key by id, never by value: how many rows use it, and since when it is known."""

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from connections import retention
 from sellerlegend.organizations.models import Membership, User
+from sellerlegend.organizations.sessions import end_all_sessions, key_of
 from tests import factories, trips
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,26 @@ def test_a_revoked_session_ends_with_the_next_request(browser: Client) -> None:
     Session.objects.all().delete()
 
     assert not is_signed_in(browser)
+
+
+def test_no_row_opens_a_browser(person: User) -> None:
+    """Who reads the database, or a backup of it, can present nothing that he finds there."""
+    client = signed_in_by_form(person)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    stored = [
+        *Session.objects.values_list("session_key", flat=True),
+        *UserSession.objects.values_list("session_key", flat=True),
+    ]
+    assert len(stored) == 2
+    assert stored[0] == stored[1]
+    assert cookie not in stored
+    assert not any(cookie in row.session_data for row in Session.objects.all())
+
+    thief = Client()
+    thief.cookies[settings.SESSION_COOKIE_NAME] = stored[0]
+
+    assert not is_signed_in(thief)
+    assert is_signed_in(client)
 
 
 def test_an_invented_session_is_nobodys(browser: Client) -> None:
@@ -95,7 +116,7 @@ def test_the_session_gets_a_new_id_at_sign_in(person: User) -> None:
     client.post(reverse("account_login"), {"login": person.email, "password": factories.PASSWORD})
 
     assert client.cookies[settings.SESSION_COOKIE_NAME].value != before
-    assert not Session.objects.filter(pk=before).exists()
+    assert not Session.objects.filter(pk=key_of(before)).exists()
 
 
 def test_signing_out_ends_the_session_on_the_server(person: User) -> None:
@@ -171,6 +192,16 @@ def test_all_other_devices_are_signed_out_at_once(person: User) -> None:
     assert is_signed_in(here)
     assert not is_signed_in(there)
     assert not is_signed_in(third)
+
+
+def test_everybody_can_be_signed_out(person: User) -> None:
+    here, there = signed_in_by_form(person), signed_in_by_form(factories.make_user())
+
+    assert end_all_sessions() == 2
+
+    assert not is_signed_in(here)
+    assert not is_signed_in(there)
+    assert not UserSession.objects.exists()
 
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "poll"])
