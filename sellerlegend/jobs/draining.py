@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError, connections
 
 from sellerlegend import log_facts
 from sellerlegend.celery import DRAIN, ring
@@ -60,21 +63,58 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
 
 
 def _work_off(batch: Sequence[Claim], served: Counter[UUID], *, until: float) -> int:
-    """Returns how many were begun, one at least; what is not begun in time is put back."""
+    """Returns how many were begun, one at least; what is not begun in time is put back, also while
+    the one before it takes long."""
     end = min(until, time.monotonic() + HOLD_SECONDS)
     begun = 0
-    groups = list(_together(batch))
-    try:
-        while groups and (not begun or time.monotonic() < end):
-            group, *groups = groups
+    waiting = _Waiting(list(_together(batch)))
+    group = waiting.next()
+    with waiting.given_back_after(HOLD_SECONDS):
+        while group is not None:
             begun += len(group)
             served[group[0].job.organization_id] += len(group)
-            # Those that wait behind a slow one would lose an attempt with their lease.
-            with kept(*group, *chain.from_iterable(groups)):
+            with kept(*group):
                 _do_many(group)
-    finally:
-        claims.give_back(list(chain.from_iterable(groups)))
+            group = waiting.next() if time.monotonic() < end else None
     return begun
+
+
+class _Waiting:
+    """The groups of a batch that nobody has begun: taken one by one, or given back all at once."""
+
+    def __init__(self, groups: list[list[Claim]]) -> None:
+        self._groups = groups
+        self._lock = threading.Lock()
+
+    def next(self) -> list[Claim] | None:
+        with self._lock:
+            return self._groups.pop(0) if self._groups else None
+
+    @contextmanager
+    def given_back_after(self, seconds: float) -> Iterator[None]:
+        """After so long, by a thread of its own, and at the end of the block."""
+        timer = threading.Timer(seconds, self._give_back_beside)
+        timer.daemon = True
+        if self._groups:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            rest, self._groups = self._groups, []
+        claims.give_back(list(chain.from_iterable(rest)))
+
+    def _give_back_beside(self) -> None:
+        try:
+            self._give_back()
+        except DatabaseError as error:  # their leases end
+            logger.warning("claims_not_given_back", extra={"cause": type(error).__name__})
+        finally:
+            connections.close_all()
 
 
 def _together(batch: Iterable[Claim]) -> Iterable[list[Claim]]:

@@ -7,7 +7,7 @@ take in the same instant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -143,11 +143,11 @@ def queue_ages() -> dict[str, float]:
         return {queue: (now - since).total_seconds() for queue, since in oldest}
 
 
-def is_claimable_before(moment: datetime) -> bool:
-    """Whether a job that was due before `moment` waits although its organization is below its
-    cap: work that a worker could have begun."""
+def is_claimable_before(moment: datetime, queues: Sequence[str]) -> bool:
+    """Whether a job of these queues that was due before `moment` waits although its organization
+    is below its cap: work that a worker could have begun."""
     with across_organizations("due work of every organization"):
-        idle = Job.objects.filter(status__in=IDLE, kind__in=list(KINDS))
+        idle = Job.objects.filter(queue__in=queues, status__in=IDLE, kind__in=list(KINDS))
         waiting = idle.filter(next_attempt_at__lt=moment).order_by()
         owners = set(waiting.values_list("organization_id", flat=True).distinct()[:1000])
         running = Job.objects.filter(status=Job.Status.RUNNING, organization_id__in=owners)

@@ -15,7 +15,14 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from sellerlegend.celery import RUN_JOB, ring
-from sellerlegend.jobs.claims import MAX_ATTEMPTS, Claim, backoff, claim, finishing_many
+from sellerlegend.jobs.claims import (
+    MAX_ATTEMPTS,
+    Claim,
+    backoff,
+    claim,
+    claim_due,
+    finishing_many,
+)
 from sellerlegend.jobs.draining import do, drain
 from sellerlegend.jobs.due import due_jobs, queue_ages
 from sellerlegend.jobs.keeping import kept
@@ -30,6 +37,7 @@ from sellerlegend.jobs.sweeping import (
     sweep_in_turn,
 )
 from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.scoping import across_organizations
 
 __all__ = [
     "KINDS",
@@ -54,12 +62,32 @@ __all__ = [
     "retry",
     "run",
     "run_here",
+    "run_next",
     "start_over",
     "sweep",
     "sweep_in_turn",
 ]
 
 LOOK_AGAIN_SECONDS = 0.2
+
+
+def run_next(job_id: UUID) -> bool:
+    """Do the job whose turn it is, in the queue of this one. False when none was due.
+
+    A bell names a job, but bells wait in the order in which they were rung: if each did its own
+    job, a hundred of one organization would keep another one's only job waiting.
+    """
+    with across_organizations("the queue is read from the job row"):
+        row = Job.objects.filter(pk=job_id).values_list("queue", "attempts").first()
+    if row is None:
+        return False
+    queue, attempts = row
+    for is_first_try in (attempts == 0, attempts > 0):
+        for taken in claim_due(queue, limit=1, is_first_try=is_first_try, served={}):
+            with kept(taken):
+                do(taken)
+            return True
+    return False
 
 
 def run(job_id: UUID, *, is_capped: bool = True) -> bool:

@@ -124,7 +124,8 @@ def _recover(job: Job) -> bool:
     with transaction.atomic():
         if job.kind in KINDS:
             KINDS[job.kind].changed(job)
-        columns: dict[str, Any] = {"status": Job.Status.QUEUED}
+        # Behind those that are due already: what killed its worker would be the oldest each time.
+        columns: dict[str, Any] = {"status": Job.Status.QUEUED, "next_attempt_at": timezone.now()}
         if exhausted:
             columns = {"status": Job.Status.DEAD, "finished_at": timezone.now()}
         held = Job._base_manager.filter(pk=job.pk, status=Job.Status.RUNNING, fence=job.fence)

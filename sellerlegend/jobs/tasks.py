@@ -15,7 +15,7 @@ worker_shutting_down.connect(tending.stop_tending, weak=False)
 
 @app.task(name=RUN_JOB)
 def run_job(job_id: str) -> None:
-    ledger.run(UUID(job_id))
+    ledger.run_next(UUID(job_id))
 
 
 @app.task(name=DRAIN)

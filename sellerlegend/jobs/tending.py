@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,7 +27,7 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from sellerlegend.celery import QUEUES, TASK_SECONDS, is_broker_deaf, is_broker_reachable
-from sellerlegend.jobs import draining, due, progress, sweeping
+from sellerlegend.jobs import due, progress, sweeping
 from sellerlegend.organizations import quarantine
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,11 @@ _stopping = threading.Event()
 def start_tending(sender: Any, **_signal: Any) -> None:
     """Once for each worker, when its pool stands: what forks later closes nothing of ours."""
     _stopping.clear()
-    watchdog = Watchdog(slots=sender.controller.concurrency, seconds=settings.WATCHDOG_SECONDS)
+    watchdog = Watchdog(
+        slots=sender.controller.concurrency,
+        seconds=settings.WATCHDOG_SECONDS,
+        queues=tuple(sender.app.amqp.queues.consume_from),
+    )
     for work, pause in ((tend, settings.SWEEP_SECONDS), (watchdog.look, watchdog.pause)):
         threading.Thread(target=_repeat, args=(work, pause), daemon=True).start()
 
@@ -61,13 +67,34 @@ def _repeat(work: Callable[[], None], pause: float) -> None:
 def tend() -> None:
     """One sweep; and the due work itself while nobody hears the bells."""
     if sweeping.sweep_in_turn() is not None and is_broker_deaf():
-        for queue in QUEUES:
-            draining.drain(queue, seconds=settings.SWEEP_SECONDS)
+        _lifeboat.put_out()
+
+
+class Lifeboat:
+    """Does due work in a process of its own, one at a time: what kills it, or hangs in it, does
+    neither to the worker."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._since = 0.0
+
+    def put_out(self) -> None:
+        now = time.monotonic()
+        if self._process is not None and self._process.poll() is None:
+            if now - self._since > TASK_SECONDS:
+                self._process.kill()
+            return
+        self._process = subprocess.Popen([sys.executable, "-m", "sellerlegend.jobs.lifeboat"])
+        self._since = now
+
+
+_lifeboat = Lifeboat()
 
 
 @dataclass
 class Watchdog:
-    """Ends the process when for `seconds` work was due that nobody had reason to leave.
+    """Ends the process when for `seconds` work of its queues was due that nobody had reason to
+    leave.
 
     Silent while the database or the broker is away, while all `slots` are busy within their time
     limit, and after a freeze of the whole process: then the count begins anew.
@@ -75,6 +102,7 @@ class Watchdog:
 
     slots: int
     seconds: float
+    queues: Sequence[str] = QUEUES
     suspect_since: float | None = None
     looked_at: float = 0.0
 
@@ -108,7 +136,7 @@ class Watchdog:
 
     def _is_work_left(self) -> bool:
         return not quarantine.is_on() and due.is_claimable_before(
-            timezone.now() - timedelta(seconds=2 * self.pause)
+            timezone.now() - timedelta(seconds=2 * self.pause), self.queues
         )
 
     def _judge(self, seconds: float) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sellerlegend.jobs import keeping, ledger
+from sellerlegend.jobs import draining, keeping, ledger
 from sellerlegend.jobs.claims import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.scoping import across_organizations
@@ -78,6 +78,36 @@ def test_what_waits_behind_a_slow_job_of_its_batch_loses_no_attempt(work: Work) 
     begun, recovered = run_together(drain, sweep_meanwhile)
 
     assert (begun, recovered) == (6, 0)
+    assert {(work.stored(job).status, work.stored(job).attempts) for job in jobs} == {("done", 1)}
+
+
+def test_what_waits_behind_a_slow_job_of_its_batch_is_done_by_somebody_else(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "HOLD_SECONDS", 0.3)
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def dawdle(claim: Claim) -> None:
+        if len(work.ran) == 2:  # the first of a batch of four
+            has_begun.set()
+            assert may_end.wait(30)
+        with claim.finishing():
+            pass
+
+    def help_out() -> int:
+        assert has_begun.wait(30)
+        done = 0
+        while done < 3:
+            done += ledger.drain("interactive")
+        may_end.set()
+        return done
+
+    work.does = dawdle
+    jobs = [work.enqueue() for _ in range(5)]
+
+    begun, helped = run_together(lambda: ledger.drain("interactive"), help_out)
+
+    assert (begun, helped) == (2, 3)
     assert {(work.stored(job).status, work.stored(job).attempts) for job in jobs} == {("done", 1)}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,16 +21,17 @@ from pytest_django import Settings
 
 from marketplaces import services as marketplace_services
 from sellerlegend import celery
+from sellerlegend.env import PROJECT_DIR
 from sellerlegend.jobs import due, ledger, progress, tending
 from sellerlegend.jobs.models import Job, Slot
 from sellerlegend.jobs.tending import Watchdog
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.sellerlegend.jobs.conftest import Work
-from tests.threads import run_together
 from tests.workers import Office, open_office, pool_of, wait_until
 
 NORTHSTAR = "A1NORTHSTAR001"
+CONTROL = [sys.executable, "-m", "celery", "--app", "sellerlegend", "control", "--timeout", "10"]
 
 
 # Real workers ------------------------------------------------------------------------------
@@ -83,9 +87,10 @@ def test_a_worker_that_takes_nothing_ends_with_its_pool_and_its_successor_does_t
     amazon: RunningEmulator, office: Office
 ) -> None:
     """E13: it lives, it answers, and no message reaches its pool."""
-    zombie = office.hire(concurrency=2, queues="another")
+    zombie = office.hire(concurrency=2)
     wait_until(Slot.objects.exists, "sweep of the worker")
     pool = pool_of(zombie.process.pid)
+    stop_listening(office)
     job = queue_reading(amazon)
 
     assert zombie.process.wait(timeout=60) == 1
@@ -95,6 +100,19 @@ def test_a_worker_that_takes_nothing_ends_with_its_pool_and_its_successor_does_t
     assert status_of(job) == Job.Status.QUEUED
     office.hire()
     wait_until(lambda: status_of(job) == Job.Status.DONE, "finished job")
+
+
+def stop_listening(office: Office) -> None:
+    """By remote control, which the worker goes on to answer."""
+    for queue in ("interactive", "background"):
+        subprocess.run(
+            [*CONTROL, "cancel_consumer", queue],
+            cwd=PROJECT_DIR,
+            env=office.environment,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
 
 
 def is_running(pid: int) -> bool:
@@ -280,17 +298,39 @@ def test_a_process_that_was_frozen_gets_its_time_again(
     assert (ended, watchdog.suspect_since) == ([], None)
 
 
+@pytest.mark.usefixtures("old_work")
+def test_work_of_a_queue_that_is_not_its_own_is_no_reason(
+    ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(monkeypatch, Watchdog(slots=1, seconds=40, queues=("background",)), looks=40)
+
+    assert ended == []
+
+
 # Bells nobody hears ------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
-def test_while_the_broker_is_away_the_sweep_does_the_work_itself(
-    work: Work, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_lifeboat_that_does_not_come_back_is_given_up_and_another_one_put_out(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jobs = [work.enqueue() for _ in range(12)]
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(celery.app.conf, "broker_url", settings.REDIS_URL)
+    boats: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
 
-    run_together(tending.tend)
+    def adrift(_command: list[str]) -> subprocess.Popen[bytes]:
+        boats.append(start([sys.executable, "-c", "import time; time.sleep(600)"]))
+        return boats[-1]
 
-    assert {work.stored(job).status for job in jobs} == {Job.Status.DONE}
+    monkeypatch.setattr(subprocess, "Popen", adrift)
+    lifeboat = tending.Lifeboat()
+    lifeboat.put_out()
+    lifeboat.put_out()
+    assert len(boats) == 1
+    monkeypatch.setattr(tending, "TASK_SECONDS", -1)
+
+    lifeboat.put_out()
+
+    assert boats[0].wait(timeout=30) == -signal.SIGKILL
+    lifeboat.put_out()
+    assert len(boats) == 2
+    boats[1].kill()
+    boats[1].wait()
