@@ -103,14 +103,17 @@ class _Waiting:
             timer.cancel()
             self._give_back()
 
-    def _give_back(self) -> None:
+    def _give_back(self) -> list[Claim]:
         with self._lock:
-            rest, self._groups = self._groups, []
-        claims.give_back(list(chain.from_iterable(rest)))
+            groups, self._groups = self._groups, []
+        rest = list(chain.from_iterable(groups))
+        claims.give_back(rest)
+        return rest
 
     def _give_back_beside(self) -> None:
         try:
-            self._give_back()
+            for queue in {claim.job.queue for claim in self._give_back()}:
+                ring(DRAIN, queue, queue)
         except DatabaseError as error:  # their leases end
             logger.warning("claims_not_given_back", extra={"cause": type(error).__name__})
         finally:
