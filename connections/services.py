@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -116,6 +117,15 @@ def confirm_account(*, connection: Connection, actor: Actor) -> None:
         )
         if open_question.update(account_confirmed_at=timezone.now()):
             record_event("connection_confirmed", actor=actor, subject=connection)
+
+
+def has_just_consented(connection: Connection, user: User) -> bool:
+    """This person gave the row's consent not longer ago than a sign-in counts as fresh."""
+    fresh_since = timezone.now() - timedelta(seconds=settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    return grants.filter(
+        connection=connection, authorized_by=user, authorized_at__gt=fresh_since
+    ).exists()
 
 
 def undo_connection(*, connection: Connection, actor: Actor) -> None:

@@ -31,6 +31,7 @@ from sellerlegend.organizations.access import (
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.services import remember_organization
+from sellerlegend.organizations.step_up import ask_for_proof, has_fresh_sign_in
 
 PAGE = "connections/account_connections.html"
 form_page = require_http_methods(["GET", "HEAD", "POST"])
@@ -224,9 +225,11 @@ def confirmed_removal(
 @organization_view(Role.MEMBER)
 def connection_remove(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """A row that never got a consent goes without ceremony; a disconnected one takes its
-    history along, and an administrator."""
+    history along, and an administrator with a fresh sign-in."""
     connection = connection_of(request, connection_id)
     takes_history = not connection.waits_for_consent and request.membership.may(Role.ADMIN)
+    if takes_history and not has_fresh_sign_in(request):
+        return ask_for_proof(request)
     done = _("%(name)s was removed.") % {"name": connection.name}
     return confirmed_removal(
         request,
@@ -240,8 +243,12 @@ def connection_remove(request: OrganizationRequest, connection_id: UUID) -> Http
 @form_page
 @organization_view(Role.MEMBER)
 def connection_undo(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
-    """ "No, that is not the right store": the token is destroyed and the row goes."""
+    """ "No, that is not the right store": the token is destroyed and the row goes. One click for
+    who has just given the consent; everybody else, and that person later, proves who they are."""
     connection = connection_of(request, connection_id)
+    is_own_step = services.has_just_consented(connection, request.user)
+    if not (is_own_step or has_fresh_sign_in(request)):
+        return ask_for_proof(request)
     done = _("%(name)s was disconnected and its token destroyed.") % {"name": connection.name}
     return confirmed_removal(
         request, connection, "connections/undo.html", services.undo_connection, done

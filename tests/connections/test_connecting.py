@@ -9,6 +9,7 @@ import pytest
 from django.core.cache import cache
 from django.db.models.functions import Now
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from connections import credentials, services
@@ -25,6 +26,8 @@ from sellerlegend.organizations.models import AuditEvent, Organization, Role, Us
 from sellerlegend.transitions import StaleState
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
+from tests.nothing_changed import nothing_changes
+from tests.signing_in import signed_in_freshly, signed_in_long_ago
 
 pytestmark = pytest.mark.django_db
 
@@ -508,6 +511,45 @@ def test_after_an_undo_the_same_store_can_be_connected_again(
 
     assert outcome == "connected"
     assert rows_of(organization) == [("New store", NORTHSTAR, "NA")]
+
+
+@pytest.mark.parametrize("minutes", [0, 14])
+def test_who_has_just_consented_undoes_without_a_proof(
+    amazon: RunningEmulator, member: User, waiting: Connection, minutes: int
+) -> None:
+    stale = signed_in_long_ago(member)
+    connect(stale, waiting)
+    SpApiGrant._base_manager.update(authorized_at=Now() - timedelta(minutes=minutes))
+    path = reverse("connection_undo", args=[waiting.organization.slug, waiting.pk])
+
+    assert stale.get(path).status_code == 200
+    assert stale.post(path).status_code == 303
+    assert rows_of(waiting.organization) == []
+
+
+@pytest.mark.parametrize("who", ["who consented", "a colleague", "an owner"])
+def test_nobody_else_undoes_by_a_session_that_was_left_open(
+    amazon: RunningEmulator, browser: Client, member: User, waiting: Connection, who: str
+) -> None:
+    organization = waiting.organization
+    connect(browser, waiting)
+    somebody = member
+    if who == "who consented":
+        SpApiGrant._base_manager.update(authorized_at=Now() - timedelta(minutes=15, seconds=1))
+    elif who == "a colleague":
+        somebody = factories.make_member(organization, Role.MEMBER)
+    else:
+        somebody = factories.owner_of(organization)
+    path = reverse("connection_undo", args=[organization.slug, waiting.pk])
+    stale = signed_in_long_ago(somebody)
+
+    with nothing_changes(amazon, events=()):
+        answers = [stale.get(path), stale.post(path)]
+
+    for asked in answers:
+        assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
+    assert signed_in_freshly(somebody).post(path).status_code == 303
+    assert rows_of(organization) == []
 
 
 # Rows that wait ----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Mutant:
 
 LEDGER = "tests/sellerlegend/jobs/test_ledger.py"
 CALLBACKS = "tests/connections/test_callbacks.py"
+CONNECTING = "tests/connections/test_connecting.py"
 CREDENTIALS = "tests/connections/test_credentials.py"
 CRYPTO = "tests/sellerlegend/test_crypto.py"
 ROTATION = "tests/connections/test_rotation.py"
@@ -186,5 +187,12 @@ MUTANTS = (
         old="guarded = view if view == self.logout else changes_want_proof(view)",
         new="guarded = view",
         tests=("tests/architecture/test_staff_routes.py::test_an_old_session_ends_no_consent",),
+    ),
+    Mutant(
+        guard="a fresh sign-in before somebody else's consent is undone",
+        file="connections/views.py",
+        old="if not (is_own_step or has_fresh_sign_in(request)):",
+        new="if False:",
+        tests=(f"{CONNECTING}::test_nobody_else_undoes_by_a_session_that_was_left_open",),
     ),
 )

@@ -273,7 +273,7 @@ def test_only_an_administrator_removes_a_disconnected_row(
     amazon: RunningEmulator, row: Connection
 ) -> None:
     path = page_of(row, "connection_remove")
-    admin = trips.sign_in(factories.make_member(row.organization, Role.ADMIN))
+    admin = signed_in_freshly(factories.make_member(row.organization, Role.ADMIN))
     member = trips.sign_in(factories.make_member(row.organization, Role.MEMBER))
     admin.post(path)  # still connected: stays
     end(row)
@@ -288,6 +288,20 @@ def test_only_an_administrator_removes_a_disconnected_row(
 
     assert not Connection.objects.for_organization(row.organization_id).exists()
     assert not PpcLink.objects.for_organization(row.organization_id).exists()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_history_is_not_removed_by_a_session_that_was_left_open(
+    amazon: RunningEmulator, row: Connection, method: str
+) -> None:
+    end(row)
+    stale = signed_in_long_ago(factories.make_member(row.organization, Role.ADMIN))
+
+    with nothing_changes(amazon, events=()):
+        asked = stale.generic(method, page_of(row, "connection_remove"))
+
+    assert asked.status_code == 302
+    assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
 
 
 # Deleting an organization ------------------------------------------------------------------
