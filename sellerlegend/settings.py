@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "sellerlegend.middleware.WrongMethodMiddleware",
     "sellerlegend.organizations.limited_routes.LimitsMiddleware",
     "sellerlegend.organizations.staff_door.StaffDoorMiddleware",
+    "sellerlegend.organizations.password_door.PasswordDoorMiddleware",
 ]
 
 ROOT_URLCONF = "sellerlegend.urls"
@@ -190,7 +191,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "sellerlegend.organizations.passwords.CharacterKindsValidator"},
     {"NAME": "sellerlegend.organizations.passwords.NoPartOfNameValidator"},
+    {"NAME": "sellerlegend.organizations.passwords.NotUsedBeforeValidator"},
 ]
+PASSWORDS_REMEMBERED = 10
+PASSWORD_LASTS_DAYS = 365
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 import zoneinfo
+from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -49,6 +51,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(default=timezone.now)
+    # The database's own default is for rows that know nothing of it yet.
+    password_set_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     last_organization = models.ForeignKey(
         "Organization", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -64,6 +68,25 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    @property
+    def has_outdated_password(self) -> bool:
+        """Whoever has none, and signs in with a passkey, has none that is too old."""
+        oldest = timezone.now() - timedelta(days=settings.PASSWORD_LASTS_DAYS)
+        return self.has_usable_password() and self.password_set_at < oldest
+
+
+class PastPassword(models.Model):
+    """The hash of a password that a person set, the present one's among them: none comes back
+    soon. Goes with the person; `passwords.py` keeps the last ones only."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="past_passwords")
+    password = models.CharField(max_length=128)
+    set_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.set_at:%Y-%m-%d}"
 
 
 def user_display(user: User) -> str:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 
+from django.conf import settings
+from django.contrib.auth.hashers import check_password
 from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
+
+from sellerlegend.organizations.models import PastPassword, User
 
 SHORTEST_PART = 3
 SPLIT = re.compile(r"[^a-z0-9]+")
@@ -41,3 +47,41 @@ class NoPartOfNameValidator:
 
     def get_help_text(self) -> str:
         return _("Use no part of your name or email address.")
+
+
+class NotUsedBeforeValidator:
+    """None of the person's last PASSWORDS_REMEMBERED ones. Each costs a hash, so the newest, which
+    people try first, are compared first."""
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        if user is None or user._state.adding:
+            return
+        known = [user.password, *last_passwords(user)]
+        if any(check_password(password, encoded) for encoded in dict.fromkeys(known)):
+            raise ValidationError(self.get_help_text(), code="password_used_before")
+
+    def password_changed(self, _password: str, user: User) -> None:
+        """Django's hook after a person was saved with a new password, wherever that happened."""
+        remember_password(user)
+
+    def get_help_text(self) -> str:
+        return _("Use none of your last %(count)d passwords.") % {
+            "count": settings.PASSWORDS_REMEMBERED
+        }
+
+
+def last_passwords(user: User) -> list[str]:
+    newest_first = user.past_passwords.order_by("-id").values_list("password", flat=True)
+    return list(newest_first[: settings.PASSWORDS_REMEMBERED])
+
+
+@transaction.atomic
+def remember_password(user: User) -> None:
+    """From now on it is the present one; the one too many is forgotten."""
+    now = timezone.now()
+    PastPassword.objects.create(user=user, password=user.password, set_at=now)
+    newest_first = user.past_passwords.order_by("-id").values_list("pk", flat=True)
+    kept = list(newest_first[: settings.PASSWORDS_REMEMBERED])
+    user.past_passwords.exclude(pk__in=kept).delete()
+    User.objects.filter(pk=user.pk).update(password_set_at=now)
+    user.password_set_at = now

@@ -45,15 +45,18 @@ class StaffDoorMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: Any, *_view: Any) -> HttpResponseBase | None:
-        user = request.user
-        if not user.is_authenticated or not (user.is_staff or user.is_superuser):
-            return None
-        if request.resolver_match.url_name in OPEN_ROUTES or has_proved_second_step(request):
+        if not is_waiting_for_proof(request) or request.resolver_match.url_name in OPEN_ROUTES:
             return None
         url = where_to_prove(request)
         if request.htmx:
             return HttpResponse(status=401, headers={"HX-Redirect": url})
         return HttpResponseRedirect(url)
+
+
+def is_waiting_for_proof(request: Any) -> bool:
+    user = request.user
+    is_staff = user.is_authenticated and (user.is_staff or user.is_superuser)
+    return is_staff and not has_proved_second_step(request)
 
 
 def has_proved_second_step(request: Any) -> bool:

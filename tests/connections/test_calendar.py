@@ -85,8 +85,8 @@ def test_a_wait_over_the_change_of_a_clock_is_as_long_as_it_was_told(
 ) -> None:
     """Also when the person who looks lives where the clock changes."""
     owner = factories.owner_of(connection.organization)
-    type(owner).objects.filter(pk=owner.pk).update(time_zone=zone)
     start = datetime.fromisoformat(moment)
+    type(owner).objects.filter(pk=owner.pk).update(time_zone=zone, password_set_at=start)
     with time_machine.travel(start, tick=False) as clock:
         job = marketplace_services.begin_reading(connection=connection)
         claim = ledger.claim(job.pk)
@@ -106,8 +106,8 @@ def test_a_wait_over_the_change_of_a_clock_is_as_long_as_it_was_told(
 def test_a_trip_over_the_change_of_a_clock_lasts_ten_minutes(
     amazon: RunningEmulator, moment: str
 ) -> None:
-    organization = factories.make_organization()
     with time_machine.travel(datetime.fromisoformat(moment), tick=False) as clock:
+        organization = factories.make_organization()
         row = factories.make_waiting_connection(organization)
         browser = trips.sign_in(factories.owner_of(organization))
         first, second = (trips.confirm(trips.leave(browser, row), SELLER) for _ in range(2))

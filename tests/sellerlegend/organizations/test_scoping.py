@@ -444,6 +444,7 @@ OPEN_MODELS = {
     "jobs.Slot",
     "marketplaces.Marketplace",
     "organizations.Organization",
+    "organizations.PastPassword",
     "organizations.User",
     "organizations.User_groups",
     "organizations.User_user_permissions",
