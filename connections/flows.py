@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +19,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import Error as DatabaseFault
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
 from connections import authorization, revisions, services
@@ -48,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 Kind = AuthorizationRequest.Kind
 Status = AuthorizationRequest.Status
+
+# How long a fresh consent waits for a database that is away; a page may take a minute.
+STORE_SECONDS = 10.0
 
 SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
 
@@ -263,44 +269,100 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, u
     token = _exchange(request, params).refresh_token
     if token is None:
         return "unexpected_reply"
-    store = _store_ads if is_ads else _store_spapi
-    outcome = _stored_whole(partial(store, request, params, token, user))
-    if outcome not in SUCCESSES:
-        logger.warning(
-            "grant_orphaned",
-            extra={"fingerprint": crypto.fingerprint(token), "reference": request.reference},
-        )
+    outcome = "interrupted"
+    try:
+        store = partial(_store_ads if is_ads else _store_spapi, request, params, token, user)
+        outcome = _stored_whole(request, store)
+    except Exception:
+        _remember_interruption(request)
+        raise
+    finally:
+        if outcome not in SUCCESSES:
+            logger.warning("grant_orphaned", extra=_named(token, request))
     return outcome
 
 
-def _stored_whole(store: Callable[[], str]) -> str:
-    """A code is exchanged once: losing a deadlock must not lose what it brought."""
-    for _ in range(outage.CONFLICT_TRIES - 1):
+def _named(token: Secret, request: AuthorizationRequest) -> dict[str, str]:
+    return {"fingerprint": crypto.fingerprint(token), "reference": request.reference}
+
+
+def _stored_whole(request: AuthorizationRequest, store: Callable[[], str]) -> str:
+    """A code is exchanged once: neither a lost deadlock nor a restart of the database must lose
+    what it brought."""
+    ends_at = time.monotonic() + STORE_SECONDS
+    try:
+        return store()
+    except (OperationalError, InterfaceError) as error:
+        failure: Exception = error
+    while time.monotonic() < ends_at:
+        outage.pause_before_another_try(failure)
         try:
-            return store()
-        except OperationalError as error:
-            if not outage.is_conflict(error):
-                raise
-            outage.pause_after_conflict()
-    return store()
+            return _stored_before(request) or store()
+        except (OperationalError, InterfaceError) as error:
+            failure = error
+    raise failure
+
+
+def _stored_before(request: AuthorizationRequest) -> str:
+    """The success of a try whose connection broke at its commit, else "". Waits for the lock that
+    every storing holds, so that such a try is over."""
+    rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+    with transaction.atomic():
+        revisions.touch(request.organization_id, [])
+        if not rows.filter(pk=request.pk, outcome__in=SUCCESSES).exists():
+            return ""
+    request.refresh_from_db()
+    return request.outcome
+
+
+def _remember_interruption(request: AuthorizationRequest) -> None:
+    """As the sweep would after a minute, if the database hears us. No success is overwritten."""
+    rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+    outage.drop_a_dead_connection()
+    with suppress(DatabaseFault):
+        rows.filter(pk=request.pk, outcome="in_progress").update(
+            outcome="interrupted", code_verifier=""
+        )
 
 
 def _exchange(request: AuthorizationRequest, params: CallbackParams) -> lwa.TokenReply:
-    is_ads = request.kind == Kind.ADS
-    client = client_of(LwaApplication.ADS if is_ads else LwaApplication.SPAPI)
-    code_verifier = _code_verifier(request) if is_ads else None
+    client = client_of(LwaApplication.ADS if request.kind == Kind.ADS else LwaApplication.SPAPI)
     operation = "lwa.exchange_code"
-    with (
-        breakers.guarded_client(client, operation=operation),
-        breakers.guarded("lwa", operation=operation),
-    ):
-        return lwa.exchange_code(
+    reply: lwa.TokenReply | None = None
+    try:
+        with (
+            breakers.guarded_client(client, operation=operation),
+            breakers.guarded("lwa", operation=operation),
+        ):
+            reply = _ask(client, params, request)
+    except DatabaseFault:
+        # What the breakers remember is worth less than what the code brought.
+        if reply is None:
+            raise
+        logger.warning("breaker_not_told", extra={"reference": request.reference})
+    return reply
+
+
+def _ask(
+    client: lwa.LwaClient, params: CallbackParams, request: AuthorizationRequest
+) -> lwa.TokenReply:
+    is_ads = request.kind == Kind.ADS
+    code_verifier = _code_verifier(request) if is_ads else None
+    try:
+        reply = lwa.exchange_code(
             endpoints=settings.AMAZON_ENDPOINTS,
             client=client,
             code=params.code or Secret(""),
             redirect_uri=settings.ADS_REDIRECT_URI if is_ads else settings.SPAPI_REDIRECT_URI,
             code_verifier=code_verifier,
         )
+    finally:
+        # That took up to ten seconds, in which the database may have been started anew.
+        outage.drop_a_dead_connection()
+    if reply.refresh_token is not None:
+        # A process that dies from here on leaves this line without an end of the trip.
+        logger.info("grant_received", extra=_named(reply.refresh_token, request))
+    return reply
 
 
 def _code_verifier(request: AuthorizationRequest) -> Secret:

@@ -270,8 +270,8 @@ OUTCOMES: dict[str, Reason] = {
     ),
     "in_progress": Reason(
         _("This approval is being completed"),
-        _("The same page was opened twice; the first one is doing the work."),
-        _("Look at your connections in a moment."),
+        _("The same page was opened before: that one is at work, or was stopped."),
+        _("Look at your connections in a moment. If nothing is there in two minutes, start again."),
         "list",
     ),
 }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg2
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import get_template
@@ -22,6 +23,11 @@ LONGEST_PAUSE_SECONDS = 0.2
 # serialization_failure and deadlock_detected: PostgreSQL rolled the whole transaction back, and
 # the next try may well succeed (PostgreSQL: Serialization Failure Handling).
 CONFLICTS = frozenset({"40001", "40P01"})
+# Classes of connection_exception and operator_intervention's shutdowns; no code at all is what the
+# client library says when nobody is there any more.
+GONE = "000"
+CONNECTION_FAULTS = frozenset({GONE, "080", "57P", "25P"})
+RESTART_PAUSE_SECONDS = 0.5
 # Attributes of a 503: why a second try may end better.
 CONNECTION_LOST = "database_connection_lost"
 CONFLICT = "database_conflict"
@@ -82,6 +88,32 @@ def is_conflict(error: BaseException | None) -> bool:
     """Whether the database rolled a transaction back in favour of another one."""
     codes: Iterator[Any] = (getattr(cause, "pgcode", None) for cause in causes_of(error))
     return any(code in CONFLICTS for code in codes)
+
+
+def is_connection_fault(error: BaseException | None) -> bool:
+    """Whether PostgreSQL's connection broke, or could not be opened."""
+    return any(
+        isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError)
+        and (cause.pgcode or GONE)[:3] in CONNECTION_FAULTS
+        for cause in causes_of(error)
+    )
+
+
+def drop_a_dead_connection() -> None:
+    """After a long wait for somebody else: what follows opens a new one, if this one broke."""
+    if connection.connection is None or connection.in_atomic_block or connection.is_usable():
+        return
+    connection.close()
+    logger.warning("database_connection_lost")
+
+
+def pause_before_another_try(error: Exception) -> None:
+    """After the database refused a transaction or went away. Outside any transaction."""
+    if not is_connection_fault(error):
+        pause_after_conflict()
+        return
+    drop_a_dead_connection()
+    time.sleep(RESTART_PAUSE_SECONDS)
 
 
 def pause_after_conflict() -> None:

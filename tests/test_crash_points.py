@@ -19,6 +19,8 @@ from django.utils import timezone
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
+from sellerlegend import crypto
+from sellerlegend.amazon.secret import Secret
 from sellerlegend.env import PROJECT_DIR
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
@@ -59,8 +61,8 @@ def browser(organization: Organization) -> Client:
     return trips.sign_in(factories.owner_of(organization))
 
 
-def crash(office: Office, point: str, action: str, *arguments: str) -> None:
-    """A process that does this and dies at this point."""
+def crash(office: Office, point: str, action: str, *arguments: str) -> str:
+    """A process that does this and dies at this point. What it logged."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash_points", point, action, *arguments],
         cwd=PROJECT_DIR,
@@ -71,6 +73,7 @@ def crash(office: Office, point: str, action: str, *arguments: str) -> None:
         check=False,
     )
     assert done.returncode == EXIT_CODE, f"did not die there: {done.stdout} {done.stderr[-2000:]}"
+    return done.stderr
 
 
 def time_passes(connection: Connection) -> None:
@@ -192,19 +195,32 @@ def test_a_process_that_dies_before_it_rings_leaves_a_job_that_the_sweep_finds(
 
 AFTER_CONSUME = "after connections.authorization:consume"
 AFTER_EXCHANGE = "after sellerlegend.amazon.lwa:exchange_code"
+BEFORE_WRITE = "before connections.flows:_stored_whole"
 BEFORE_SPAPI_COMMIT = "after connections.flows:_record_success"
 BEFORE_BELL = "before sellerlegend.celery:_publish"
 CALLBACK_POINTS = [
     pytest.param(AFTER_CONSUME, 0, id="8 after consume, before the exchange"),
     pytest.param(AFTER_EXCHANGE, 1, id="9 between exchange and write"),
+    pytest.param(BEFORE_WRITE, 1, id="9 before the write"),
     pytest.param(BEFORE_SPAPI_COMMIT, 1, id="10 between write and commit"),
 ]
 
 
 def come_back_and_crash(
     office: Office, browser: Client, callback: trips.Callback, point: str
+) -> str:
+    return crash(office, point, "open_callback", browser.cookies["session"].value, str(callback))
+
+
+def assert_it_names_the_orphan(
+    logged: str, amazon: RunningEmulator, callback: trips.Callback
 ) -> None:
-    crash(office, point, "open_callback", browser.cookies["session"].value, str(callback))
+    """By the hash of its token, so that Amazon and we can find it; the token itself is nowhere."""
+    [line] = [line for line in logged.splitlines() if "grant_received" in line]
+    names = [crypto.fingerprint(Secret(secret)) for secret in amazon.issued_secrets()]
+    assert sum(name in line for name in names) == 1
+    assert callback.trip.reference in line
+    assert not any(secret in logged for secret in amazon.issued_secrets())
 
 
 def a_minute_later() -> None:
@@ -227,8 +243,10 @@ def test_a_callback_that_dies_at_a_point_connects_nothing_and_can_be_started_aga
     row = factories.make_waiting_connection(organization)
     callback = trips.confirm(trips.leave(browser, row), NORTHSTAR)
 
-    come_back_and_crash(office, browser, callback, point)
+    logged = come_back_and_crash(office, browser, callback, point)
 
+    if point in (BEFORE_WRITE, BEFORE_SPAPI_COMMIT):
+        assert_it_names_the_orphan(logged, amazon, callback)
     row.refresh_from_db()
     assert row.selling_partner_id is None
     assert not SpApiGrant._base_manager.exists()
@@ -256,7 +274,10 @@ def test_an_ads_callback_that_dies_at_a_point_stores_nothing(
     account = factories.make_account(connection)
     callback = trips.allow(trips.leave_for_ads(browser, connection, [account.pk]), MARKETING)
 
-    come_back_and_crash(office, browser, callback, point)
+    logged = come_back_and_crash(office, browser, callback, point)
+
+    if point in (BEFORE_WRITE, BEFORE_SPAPI_COMMIT):
+        assert_it_names_the_orphan(logged, amazon, callback)
 
     assert not AdsGrant._base_manager.exists()
     assert not Job._base_manager.exists()

@@ -787,7 +787,7 @@ class Crash(BaseException):
 @contextmanager
 def crash_at(statement: str) -> Iterator[None]:
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(statement):
+        if sql.strip().replace('"', "").startswith(statement.replace('"', "")):
             raise Crash(statement)
         return execute(sql, params, many, context)
 

@@ -8,9 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import psycopg2
 import pytest
 from django.db import connection
 from django.test import Client
@@ -18,6 +16,7 @@ from django.test import Client
 from connections.models import Connection, SpApiGrant
 from tests import trips
 from tests.amazon_emulator import RunningEmulator
+from tests.broken_connections import break_the_connection, other_connection
 from tests.factories import make_connection, make_organization, owner_of
 
 pytestmark = [pytest.mark.needs_postgresql, pytest.mark.django_db(transaction=True)]
@@ -42,21 +41,6 @@ def person(row: Connection) -> Client:
 
 def list_of(row: Connection) -> str:
     return f"/o/{row.organization.slug}/connections/"
-
-
-def other_connection() -> Any:
-    parameters = connection.get_connection_params()
-    parameters.pop("cursor_factory", None)
-    return psycopg2.connect(**parameters)
-
-
-def break_the_connection() -> None:
-    """As a restart does: the server ends it while we believe in it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (backend,) = cursor.fetchone()
-    with contextlib.closing(other_connection()) as other, other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
 
 
 @contextmanager
