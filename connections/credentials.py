@@ -61,6 +61,7 @@ RECONNECT_REQUIRED = "reconnect_required"
 # The stored text does not open: damaged, or moved here from elsewhere. Nobody is asked with it.
 VAULT_LOCKED = "vault_locked"
 # Amazon refreshes the consent and then rejects what it gave: only a call can clear this.
+REFUSED = "invalid_grant"
 ACCESS_TOKEN_REJECTED = "access_token_rejected"  # noqa: S105  # a word, not a token
 NO_REFUSALS: dict[str, Any] = {
     "last_refused_at": None,
@@ -191,8 +192,8 @@ def _require_usable(grant: AnyGrant, *, force: bool) -> None:
         raise GrantMissing(operation="credentials")
     if grant.status == Grant.Status.INVALID and not force and grant.last_error_code == VAULT_LOCKED:
         raise GrantUnreadable(operation="credentials")
-    asked_for_new = grant.last_error_code == RECONNECT_REQUIRED
-    if grant.status == Grant.Status.INVALID and (asked_for_new or not force):
+    needs_new = grant.last_error_code == RECONNECT_REQUIRED or not grant.refresh_token
+    if grant.status == Grant.Status.INVALID and (needs_new or not force):
         raise GrantInvalid(operation="credentials")
     if grant.status == Grant.Status.DOUBTED and not force:
         wait = (_next_check_at(grant) - timezone.now()).total_seconds()
@@ -226,7 +227,7 @@ def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
             client = client_of(grant.application)
             reply = _ask_lwa(client, token)
     except GrantInvalid:
-        raise _refused(grant, "invalid_grant") from None
+        raise _refused(grant, REFUSED) from None
     if not _accepted(grant, reply.refresh_token, token, client.client_id):
         logger.info("refresh_overtaken", extra={"grant": grant.pk})
         return None
@@ -399,6 +400,16 @@ def destroy(grant: AnyGrant, *, actor: Actor, reason: str) -> None:
     """Overwrite the token in the caller's transaction, and note it beside the database."""
     deletions.note(grant.EVENT_PREFIX, grant.pk, version=grant.version)
     _supersede(grant, to=Grant.Status.DISCONNECTED, actor=actor, reason=reason, refresh_token="")
+
+
+def forget_token(grant: AnyGrant, *, actor: Actor) -> None:
+    """The token of a consent that Amazon ended: overwritten in the caller's transaction. The row
+    stays invalid, and a new consent finds it."""
+    with transaction.atomic():
+        _show(grant)
+        ended = _current(grant).filter(status=Grant.Status.INVALID)
+        if ended.update(refresh_token="", version=grant.version + 1, refresh_lease_until=None):
+            record_event(f"{grant.EVENT_PREFIX}_token_erased", actor=actor, subject=grant)
 
 
 def _supersede(grant: AnyGrant, *, to: str, actor: Actor, reason: str, **columns: Any) -> None:

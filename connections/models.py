@@ -150,7 +150,8 @@ def grant_constraints(prefix: str) -> list[models.BaseConstraint]:
     return [
         models.CheckConstraint(condition=Q(status__in=known), name=f"{prefix}_status_known"),
         models.CheckConstraint(
-            condition=Q(status="disconnected") | ~Q(refresh_token=""),
+            # A consent that Amazon ended loses its token four weeks later, and stays invalid.
+            condition=Q(status__in=["disconnected", "invalid"]) | ~Q(refresh_token=""),
             name=f"{prefix}_holds_a_token",
         ),
         models.CheckConstraint(

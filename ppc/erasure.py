@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -22,11 +22,19 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from connections import credentials, revisions
-from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
+from connections.models import (
+    CONSENT_DAYS,
+    AdsGrant,
+    AuthorizationRequest,
+    Connection,
+    Grant,
+    SpApiGrant,
+)
 from connections.retention import Rule
 from ppc.disconnecting import drop_row, end_open_trips
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
+from sellerlegend.applications.clients import configured_client
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
@@ -34,6 +42,8 @@ from sellerlegend.organizations.models import AuditEvent, Membership, Organizati
 from sellerlegend.organizations.scoping import ScopedModel, across_organizations
 
 logger = logging.getLogger(__name__)
+
+G = TypeVar("G", SpApiGrant, AdsGrant)
 
 # `prune` runs daily, and a day may be missed: still within the 30 days that Amazon grants.
 KEPT_AFTER_END = timedelta(days=28)
@@ -101,6 +111,8 @@ def rules(actor: Actor) -> list[Rule]:
             ("deleted_organizations", deleted_organizations, erase_organization),
             ("ended_connections", ended_connections, erase_connection),
             ("ended_ads_grants", ended_ads_grants, erase_ads_grant),
+            ("refused_consents", refused_consents, erase_token),
+            ("refused_ads_consents", refused_ads_consents, erase_token),
         )
     ]
 
@@ -125,11 +137,39 @@ def ended_ads_grants(before: datetime | None = None) -> QuerySet[AdsGrant]:
     ).order_by("status_changed_at")
 
 
+def refused_consents(before: datetime | None = None) -> QuerySet[SpApiGrant]:
+    return ended_by_amazon(SpApiGrant.objects.all(), before)
+
+
+def refused_ads_consents(before: datetime | None = None) -> QuerySet[AdsGrant]:
+    return ended_by_amazon(AdsGrant.objects.all(), before)
+
+
+def ended_by_amazon(grants: QuerySet[G], before: datetime | None) -> QuerySet[G]:
+    """Revoked or expired four weeks ago, and the token is still here. Not those that our own
+    environment made invalid, nor a text that does not open, before a consent's year is over."""
+    long_ago = (before or timezone.now()) - KEPT_AFTER_END
+    client = configured_client(grants.model.application)
+    is_refused = Q(last_error_code=credentials.REFUSED, client_id__in=["", client.client_id])
+    return (
+        grants.filter(status=Grant.Status.INVALID, status_changed_at__lt=long_ago)
+        .filter(is_refused | Q(authorized_at__lt=long_ago - timedelta(days=CONSENT_DAYS)))
+        .exclude(refresh_token="")
+        .order_by("status_changed_at")
+    )
+
+
 def overdue() -> int:
     """How much should have been erased a day ago: not yet beyond the 30 days, but late."""
     yesterday = timezone.now() - timedelta(days=1)
     with across_organizations("overdue erasures"):
-        due = (deleted_organizations, ended_connections, ended_ads_grants)
+        due: tuple[Callable[[datetime], QuerySet[Any]], ...] = (
+            deleted_organizations,
+            ended_connections,
+            ended_ads_grants,
+            refused_consents,
+            refused_ads_consents,
+        )
         return sum(rows(yesterday).count() for rows in due)
 
 
@@ -157,13 +197,19 @@ def _erase_one(due: QuerySet[Any], erase: Callable[[Any], object]) -> int:
         seen = due.first()
         if seen is None:
             return 0
-        owner = seen.pk if isinstance(seen, Organization) else seen.organization_id
-        Organization.objects.select_for_update().get(pk=owner)
+        Organization.objects.select_for_update().get(pk=_owner_of(seen))
         row = due.select_for_update(of=("self",)).first()
         if row is None:
             return 0
         erase(row)
     return 1
+
+
+def _owner_of(row: Any) -> UUID:
+    if isinstance(row, SpApiGrant | AdsGrant):
+        return row.owner_id()
+    owner: UUID = row.pk if isinstance(row, Organization) else row.organization_id
+    return owner
 
 
 def erase_organization(organization: Organization, *, actor: Actor) -> None:
@@ -206,6 +252,12 @@ def erase_ads_grant(grant: AdsGrant, *, actor: Actor) -> None:
         AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).delete()
     )
     _receipt(grant.organization_id, Counter(by_table), 0, actor)
+
+
+def erase_token(grant: SpApiGrant | AdsGrant, *, actor: Actor) -> None:
+    """Of a consent that Amazon ended. Row, name and history stay for the new one."""
+    credentials.forget_token(grant, actor=actor)
+    _receipt(grant.owner_id(), Counter(refresh_tokens=1), 0, actor)
 
 
 def _receipt(organization_id: UUID, removed: Counter[str], hidden: int, actor: Actor) -> None:
