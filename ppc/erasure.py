@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -30,7 +30,7 @@ from connections.models import (
     Grant,
     SpApiGrant,
 )
-from connections.retention import Rule
+from connections.retention import Rule, until_none
 from ppc.disconnecting import drop_row, end_open_trips
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
@@ -48,6 +48,7 @@ G = TypeVar("G", SpApiGrant, AdsGrant)
 # `prune` runs daily, and a day may be missed: still within the 30 days that Amazon grants.
 KEPT_AFTER_END = timedelta(days=28)
 PERSONAL_DETAILS = frozenset({"name", "old", "new", "selling_partner_id"})
+ERASED = "erased:"
 BATCH = 500
 
 
@@ -105,7 +106,7 @@ class NotErased(RuntimeError):
 
 def rules(actor: Actor) -> list[Rule]:
     """For `prune`."""
-    return [
+    each = [
         Rule(name, rows, partial(erase_each, rows, partial(erase, actor=actor)))
         for name, rows, erase in (
             ("deleted_organizations", deleted_organizations, erase_organization),
@@ -115,6 +116,8 @@ def rules(actor: Actor) -> list[Rule]:
             ("refused_ads_consents", refused_ads_consents, erase_token),
         )
     ]
+    hide = until_none(partial(hide_names_of_removed_rows, actor))
+    return [*each, Rule("names_of_removed_rows", names_of_removed_rows, hide)]
 
 
 def deleted_organizations(before: datetime | None = None) -> QuerySet[Organization]:
@@ -159,6 +162,18 @@ def ended_by_amazon(grants: QuerySet[G], before: datetime | None) -> QuerySet[G]
     )
 
 
+def names_of_removed_rows(before: datetime | None = None) -> QuerySet[AuditEvent]:
+    """Events of connections that are gone (undone, removed, abandoned), with names in the clear."""
+    long_ago = (before or timezone.now()) - KEPT_AFTER_END
+    has_names = Q()
+    for name in sorted(PERSONAL_DETAILS):
+        is_hidden = Q(**{f"details__{name}__startswith": ERASED}) | Q(**{f"details__{name}": ""})
+        has_names |= Q(details__has_key=name) & ~is_hidden
+    living = Connection._base_manager.filter(pk=OuterRef("connection_id"))
+    events = AuditEvent.objects.filter(has_names, at__lt=long_ago, connection_id__isnull=False)
+    return events.exclude(Exists(living)).order_by("at")
+
+
 def overdue() -> int:
     """How much should have been erased a day ago: not yet beyond the 30 days, but late."""
     yesterday = timezone.now() - timedelta(days=1)
@@ -169,6 +184,7 @@ def overdue() -> int:
             ended_ads_grants,
             refused_consents,
             refused_ads_consents,
+            names_of_removed_rows,
         )
         return sum(rows(yesterday).count() for rows in due)
 
@@ -260,6 +276,20 @@ def erase_token(grant: SpApiGrant | AdsGrant, *, actor: Actor) -> None:
     _receipt(grant.owner_id(), Counter(refresh_tokens=1), 0, actor)
 
 
+def hide_names_of_removed_rows(actor: Actor) -> int:
+    """A batch of them, with a receipt for each organization. Returns how many."""
+    with across_organizations("erasure"), transaction.atomic():
+        found = names_of_removed_rows().values_list("pk", "organization_id")[:BATCH]
+        keys: dict[UUID | None, list[int]] = {}
+        for key, organization_id in found:
+            keys.setdefault(organization_id, []).append(key)
+        for owner, events in keys.items():
+            hidden = pseudonymize(Q(pk__in=events))
+            if owner is not None:
+                _receipt(owner, Counter(), hidden, actor)
+    return sum(map(len, keys.values()))
+
+
 def _receipt(organization_id: UUID, removed: Counter[str], hidden: int, actor: Actor) -> None:
     """What, how many and when, and nothing that could name anybody."""
     counts = {label.rpartition(".")[2].lower(): count for label, count in removed.items() if count}
@@ -292,7 +322,7 @@ def pseudonymize(which: Q) -> int:
 def keyed_hash(value: Any) -> str:
     """The same for the same value, and of no use without our key."""
     text = str(value)
-    if text.startswith("erased:"):
+    if text.startswith(ERASED):
         return text
     digest = salted_hmac("sellerlegend.erasure", text, algorithm="sha256").hexdigest()
-    return f"erased:{digest[:24]}"
+    return f"{ERASED}{digest[:24]}"
