@@ -117,16 +117,17 @@ def know_every_key_in_use(databases: Any = None, **_: Any) -> list[CheckMessage]
     from sellerlegend.organizations import custody  # noqa: PLC0415  # same
 
     try:
-        counts, ages = custody.rows_by_key(), custody.key_ages()
+        kinds, ages = custody.rows_by_kind(), custody.key_ages()
     except DatabaseError:
         return []  # before the first migration there is nothing to know
     loaded = settings.TOKEN_ENCRYPTION_KEYS
     found: list[CheckMessage] = [
         Error(
-            f"{counts[kid]} organizations are locked: the key {kid} is not loaded.",
+            f"{counts[kid]} {kind} are locked: the key {kid} is not loaded.",
             hint="Put it back into TOKEN_ENCRYPTION_KEYS, behind the first key.",
             id="SL.E050",
         )
+        for kind, counts in kinds.items()
         for kid in sorted(counts.keys() - loaded.keys() - {crypto.UNKNOWN_KID})
     ]
     first = next(iter(loaded))

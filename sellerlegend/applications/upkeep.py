@@ -11,6 +11,7 @@ from sellerlegend import crypto
 from sellerlegend.applications.clients import held_of, held_rows, in_force
 from sellerlegend.applications.models import ClientSecret, LwaApplication
 from sellerlegend.applications.usage import TALLY
+from sellerlegend.organizations import custody
 
 logger = logging.getLogger(__name__)
 
@@ -87,20 +88,53 @@ def wrapped_data_keys() -> list[str]:
 
 
 def _rewrap() -> int:
-    """Under the ring's first key, each by compare and swap: these rows are so few that no
-    command has to remember them."""
+    """Under the ring's first key, and never under a wrong one."""
+    try:
+        return rewrap()
+    except custody.KeyRefused as error:
+        logger.error("client_secrets_not_rewrapped", extra={"cause": str(error)})
+        return 0
+
+
+def rewrap(*, is_new_data_key: bool = False) -> int:
+    """Wrap each stored secret's data key with the ring's first one, or seal it under a fresh one.
+    By compare and swap; returns the rows written. One that does not open is told whenever it is
+    needed, and by `unreadable_secrets`. Raises KeyRefused."""
     current = {crypto.first_kid()}
     written = 0
     for row in ClientSecret.objects.exclude(data_key=""):
-        if crypto.wrapping_kids(row.data_key) == current:
+        if not is_new_data_key and crypto.wrapping_kids(row.data_key) == current:
             continue
+        custody.require_good_first_key()
         try:
-            data_key = crypto.rewrap_data_key(row.data_key, row.pk)
+            columns = _sealed_anew(row) if is_new_data_key else _wrapped_anew(row)
         except crypto.Undecryptable:
-            continue  # told whenever the secret is opened
+            continue
         same = ClientSecret.objects.filter(pk=row.pk, data_key=row.data_key)
-        written += same.update(data_key=data_key)
+        written += same.update(**columns)
     return written
+
+
+def _wrapped_anew(row: ClientSecret) -> dict[str, str]:
+    return {"data_key": crypto.rewrap_data_key(row.data_key, row.pk)}
+
+
+def _sealed_anew(row: ClientSecret) -> dict[str, str]:
+    secret = crypto.unseal(
+        row.sealed_secret,
+        row.place(),
+        data_key=row.data_key,
+        purpose=crypto.Purpose.REENCRYPT,
+    )
+    data_key = crypto.new_data_key(row.pk)
+    sealed = crypto.seal(secret, row.place(), data_key=data_key)
+    return {"data_key": data_key, "sealed_secret": sealed}
+
+
+def unreadable_secrets() -> int:
+    """How many are stored under a data key that does not open."""
+    rows = ClientSecret.objects.exclude(data_key="").values_list("data_key", "pk")
+    return sum(not crypto.is_readable(data_key, pk) for data_key, pk in rows)
 
 
 def note_expired(application: LwaApplication) -> None:

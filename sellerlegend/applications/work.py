@@ -8,4 +8,4 @@ from sellerlegend.organizations import custody
 
 ledger.register_sweeper(upkeep.look_after_secrets)
 ledger.register_sweeper(notices.tell_staff)
-custody.count_keys_of(upkeep.wrapped_data_keys)
+custody.count_keys_of("client secrets", upkeep.wrapped_data_keys)

@@ -17,13 +17,13 @@ from connections.models import CONSENT_DAYS, AdsGrant, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from ppc import erasure, pruning
 from ppc.models import PpcLink
-from sellerlegend import crypto
+from sellerlegend.applications import upkeep
 from sellerlegend.applications.ages import secret_ages
 from sellerlegend.celery import QUEUES
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Breaker, Job
 from sellerlegend.organizations import custody
-from sellerlegend.organizations.models import Organization, VaultUse
+from sellerlegend.organizations.models import VaultUse
 from sellerlegend.organizations.scoping import across_organizations
 
 Values = Iterator[tuple[tuple[str, ...], float]]
@@ -139,11 +139,16 @@ def locked_organizations() -> Values:
     yield (), custody.unreadable_organizations()
 
 
+def unreadable_client_secrets() -> Values:
+    yield (), upkeep.unreadable_secrets()
+
+
 def data_keys() -> Values:
-    """How many data keys each key of the ring wraps: one may be retired at 0."""
-    for kid in settings.TOKEN_ENCRYPTION_KEYS:
-        wrapped = Organization.objects.filter(data_key__startswith=f"{crypto.FORMAT}.{kid}.")
-        yield (kid,), wrapped.count()
+    """How many data keys each key of the ring wraps, of organizations and of client secrets: one
+    may be retired at 0. Also those of a key that is not loaded."""
+    counts = custody.rows_by_key()
+    for kid in dict.fromkeys([*settings.TOKEN_ENCRYPTION_KEYS, *counts]):
+        yield (kid,), counts[kid]
 
 
 def locked_grants() -> Values:
@@ -193,6 +198,12 @@ GAUGES = (
         "Organizations whose data key does not open",
         (),
         locked_organizations,
+    ),
+    Gauge(
+        "undecryptable_client_secrets",
+        "Client secrets of ours whose data key does not open",
+        (),
+        unreadable_client_secrets,
     ),
     Gauge(
         "client_secret_days_left",

@@ -166,7 +166,10 @@ def keys() -> str:
     crypto.unseal(sealed, place, data_key=data_key, purpose=crypto.Purpose.PROBE)
     if custody.wrong_keys():
         return "wrong"
-    return "missing" if locked_organizations() else OK
+    loaded = settings.TOKEN_ENCRYPTION_KEYS.keys()
+    of_others = custody.other_rows_by_kind().values()
+    is_missing = any(counts.keys() - loaded for counts in of_others) or locked_organizations()
+    return "missing" if is_missing else OK
 
 
 def sweep() -> str:

@@ -16,7 +16,7 @@ class OrganizationsConfig(AppConfig):
         import_module("sellerlegend.organizations.vault_checks")
         custody = import_module("sellerlegend.organizations.custody")
         second_secrets = import_module("sellerlegend.organizations.second_secrets")
-        custody.count_keys_of(second_secrets.wrapped_data_keys)
+        custody.count_keys_of("second steps", second_secrets.wrapped_data_keys)
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

@@ -50,23 +50,37 @@ def count_use(organization_id: UUID, purpose: Purpose) -> None:
         today.update(count=F("count") + 1)
 
 
-_other_keys: list[Callable[[], Iterable[str]]] = []
+ORGANIZATIONS = "organizations"
+_other_keys: dict[str, Callable[[], Iterable[str]]] = {}
 
 
-def count_keys_of(wrapped: Callable[[], Iterable[str]]) -> None:
-    """Data keys that belong to no organization: a key of the ring retires only without them."""
-    if wrapped not in _other_keys:
-        _other_keys.append(wrapped)
+def count_keys_of(kind: str, wrapped: Callable[[], Iterable[str]]) -> None:
+    """Data keys that belong to no organization: a key of the ring retires only without them.
+    `kind` says in the plural what they seal."""
+    _other_keys[kind] = wrapped
+
+
+def other_rows_by_kind() -> dict[str, Counter[str]]:
+    """As `rows_by_kind`, without the organizations."""
+    return {
+        kind: Counter(chain.from_iterable(map(crypto.wrapping_kids, wrapped())))
+        for kind, wrapped in _other_keys.items()
+    }
+
+
+def rows_by_kind() -> dict[str, Counter[str]]:
+    """What `rows_by_key` adds up."""
+    keys = Organization.objects.values_list("data_key", flat=True).iterator()
+    of_organizations = Counter(chain.from_iterable(map(crypto.wrapping_kids, keys)))
+    return {ORGANIZATIONS: of_organizations, **other_rows_by_kind()}
 
 
 def rows_by_key() -> Counter[str]:
     """How many rows' data keys each key of the ring wraps; under UNKNOWN_KID those that name
     none. Reads one column of all."""
     counts: Counter[str] = Counter()
-    for data_key in chain.from_iterable(wrapped() for wrapped in _other_keys):
-        counts.update(crypto.wrapping_kids(data_key))
-    for data_key in Organization.objects.values_list("data_key", flat=True).iterator():
-        counts.update(crypto.wrapping_kids(data_key))
+    for of_a_kind in rows_by_kind().values():
+        counts.update(of_a_kind)
     return counts
 
 

@@ -169,7 +169,7 @@ def test_a_key_retires_only_when_no_row_uses_it(both_keys: None, settings: Setti
     factories.make_organization()
 
     refused = run_command("rotate_encryption_keys", "--retire", "tests")
-    assert (refused.code, "2 rows still use tests" in refused.err) == (1, True)
+    assert (refused.code, "2 organizations still use tests" in refused.err) == (1, True)
     assert VaultKey.objects.get(pk="tests").retired_at is None
     assert run_command("rotate_encryption_keys", "--retire", "new").code == 1
     assert run_command("rotate_encryption_keys", "--retire", "typo").code == 1

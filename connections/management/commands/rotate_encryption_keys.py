@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from connections import rotation
 from sellerlegend import crypto
+from sellerlegend.applications import upkeep
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, refuse_wrong_keys
 from sellerlegend.organizations import custody, second_secrets
 from sellerlegend.organizations.audit import COMMAND, record_event
@@ -21,8 +22,8 @@ from sellerlegend.organizations.scoping import across_organizations
 
 class Command(OpsCommand):
     help = (
-        "Wrap every organization's data key with the first key of TOKEN_ENCRYPTION_KEYS. Runs "
-        "while the product works, may be killed and repeated."
+        "Wrap every organization's data key, and those of client secrets, with the first key of "
+        "TOKEN_ENCRYPTION_KEYS. Runs while the product works, may be killed and repeated."
     )
     verb = "rotate"
     scope_options = ("organization", "limit", "after")
@@ -49,12 +50,28 @@ class Command(OpsCommand):
             return
         self.is_new_data_key = options["new_data_keys"]
         refuse_wrong_keys()
-        if not (options["dry_run"] or options["organization"]):
+        is_whole = not (options["dry_run"] or options["organization"])
+        unreadable = self.rotate_client_secrets() if is_whole else 0
+        if is_whole:
             self.seal_second_steps_anew()
         try:
             super().handle(*args, **options)
         finally:
             self.print_keys(as_json=options["json"])
+        if unreadable:
+            raise CommandError(
+                f"{unreadable} client secrets do not open. Put back the key they are under, or "
+                "give each secret again: rotate_client_secret --no-rotate.",
+                returncode=3,
+            )
+
+    def rotate_client_secrets(self) -> int:
+        """Before the organizations: these rows are few. Returns how many do not open."""
+        written = upkeep.rewrap(is_new_data_key=self.is_new_data_key)
+        if written:
+            record_event("client_secrets_rewrapped", actor=COMMAND, count=written)
+            self.say(f"{written} client secrets: wrapped by {crypto.first_kid()}.")
+        return upkeep.unreadable_secrets()
 
     def targets(self, scope: Scope) -> list[Target]:
         rows = Organization.objects.exclude(data_key="").order_by("pk")
@@ -109,14 +126,17 @@ class Command(OpsCommand):
             raise CommandError(f"{kid} is the first key of the ring: it encrypts.")
         if not VaultKey.objects.filter(pk=kid).exists():
             raise CommandError(f"There is no key {kid}.")
-        counts = custody.rows_by_key()
-        rows, unknown = counts[kid], counts[crypto.UNKNOWN_KID]
+        kinds = custody.rows_by_kind()
+        unknown = sum(counts[crypto.UNKNOWN_KID] for counts in kinds.values())
         if unknown:
             raise CommandError(
                 f"{unknown} data keys are damaged: which key wraps them cannot be told."
             )
+        rows = [f"{counts[kid]} {kind}" for kind, counts in kinds.items() if counts[kid]]
         if rows:
-            raise CommandError(f"{rows} rows still use {kid}. Run rotate_encryption_keys first.")
+            raise CommandError(
+                f"{' and '.join(rows)} still use {kid}. Run rotate_encryption_keys first."
+            )
         VaultKey.objects.filter(pk=kid, retired_at=None).update(retired_at=timezone.now())
         record_event("encryption_key_retired", actor=COMMAND, kid=kid)
         self.stdout.write(
