@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connections import revisions
 from marketplaces import services
-from sellerlegend.jobs import ledger
+from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
 
@@ -16,7 +16,7 @@ def show_change(job: Job) -> None:
 ledger.register(
     ledger.Kind(
         name=services.READ,
-        run=services.read_participations,
+        run=budgets.watched(services.read_participations),
         changed=show_change,
         give_up=services.reading_given_up,
         restart=services.reading_restarted,
@@ -25,7 +25,7 @@ ledger.register(
 ledger.register(
     ledger.Kind(
         name=services.RESYNC,
-        run=services.resync,
+        run=budgets.watched(services.resync),
         changed=show_change,
         give_up=services.reading_given_up,
         restart=services.reading_restarted,
@@ -35,8 +35,8 @@ ledger.register(
 ledger.register(
     ledger.Kind(
         name=services.ONBOARD,
-        run=services.onboard,
-        run_many=services.onboard_many,
+        run=budgets.watched(services.onboard),
+        run_many=budgets.watched_many(services.onboard_many),
         changed=show_change,
         give_up=services.onboarding_given_up,
         restart=services.onboarding_restarted,

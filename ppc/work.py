@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connections import revisions
 from ppc import pruning, services, upkeep
-from sellerlegend.jobs import ledger
+from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
 
@@ -16,7 +16,7 @@ def show_change(job: Job) -> None:
 ledger.register(
     ledger.Kind(
         name=services.LINK,
-        run=services.link,
+        run=budgets.watched(services.link),
         changed=show_change,
         give_up=services.linking_given_up,
         restart=services.linking_restarted,
@@ -25,7 +25,7 @@ ledger.register(
 ledger.register(
     ledger.Kind(
         name=upkeep.RESYNC,
-        run=upkeep.resync_grant,
+        run=budgets.watched(upkeep.resync_grant),
         changed=upkeep.show_listing,
         give_up=upkeep.resync_given_up,
         restart=upkeep.resync_restarted,

@@ -11,13 +11,14 @@ from sellerlegend import celery, shared_cache, tallies
 from sellerlegend.amazon import lwa
 from sellerlegend.applications import usage
 from sellerlegend.applications.clients import forget_clients
-from sellerlegend.jobs import breakers
+from sellerlegend.jobs import breakers, budgets
 from sellerlegend.organizations import quarantine
 
 
 def forget() -> None:
     shared_cache.listen_again()
     breakers.forget()
+    budgets.forget()
     forget_clients()
     quarantine.forget()
     usage.TALLY.forget()

@@ -31,7 +31,7 @@ from ppc import upkeep
 from ppc.disconnecting import Side, disconnect
 from ppc.models import PpcLink
 from sellerlegend.amazon.errors import AmazonError
-from sellerlegend.jobs import ledger
+from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import COMMAND, Actor
@@ -115,6 +115,7 @@ class Walk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.amazon.reset()
+        budgets.forget()
         self.block = transaction.atomic()
         self.block.__enter__()
         self.model = Model()
@@ -362,6 +363,8 @@ class Walk(RuleBasedStateMachine):
             if names:
                 model._base_manager.update(**{name: F(name) - span for name in names})
         self.amazon.advance_clock(span.total_seconds())
+        # By the clock that nobody sets: all that was held has long been let out.
+        budgets.forget()
 
     # What must hold ----------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from sellerlegend import crypto
 from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, ClientMisconfigured
 from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.jobs import budgets
 from sellerlegend.jobs.models import Breaker
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,10 @@ def forget() -> None:
 def guarded(name: str, *, operation: str) -> Iterator[None]:
     """Around one call of Amazon, and nothing else.
 
-    Raises AmazonUnavailable with the seconds to wait while the breaker is open.
+    Raises AmazonUnavailable with the seconds to wait while the breaker is open, or while there
+    are too many repetitions (`budgets.py`), which are asked first: a probe is not to be held.
     """
-    wait = _seconds_to_wait(name)
+    wait = budgets.seconds_to_hold(name) or _seconds_to_wait(name)
     if wait:
         raise AmazonUnavailable(operation=operation, retry_after=wait)
     try:
@@ -145,6 +147,7 @@ def _copy_of(name: str) -> _Copy:
 
 
 def _answered(name: str) -> None:
+    budgets.answered(name)
     copy = _copy_of(name)
     now = time.monotonic()
     if now - copy.since > WINDOW.total_seconds():
@@ -170,6 +173,7 @@ def _close_if_open(name: str) -> None:
 
 
 def _failed(name: str) -> None:
+    budgets.failed(name)
     if _copy_of(name).open_until is not None:
         _open(name, OPEN_SECONDS)
         return

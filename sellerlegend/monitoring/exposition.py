@@ -37,6 +37,8 @@ class Counted:
 
 COUNTERS = (
     Counted("amazon_answers", "Answers of Amazon by class of status", ("operation", "status")),
+    Counted("repetitions", "Calls of Amazon that repeat one without an answer", ("part",)),
+    Counted("repetitions_held", "Repetitions that were put off: too many failed", ("part",)),
     Counted("refreshes", "Refreshes of access tokens by what came of them", ("kind", "result")),
     Counted("bells_not_heard", "Messages that no broker took; the sweep finds the job", ("queue",)),
     Counted("requests", "Pages answered, by route and class of status", ("route", "status")),
