@@ -109,8 +109,8 @@ REASONS: dict[str, Reason] = {
         "reconnect",
     ),
     "quarantined": Reason(
-        _("We restored a backup and check it first"),
-        _("Until our staff have looked at it, we ask nothing of Amazon."),
+        _("We ask nothing of Amazon at the moment"),
+        _("Our staff check something first: an incident, or a backup that was restored."),
         _("Nothing to do: we continue by ourselves."),
     ),
     "vault_key_missing": Reason(
@@ -249,8 +249,8 @@ OUTCOMES: dict[str, Reason] = {
         "restart",
     ),
     "quarantined": Reason(
-        _("We restored a backup and check it first"),
-        _("Until our staff have looked at it, we take no approval. Nothing was changed."),
+        _("We take no approval at the moment"),
+        _("Our staff check something first. Nothing was changed."),
         _("Start again later today."),
         "restart",
     ),

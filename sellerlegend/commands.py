@@ -26,7 +26,7 @@ from django.db import connection, connections, models
 from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations import custody
+from sellerlegend.organizations import custody, quarantine
 from sellerlegend.organizations.models import Organization
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,13 @@ def refuse_wrong_keys() -> None:
         )
 
 
+def refuse_in_quarantine() -> None:
+    """Before Amazon is asked or anything is written for it. Raises CommandError."""
+    cause = quarantine.cause()
+    if cause:
+        raise CommandError(f"In quarantine: {cause}. Nothing was done. release_quarantine ends it.")
+
+
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -163,6 +170,8 @@ class OpsCommand(BaseCommand):
     has_concurrency = False
     # Removes what cannot be brought back: says how much, and wants --yes.
     is_destructive = False
+    # The others ask Amazon, or prepare it.
+    works_in_quarantine = False
     is_stopping = False
 
     def targets(self, scope: Scope) -> list[Target]:
@@ -200,6 +209,8 @@ class OpsCommand(BaseCommand):
         wanted_dry = options["dry_run"]
         is_dry = wanted_dry or is_unconfirmed
         options["dry_run"] = is_dry
+        if not is_dry and not self.works_in_quarantine:
+            refuse_in_quarantine()
         try:
             with (
                 self.finishing_row_on_sigterm(),

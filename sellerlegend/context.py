@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, User
@@ -30,9 +31,22 @@ def product(request: HttpRequest) -> dict[str, Any]:
         "membership": getattr(request, "membership", None),
         "organizations": choices,
         "current_organization": SimpleLazyObject(lambda: current_of(choices, last_id)),
-        "is_quarantined": quarantine.was_on(),
+        "quarantine_words": SimpleLazyObject(quarantine_words),
         "debug": settings.DEBUG,
     }
+
+
+def quarantine_words() -> str:
+    """For everybody, on every page, while it lasts."""
+    cause = quarantine.shown_cause()
+    if cause == quarantine.ORDERED:
+        return _(
+            "We have paused everything that asks Amazon and check something first. "
+            "Nothing is lost: it goes on by itself."
+        )
+    if cause:
+        return _("We restored a backup and check it first. Until then we ask nothing of Amazon.")
+    return ""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sellerlegend.applications.ages import secret_ages
 from sellerlegend.celery import QUEUES
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Breaker, Job
-from sellerlegend.organizations import custody
+from sellerlegend.organizations import custody, quarantine
 from sellerlegend.organizations.models import VaultUse
 from sellerlegend.organizations.scoping import across_organizations
 
@@ -143,6 +143,11 @@ def unreadable_client_secrets() -> Values:
     yield (), upkeep.unreadable_secrets()
 
 
+def quarantined() -> Values:
+    now = quarantine.cause()
+    yield from (((cause,), cause == now) for cause in quarantine.CAUSES)
+
+
 def data_keys() -> Values:
     """How many data keys each key of the ring wraps, of organizations and of client secrets: one
     may be retired at 0. Also those of a key that is not loaded."""
@@ -225,6 +230,7 @@ GAUGES = (
         ("purpose",),
         openings_today,
     ),
+    Gauge("quarantined", "1 while Amazon is not asked, by cause", ("cause",), quarantined),
     Gauge("data_keys", "Data keys wrapped by each key of the ring", ("kid",), data_keys),
 )
 

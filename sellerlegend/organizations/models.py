@@ -159,6 +159,7 @@ class InstallationState(models.Model):
     database = models.CharField(max_length=60, blank=True)
     beats = models.BigIntegerField(default=0)
     quarantined_at = models.DateTimeField(null=True)
+    quarantine_cause = models.CharField(max_length=30, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="one_installation_state")]

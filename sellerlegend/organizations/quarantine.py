@@ -1,30 +1,39 @@
 """A restored backup calls nobody until staff have looked at it.
 
 Three signs: the data lives in another PostgreSQL database than it was written in (a dump was
-loaded somewhere), it is older than the count this host keeps in a file (a copy was put back in
-place), or an operator said so. While it lasts nothing is claimed and no consent is used.
+loaded somewhere), it is older than the count kept in a file beside the deletion log (a copy was
+put back in place), or an operator said so. Whoever sees a sign writes it into the database, so all
+processes follow, and nothing but a release ends it. While it lasts nothing is claimed and no
+consent is used.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import tempfile
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, ProgrammingError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import InstallationState
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+ORDERED, MOVED, OLDER = "ordered", "another_database", "older_than_this_host"
+CAUSES = (ORDERED, MOVED, OLDER)
+# So many installations that a release ended are remembered in the file.
+ENDED_KEPT = 50
 # Oid and system identifier: no dump carries them, every other place has others.
 WHERE = (
     "SELECT s.system_identifier::text || '/' || d.oid::text FROM pg_control_system() s, "
@@ -36,7 +45,7 @@ WHERE = (
 class Known:
     """What this process saw last, so that asking costs one look in five seconds."""
 
-    is_on: bool = False
+    cause: str = ""
     until: float = 0.0
 
 
@@ -44,94 +53,146 @@ _known = Known()
 
 
 def is_on() -> bool:
+    return bool(known_cause())
+
+
+def known_cause() -> str:
     if time.monotonic() >= _known.until:
-        _known.is_on = bool(cause())
+        _known.cause = cause()
         _known.until = time.monotonic() + LOOK_SECONDS
-    return _known.is_on
+    return _known.cause
 
 
-def was_on() -> bool:
-    """At the last look: for a banner, at no cost."""
-    return _known.is_on
+def shown_cause() -> str:
+    """For a page, which must not fail because of this look."""
+    try:
+        return known_cause()
+    except DatabaseError:
+        return _known.cause
 
 
 def forget() -> None:
-    _known.until = 0.0
+    _known.cause, _known.until = "", 0.0
 
 
 def cause() -> str:
     """Why nothing may be called, or "". Looks at the file first: the table only grows."""
-    kept = _read_file()
+    kept = read_file()
     state = InstallationState.objects.filter(pk=1).first()
     if state is None:
         return ""
     if state.quarantined_at is not None:
-        return "ordered"
+        return state.quarantine_cause or ORDERED
+    found = _sign(state, kept)
+    if found and _begin(found):
+        record_event("quarantine_began", actor=WORKER, cause=found)
+        logger.error("quarantine_began", extra={"cause": found})
+    return found
+
+
+def _sign(state: InstallationState, kept: dict[str, Any]) -> str:
+    installation = str(state.installation)
     if state.database and state.database != where():
-        return "another_database"
-    if kept.get("installation") == str(state.installation) and kept.get("beats", 0) > state.beats:
-        return "older_than_this_host"
-    return ""
+        return MOVED
+    is_older = kept.get("installation") == installation and kept.get("beats", 0) > state.beats
+    return OLDER if is_older or installation in kept.get("ended", []) else ""
+
+
+def _begin(found: str) -> bool:
+    """In the database, for every process. False when another one did."""
+    running = InstallationState.objects.filter(pk=1, quarantined_at=None)
+    return bool(running.update(quarantined_at=timezone.now(), quarantine_cause=found))
 
 
 def where() -> str:
-    """Which database this is; empty where that cannot be told (SQLite)."""
+    """Which database this is; empty where we may not ask (SQLite, some managed servers)."""
     if connection.vendor != "postgresql":
         return ""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(WHERE)
             return str(cursor.fetchone()[0])
-    except DatabaseError:
+    except ProgrammingError:
         logger.warning("database_identity_unknown")
         return ""
 
 
 def beat() -> int:
-    """At every sweep, unless it is on: count in the database, then in this host's file."""
+    """At every sweep, unless it is on: count in the database, then in the file."""
     state, _ = InstallationState.objects.get_or_create(pk=1, defaults={"database": where()})
     if cause():
         return 0
-    InstallationState.objects.filter(pk=1).update(beats=F("beats") + 1)
+    running = InstallationState.objects.filter(pk=1)
+    if not state.database:
+        # It could not be told at the first beat.
+        running.filter(database="").update(database=where())
+    running.update(beats=F("beats") + 1)
     state.refresh_from_db()
-    _write_file({"installation": str(state.installation), "beats": state.beats})
+    _keep_count(state)
     return 0
+
+
+def _keep_count(state: InstallationState) -> None:
+    """A neighbour may have written a later one already."""
+    kept, installation = read_file(), str(state.installation)
+    if kept.get("installation") != installation or kept.get("beats", 0) < state.beats:
+        ended = kept.get("ended", [])
+        _write_file({"installation": installation, "beats": state.beats, "ended": ended})
 
 
 def begin(*, actor: Actor, reason: str) -> None:
     with transaction.atomic():
         InstallationState.objects.get_or_create(pk=1, defaults={"database": where()})
-        InstallationState.objects.filter(pk=1).update(quarantined_at=timezone.now())
+        _begin(ORDERED)
         record_event("quarantine_began", actor=actor, reason=reason)
     forget()
 
 
 def release(*, actor: Actor, ended_again: int) -> None:
-    """From now on the data lives here, and counts on from what this host has seen."""
-    seen = _read_file()
+    """From now on the data lives here, as an installation of its own: what other hosts counted
+    before says nothing about it, and a copy from before the release is known for one. Raises
+    OSError when that cannot be written down.
+    """
+    ended = read_file().get("ended", [])
     with transaction.atomic():
         state, _ = InstallationState.objects.select_for_update().get_or_create(pk=1)
-        is_known = seen.get("installation") == str(state.installation)
-        state.beats = max(state.beats, int(seen.get("beats", 0)) if is_known else 0)
-        state.database, state.quarantined_at = where(), None
+        ended = [*ended, str(state.installation)][-ENDED_KEPT:]
+        state.installation = uuid.uuid4()
+        state.database, state.quarantined_at, state.quarantine_cause = where(), None, ""
         state.save()
         record_event("quarantine_released", actor=actor, ended_again=ended_again)
+        content = {"installation": str(state.installation), "beats": state.beats, "ended": ended}
+        _write_file(content)
     forget()
 
 
-def _file() -> Path:
-    return Path(settings.VAR_DIR) / "installation.json"
+def file() -> Path:
+    return Path(settings.DELETION_LOG).with_name("installation.json")
 
 
-def _read_file() -> dict[str, Any]:
+def read_file() -> dict[str, Any]:
     try:
-        found = json.loads(_file().read_text())
+        found = json.loads(file().read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
+def is_file_missing() -> bool:
+    """A copy put back in place would not be known for one."""
+    state = InstallationState.objects.filter(pk=1).first()
+    return state is not None and state.beats > 0 and not read_file()
+
+
 def _write_file(content: dict[str, Any]) -> None:
-    fresh = _file().with_suffix(".tmp")
-    fresh.write_text(json.dumps(content))
-    fresh.replace(_file())
+    """Whole or not at all, however many write at once."""
+    handle, name = tempfile.mkstemp(dir=file().parent, prefix="installation-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w") as fresh:
+            json.dump(content, fresh)
+            fresh.flush()
+            os.fsync(fresh.fileno())
+        Path(name).replace(file())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
 from sellerlegend import crypto
-from sellerlegend.organizations import custody
+from sellerlegend.organizations import custody, quarantine
 
 
 @register(Tags.database)
@@ -38,6 +39,35 @@ def know_each_key_again(databases: Any = None, **_: Any) -> list[CheckMessage]:
                 f"{damaged or unreadable} data keys are damaged: they open with no key.",
                 hint="Put them back from a backup. Until then the work of those concerned waits.",
                 id="SL.E053",
+            )
+        )
+    return found
+
+
+@register(Tags.database)
+def tell_the_quarantine(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    if not databases:
+        return []
+    try:
+        cause, is_file_missing = quarantine.cause(), quarantine.is_file_missing()
+    except DatabaseError:
+        return []  # before the first migration there is nothing to know
+    found: list[CheckMessage] = []
+    if cause:
+        found.append(
+            checks.Warning(
+                f"In quarantine ({cause}): nothing is claimed and no consent used.",
+                hint="manage.py release_quarantine says what to look at before it ends.",
+                id="SL.W057",
+            )
+        )
+    if is_file_missing:
+        found.append(
+            checks.Warning(
+                f"There is no {quarantine.file().name} beside DELETION_LOG, or it is damaged: an "
+                "old copy of the data put back in place would not be known for one.",
+                hint="One folder for all processes, on a disk that stays. A sweep writes it anew.",
+                id="SL.W058",
             )
         )
     return found

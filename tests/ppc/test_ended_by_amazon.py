@@ -144,5 +144,4 @@ def test_in_quarantine_nothing_goes(row: Connection) -> None:
 
     assert factories.grant_of(row).refresh_token
     assert AdsGrant._base_manager.count() == 0
-    quarantine._known.is_on = False
     quarantine.forget()

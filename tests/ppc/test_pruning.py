@@ -43,7 +43,6 @@ def own_host(tmp_path: Path, settings: Settings) -> Iterator[None]:
     settings.DELETION_LOG = tmp_path / "deletions.jsonl"
     quarantine.forget()
     yield
-    quarantine._known.is_on = False
     quarantine.forget()
 
 

@@ -31,6 +31,7 @@ class Command(OpsCommand):
         "List organizations and consents that were ended after the backup was taken; with --yes "
         "end them again and leave quarantine."
     )
+    works_in_quarantine = True
     verb = "end again"
     is_destructive = True
     scope_options = ()
@@ -81,7 +82,10 @@ class Command(OpsCommand):
         self.unconfirmed = options["unconfirmed"] or ""
         super().handle(*args, **options)
         if options["yes"] and not options["dry_run"]:
-            quarantine.release(actor=COMMAND, ended_again=len(self.found))
+            try:
+                quarantine.release(actor=COMMAND, ended_again=len(self.found))
+            except OSError as error:
+                raise CommandError(f"Not released: {quarantine.file()}: {error}") from None
             self.say("Released.")
 
     def readable_logs(self, options: Mapping[str, Any]) -> list[Path]:

@@ -25,6 +25,7 @@ class Command(OpsCommand):
         "Wrap every organization's data key, and those of client secrets, with the first key of "
         "TOKEN_ENCRYPTION_KEYS. Runs while the product works, may be killed and repeated."
     )
+    works_in_quarantine = True
     verb = "rotate"
     scope_options = ("organization", "limit", "after")
 

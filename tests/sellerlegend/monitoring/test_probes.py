@@ -29,7 +29,7 @@ from tests.own_redis import own_redis
 from tests.web import answers, free_port, web
 from tests.workers import database_url
 
-PARTS = {"database", "broker", "keys", "clock", "sweep", "queue"}
+PARTS = {"database", "broker", "keys", "clock", "sweep", "queue", "quarantine"}
 PROMISED_SECONDS = 2.5
 
 
