@@ -30,7 +30,7 @@ class Queue:
             boto3 = import_module("boto3")
         except ImportError:
             raise QueueUnreachable(
-                "boto3 is not installed: install the extra “sqs”, or give --message-file."
+                "boto3 is not installed: docs/rotation.md says how. Or give --message-file."
             ) from None
         self._url = url
         # Named, so that AWS_ENDPOINT_URL cannot lead elsewhere.
@@ -52,5 +52,9 @@ class Queue:
             yield str(message.get("Body", "")), str(message.get("ReceiptHandle", ""))
 
     def delete(self, receipt: str) -> None:
-        """Once the secret is stored. A message that stays is read again and changes nothing."""
-        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+        """Once the secret is stored. A message that stays is read again and changes nothing.
+        Raises QueueUnreachable."""
+        try:
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+        except Exception as error:  # noqa: BLE001  # as above
+            raise QueueUnreachable(f"The queue did not answer: {type(error).__name__}.") from None

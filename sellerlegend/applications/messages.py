@@ -11,8 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sellerlegend.amazon.notifications import LONGEST_MESSAGE
+from sellerlegend.amazon.notifications import (
+    LONGEST_MESSAGE,
+    NewSecret,
+    plain_secret,
+    read_notifications,
+)
 from sellerlegend.amazon.queue import Queue
+from sellerlegend.amazon.secret import Secret
 
 LOOK_AGAIN_SECONDS = 0.5
 STANDARD_INPUT = "-"
@@ -28,7 +34,8 @@ class Source:
 
     path: str = ""
     queue: Queue | None = None
-    receipts: list[str] = field(default_factory=list)
+    # Body and receipt of what the queue gave us.
+    received: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def may_grow(self) -> bool:
@@ -45,19 +52,31 @@ class Source:
             with Path(self.path).open(encoding="utf-8", errors="replace") as stream:
                 # A queue file grows at its end.
                 return stream.read()[-LONGEST_MESSAGE:]
+        except FileNotFoundError:
+            raise Unreadable(f"There is no file {self.path}.") from None
         except OSError as error:
-            raise Unreadable(f"{self.path}: {type(error).__name__}") from None
+            raise Unreadable(f"{self.path} cannot be read: {type(error).__name__}.") from None
 
-    def done(self) -> None:
-        """The secret is stored: the queue need not keep its message."""
-        if self.queue is not None:
-            for receipt in self.receipts:
+    def done(self, secret: Secret) -> None:
+        """It is stored: the queue need not keep its message. Every other one is somebody else's:
+        one queue may serve several applications. Raises QueueUnreachable."""
+        if self.queue is None:
+            return
+        for body, receipt in self.received:
+            if _brings(body, secret):
                 self.queue.delete(receipt)
 
     def _received(self, queue: Queue) -> str:
-        bodies = list(queue.receive())
-        self.receipts += [receipt for _, receipt in bodies]
-        return "\n".join(body for body, _ in bodies)
+        found = list(queue.receive())
+        self.received += found
+        return "\n".join(body for body, _ in found)
+
+
+def _brings(body: str, secret: Secret) -> bool:
+    found = read_notifications(body)
+    return plain_secret(body) == secret or any(
+        isinstance(item, NewSecret) and item.secret == secret for item in found
+    )
 
 
 def wait_for(look: Callable[[], bool], seconds: float) -> bool:

@@ -509,8 +509,29 @@ def test_a_file_that_is_not_there_is_told_before_amazon_is_asked(
     run = rotate("--message-file", tmp_path / "nowhere")
 
     assert run.code == 3
-    assert "nowhere: FileNotFoundError" in run.err
+    assert f"There is no file {tmp_path / 'nowhere'}." in run.err
+    assert "Nothing was changed, and Amazon was not asked for a new secret." in run.err
+    assert "FileNotFoundError" not in run.err + run.out
     assert len(amazon.ledger) == 0
+
+
+def test_a_file_that_went_meanwhile_is_told_with_the_next_step(
+    amazon: RunningEmulator, queue_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = rotation.request_rotation
+
+    def ask_and_lose_the_file(**options: Any) -> None:
+        ask(**options)
+        queue_file.unlink()
+
+    monkeypatch.setattr(rotation, "request_rotation", ask_and_lose_the_file)
+
+    run = rotate("--message-file", queue_file)
+
+    assert run.code == 3
+    assert "Amazon was asked for a new secret already." in run.err
+    assert "--no-rotate --message-file FILE" in run.err
+    assert rotations(amazon) == 1
 
 
 def test_no_argument_takes_a_secret() -> None:
@@ -600,6 +621,7 @@ class Boto3:
         self.bodies = bodies
         self.made_with: dict[str, Any] = {}
         self.deleted: list[str] = []
+        self.is_read_only = False
 
     def client(self, service: str, **options: Any) -> Boto3:
         self.made_with = {"service": service, **options}
@@ -610,6 +632,8 @@ class Boto3:
         return {"Messages": rows}
 
     def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> None:
+        if self.is_read_only:
+            raise PermissionError("AccessDenied")
         self.deleted.append(ReceiptHandle)
 
 
@@ -632,6 +656,59 @@ def test_the_queue_is_read_and_its_message_deleted_once_stored(
         "region_name": "eu-west-1",
         "endpoint_url": "https://sqs.eu-west-1.amazonaws.com",
     }
+    assert secrets_of()[0] == value_in(message(amazon))
+
+
+def test_messages_of_other_applications_stay_in_the_queue(
+    amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One queue may serve several: theirs is the only copy of their secret."""
+    amazon.world.rotate_secret()
+    theirs = message(amazon).replace("oa2-client.demo-spapi", "oa2-client.other")
+    theirs = theirs.replace("amzn1.oa2-cs.v1.", "amzn1.oa2-cs.v1.other")
+    expiry = theirs.replace("NEW_SECRET", "SECRET_EXPIRY")
+    boto3 = Boto3([theirs, "not json", message(amazon), expiry])
+    monkeypatch.setitem(__import__("sys").modules, "boto3", boto3)
+
+    run = rotate("--no-rotate", "--queue-url", QUEUE_URL)
+
+    assert run.code == 0
+    assert boto3.deleted == ["r2"]
+
+
+def test_a_queue_that_deletes_nothing_is_no_failure(
+    amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amazon.world.rotate_secret()
+    boto3 = Boto3([message(amazon)])
+    boto3.is_read_only = True
+    monkeypatch.setitem(__import__("sys").modules, "boto3", boto3)
+
+    run = rotate("--no-rotate", "--queue-url", QUEUE_URL)
+
+    assert (run.code, boto3.deleted) == (0, [])
+    assert "The message stays in the queue" in run.err
+    assert secrets_of()[0] == value_in(message(amazon))
+
+
+def test_a_message_left_in_the_queue_is_no_answer_to_the_next_rotation(
+    amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amazon.world.rotate_secret()
+    boto3 = Boto3([message(amazon)])
+    boto3.is_read_only = True
+    monkeypatch.setitem(__import__("sys").modules, "boto3", boto3)
+    rotate("--no-rotate", "--queue-url", QUEUE_URL)
+    before = secrets_of()
+    amazon.advance_clock(60)
+
+    run = rotate("--again", "--queue-url", QUEUE_URL, "--wait", 0)
+
+    assert run.code == 3
+    assert "(no_message)" in run.out
+    assert secrets_of() == before
+    boto3.bodies.append(message(amazon))
+    assert rotate("--no-rotate", "--queue-url", QUEUE_URL).code == 0
     assert secrets_of()[0] == value_in(message(amazon))
 
 

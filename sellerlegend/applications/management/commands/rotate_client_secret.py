@@ -15,12 +15,14 @@ from sellerlegend.amazon.application import RotationNotPossible
 from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, ClientMisconfigured
 from sellerlegend.amazon.notifications import (
     NewSecret,
+    Notification,
     SecretExpiry,
     plain_secret,
     read_notifications,
 )
 from sellerlegend.amazon.queue import Queue, QueueUnreachable
 from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications import clients, rotation
 from sellerlegend.applications.messages import STANDARD_INPUT, Source, Unreadable, wait_for
 from sellerlegend.applications.models import LwaApplication
@@ -37,6 +39,10 @@ WORDS = {
     "no_secret": "The environment holds no client secret to begin with.",
     "no_message": "Amazon sends the new secret to the registered queue. Fetch that message, then "
     "run again with --no-rotate --message-file FILE (or - for standard input).",
+    "message_unreadable": "Nothing was changed, and Amazon was not asked for a new secret. Give "
+    "--message-file the file with Amazon's message, or - for standard input, and run again.",
+    "message_later": "Amazon was asked for a new secret already. Fetch its message, then run again "
+    "with --no-rotate --message-file FILE (or - for standard input).",
     "not_enrolled": "Amazon has no queue for this application: register one in the Developer "
     "Console, Notification Preferences.",
     "refused": "Amazon refuses the new secret. The present one stays in force.",
@@ -71,6 +77,7 @@ class Command(OpsCommand):
         self.source = Source()
         self.wanted: Mapping[str, Any] = {}
         self.warned: set[SecretExpiry] = set()
+        self.has_asked = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -139,7 +146,8 @@ class Command(OpsCommand):
             return self.told(Ending.ATTENTION, "vault_refused")
         except (Unreadable, QueueUnreachable) as error:
             self.say(str(error))
-            return Outcome(Ending.FAILED, "message_unreadable")
+            step = "message_later" if self.has_asked else "message_unreadable"
+            return self.told(Ending.FAILED, step)
 
     def rotate(self, application: LwaApplication) -> Outcome:
         if self.wanted["issued_on"]:
@@ -152,6 +160,7 @@ class Command(OpsCommand):
                 actor=COMMAND,
                 is_again=self.wanted["again"],
             )
+            self.has_asked = True
             self.say("Amazon was asked for a new secret.")
         new = self.find_secret(application, known)
         if new is None:
@@ -159,13 +168,20 @@ class Command(OpsCommand):
         is_new = rotation.adopt(application, new, actor=COMMAND)
         if not rotation.is_stored(application, new.secret):
             return self.told(Ending.WAITING, "not_stored")
-        self.source.done()
+        self.tidy(new.secret)
         row = rotation.newest_row(application)
         if row.fingerprint != crypto.fingerprint(new.secret):
             return self.told(Ending.ATTENTION, "older")
         if not is_new:
             return self.told(Ending.DONE, "in_force")
         return Outcome(Ending.DONE, f"in force: {row.fingerprint}")
+
+    def tidy(self, secret: Secret) -> None:
+        """The secret is safe: a message that stays does no harm."""
+        try:
+            self.source.done(secret)
+        except QueueUnreachable as error:
+            self.say(f"{error} The message stays in the queue, and may be deleted there.")
 
     def set_date(self, application: LwaApplication) -> Outcome:
         issued_on: date = self.wanted["issued_on"]
@@ -207,8 +223,20 @@ class Command(OpsCommand):
         alone = plain_secret(text) if self.takes_plain_secrets(application) else None
         if alone is not None:
             return NewSecret(clients.configured_client(application).client_id, alone)
-        fresh = [item for item in notifications if item not in known]
+        fresh = [
+            item
+            for item in notifications
+            if item not in known and not self.is_of_before(application, item)
+        ]
         return rotation.newest_of(application, fresh)
+
+    def is_of_before(self, application: LwaApplication, item: Notification) -> bool:
+        """A message left in the queue, whose secret is stored, answers no question of now."""
+        return (
+            self.has_asked
+            and isinstance(item, NewSecret)
+            and rotation.is_stored(application, item.secret)
+        )
 
     def warn(self, notices: set[SecretExpiry]) -> None:
         for item in sorted(notices - self.warned, key=str):
