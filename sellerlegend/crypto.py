@@ -3,7 +3,8 @@
 Text form `v1.<kid>.<nonce>.<ciphertext>` (URL-safe base64 without padding). Associated data is
 format, table, column, organization, row and key id, so a ciphertext copied to another row,
 column or organization does not decrypt. Decryption is always an explicit call; a value that
-cannot be decrypted raises `Undecryptable` and is never returned as it stands.
+cannot be decrypted raises `Undecryptable` and is never returned as it stands. Keys and plain text
+are `SecretBytes` wherever they have a name: a frame may be printed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
-from sellerlegend.amazon.secret import Secret
+from sellerlegend.amazon.secret import Secret, SecretBytes
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,8 @@ def new_data_key(organization_id: UUID) -> str:
 
     The wrapped text holds the key's own id beside it, so rewrapping keeps every token readable.
     """
-    plain = secrets.token_hex(KID_BYTES // 2).encode() + secrets.token_bytes(KEY_BYTES)
-    return _wrap(plain, organization_id)
+    kid = secrets.token_hex(KID_BYTES // 2).encode()
+    return _wrap(SecretBytes(kid + secrets.token_bytes(KEY_BYTES)), organization_id)
 
 
 def rewrap_data_key(data_key: str, organization_id: UUID) -> str:
@@ -150,7 +151,7 @@ def is_sealed_under(text: str, kid: str) -> bool:
 def seal(value: Secret, place: Place, *, data_key: str) -> str:
     """Encrypt a secret for one place under the newest of the organization's `data_key`."""
     kid, key = next(iter(_unwrap(data_key, place.organization_id).items()))
-    return _seal(value.reveal().encode(), key, kid, place)
+    return _seal(SecretBytes(value.reveal().encode()), key, kid, place)
 
 
 def unseal(text: str, place: Place, *, data_key: str, purpose: Purpose) -> Secret:
@@ -180,7 +181,7 @@ def _canary_place() -> Place:
 def _unwrap(data_key: str, organization_id: UUID) -> dict[str, bytes]:
     """By id, the one that seals first. While a data key is replaced there are two of them."""
     opened = [_open_wrapped(text, organization_id) for text in data_key.split(" ")]
-    return {plain[:KID_BYTES].decode(): plain[KID_BYTES:] for plain in opened}
+    return {plain[:KID_BYTES].decode(): SecretBytes(plain[KID_BYTES:]) for plain in opened}
 
 
 def _open_wrapped(text: str, organization_id: UUID) -> bytes:
@@ -219,9 +220,8 @@ def _open(text: str, keys: dict[str, bytes], place: Place) -> bytes:
     if kid not in keys:
         raise Undecryptable("the key it was made with is not loaded")
     try:
-        return AESGCM(keys[kid]).decrypt(
-            _decode(nonce), _decode(sealed), place.associated_data(kid)
-        )
+        opened = AESGCM(keys[kid]).decrypt
+        return SecretBytes(opened(_decode(nonce), _decode(sealed), place.associated_data(kid)))
     except (InvalidTag, ValueError, binascii.Error):
         raise Undecryptable("damaged, or moved from another place") from None
 

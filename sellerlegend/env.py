@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sellerlegend.amazon.secret import Secret
+from sellerlegend.amazon.secret import Secret, SecretBytes
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = PROJECT_DIR / "var"
@@ -154,7 +154,7 @@ def parse_key_ring(text: str) -> dict[str, bytes]:
             raise ValueError(
                 "must be kid:base64 pairs of 32 random bytes, with alphanumeric, distinct kids"
             )
-        keys[kid] = key
+        keys[kid] = SecretBytes(key)
     if not keys:
         raise ValueError("holds no key")
     return keys

@@ -46,5 +46,25 @@ class Secret:
         raise TypeError("A secret is not copied or pickled.")
 
 
+class SecretBytes(bytes):
+    """A key, or what it opens, for those who need bytes. Shows a mask, so that no page of DEBUG
+    prints it out of a frame. A slice of it is ordinary bytes again: wrap what gets a name.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, format_spec: str) -> str:
+        return MASK
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("A secret is not copied or pickled.")
+
+
 def _octets(secret: Secret) -> bytes:
     return secret.reveal().encode("utf-8", "surrogatepass")
