@@ -93,6 +93,7 @@ def lonely_office(transactional_db: None, tmp_path: Path) -> Iterator[tuple[Offi
     """With a Redis that only it uses."""
     with open_office("redis", "", tmp_path) as opened, own_redis(tmp_path) as server:
         opened.environment |= {**ENVIRONMENT, "REDIS_URL": server.url}
+        opened.broker_url = server.url
         yield opened, server
 
 
@@ -113,3 +114,19 @@ def test_while_nobody_hears_the_bells_a_deadly_job_does_not_end_the_worker(
 
     assert Job._base_manager.get(pk=deadly).status in ("queued", "running")
     assert worker.process.poll() is None
+
+
+def test_a_thousand_jobs_whose_bells_are_flushed_are_all_done(
+    lonely_office: tuple[Office, OwnRedis],
+) -> None:
+    """E11: nobody is told anything, and nothing is rung again but by the sweep."""
+    office, server = lonely_office
+    jobs = queue(INSTANT, factories.make_organization(), 1_000)
+    for job in jobs[:50]:
+        office.tell(RUN_JOB, str(job))
+    server.flush()
+    office.hire(concurrency=2)
+
+    wait_until(lambda: statuses(jobs) == {"done": 1_000}, "a thousand jobs done")
+
+    assert set(Job._base_manager.values_list("attempts", flat=True)) == {1}

@@ -45,14 +45,17 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
     begun, size, has_rung = 0, 1, False
     served: Counter[UUID] = Counter()
     while begun < limit and time.monotonic() < end:
-        started = time.monotonic()
         wanted = min(size, limit - begun)
         batch = claims.claim_due(queue, limit=wanted, is_first_try=True, served=served)
         if len(batch) == wanted and not has_rung:
             ring(DRAIN, queue, queue)
             has_rung = True
+        started = time.monotonic()
         done = _work_off(batch, served, until=end)
-        again = claims.claim_due(queue, limit=1, is_first_try=False, served=served)
+        again: list[Claim] = []
+        # Not at once: if it kills this process too, work of others was done before.
+        if begun or not batch:
+            again = claims.claim_due(queue, limit=1, is_first_try=False, served=served)
         done += _work_off(again, served, until=end)
         if not batch and not again:
             break
