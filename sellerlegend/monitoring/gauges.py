@@ -226,7 +226,7 @@ GAUGES = (
     Gauge("locked_grants", "Consents whose stored text does not open", ("kind",), locked_grants),
     Gauge(
         "vault_openings_today",
-        "Times that long-lived secrets were opened today, UTC",
+        "Times that long-lived secrets were opened today, or tried to be, UTC",
         ("purpose",),
         openings_today,
     ),

@@ -1,9 +1,11 @@
 """The record of the vault: why and how often secrets were opened, and which keys are in use.
 
 A refresh each hour for each of many stores would drown an event each, so openings are counted
-by organization, purpose and day. What cannot be counted is not opened. Two kinds leave another
-trace: a trip's code verifier the trip's own event, and an access token, which lives an hour, the
-opening of the refresh token it came from.
+by organization, purpose and day: each try, before it is made. What cannot be counted is not opened.
+The others leave another trace: a trip's code verifier the trip's own event; an access token, which
+lives an hour, the opening of the refresh token it came from; a client secret of ours, which every
+process opens anew all the time and which belongs to no organization, the count of its uses at
+Amazon; a person's second step the sign-in.
 """
 
 from __future__ import annotations

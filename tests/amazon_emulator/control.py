@@ -38,6 +38,7 @@ class Control:
             ("POST", "clock"): self._advance_clock,
             ("POST", "reset"): self._reset,
             ("GET", "world"): self._world,
+            ("GET", "console"): self._console,
             ("POST", "sellers"): self._add_seller,
             ("POST", "profiles"): self._add_profile,
             ("POST", "product"): self._use_product,
@@ -107,6 +108,9 @@ class Control:
             "last_number": self.app.ledger.last_number,
             "calls": [entry.as_dict() for entry in entries],
         }
+
+    def _console(self, call: Call) -> object:
+        return {"client_secrets": dict(self.app.world.console_secrets)}
 
     def _clear_ledger(self, call: Call) -> object:
         self.app.ledger.clear()

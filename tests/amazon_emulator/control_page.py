@@ -29,6 +29,7 @@ def control_page(app: EmulatorApp) -> Reply:
         _faults(app),
         "<h2>Scenarios</h2>",
         *(_scenario(scenario) for scenario in app.scenarios.all.values()),
+        _console(world),
         _accounts(world),
         _grants(world),
         _ledger(app),
@@ -86,6 +87,19 @@ def _scenario(scenario: Scenario) -> str:
             action=f"/_control/scenarios/{scenario.name}",
         )
         + "</details>"
+    )
+
+
+def _console(world: World) -> str:
+    """What the consoles of both applications show after a rotation there; ours forgets it when it
+    stops."""
+    if not world.console_secrets:
+        return ""
+    rows = [
+        [kind, f"<code>{escape(secret)}</code>"] for kind, secret in world.console_secrets.items()
+    ]
+    return "<h2>Client secrets</h2>" + pages.table(
+        "New secrets, as the console shows them", ["Application", "Secret"], rows
     )
 
 

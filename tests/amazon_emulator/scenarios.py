@@ -187,9 +187,11 @@ def wrong_secret(world: World, application: str = "spapi") -> None:
 
 
 def rotated_secret(world: World, application: str = "spapi") -> None:
-    """Amazon has a new client secret (spapi or ads), which for spapi goes to the rotation queue;
-    the old one works 7 more days."""
-    world.rotate_secret(_application_kind(application))
+    """Somebody rotated the client secret in the console (spapi or ads), which shows the new one, as
+    the control page does; that of spapi goes to the rotation queue too. The old one works 7 more
+    days."""
+    kind = _application_kind(application)
+    world.console_secrets[kind] = world.rotate_secret(kind)
 
 
 def ended_overlap(world: World, application: str = "spapi") -> None:

@@ -95,6 +95,8 @@ class World:
         self.codes: dict[str, AuthorizationCode] = {}
         # SHA-256 of the refresh token -> grant.
         self.refresh_tokens: dict[str, str] = {}
+        # The secret that the console shows after a rotation there; in memory alone.
+        self.console_secrets: dict[Kind, str] = {}
         self.appstore_states: dict[str, AppstoreState] = {}
         # The account the browser is signed in to, by region, and the Ads login.
         self.active_sellers: dict[str, str] = {}

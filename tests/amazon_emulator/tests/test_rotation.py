@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import requests
@@ -149,6 +150,32 @@ def test_a_new_secret_of_the_ads_console_goes_to_no_queue(
     assert (status(old), status(new)) == (200, 200)
     emulator.scenario("ended_overlap", application="ads")
     assert (status(old), status(new)) == (401, 200)
+
+
+def test_the_new_secret_of_a_rotation_in_the_console_is_shown(
+    emulator: RunningEmulator, caller: Caller
+) -> None:
+    refresh_token = emulator.world.authorize_ads(demo.NORTHSTAR_LOGIN)
+    before = caller.get("/_control/").text
+
+    emulator.scenario("rotated_secret", application="ads")
+
+    [shown] = re.findall(r"<code>(amzn1\.oa2-cs\.v1\.[0-9a-f]{64})</code>", page(caller))
+    assert "amzn1.oa2-cs" not in before
+    assert caller.get("/_control/api/console").json() == {"client_secrets": {"ads": shown}}
+    caller.client_secrets["ads"] = shown
+    assert caller.refresh(refresh_token, "ads").status_code == 200
+
+
+def test_a_secret_that_the_api_rotated_is_shown_nowhere(caller: Caller) -> None:
+    assert rotate(caller).status_code == 204
+
+    assert "amzn1.oa2-cs" not in page(caller)
+    assert caller.get("/_control/api/console").json() == {"client_secrets": {}}
+
+
+def page(caller: Caller) -> str:
+    return str(caller.get("/_control/").text)
 
 
 def test_a_rotation_in_the_console_without_a_queue_sends_nothing(

@@ -18,9 +18,10 @@ from sellerlegend.amazon import lwa
 from sellerlegend.amazon.errors import ClientSecretRefused
 from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.applications import usage
-from sellerlegend.applications.models import ClientSecret
+from sellerlegend.applications import clients, usage
+from sellerlegend.applications.models import ClientSecret, LwaApplication
 from sellerlegend.applications.upkeep import look_after_secrets
+from sellerlegend.organizations.models import VaultUse
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.pauses import end_pauses
@@ -75,6 +76,25 @@ def test_uses_are_counted_and_written_seldom(
 
     assert (at_once, row.uses, row.fallback_uses) == (1, 3, 0)
     assert row.last_used_at is not None
+
+
+def test_a_stored_secret_is_counted_by_its_use_and_not_by_its_openings(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """Every process opens it every 15 seconds: docs/security.md says so."""
+    look_after_secrets()
+    new = Secret(amazon.world.rotate_secret())
+    clients.store(LwaApplication.SPAPI, new, issued_at=None, expires_at=None)
+    for _ in range(3):
+        clients.forget_clients()
+        clients.client_of(LwaApplication.SPAPI)
+
+    assert not VaultUse._base_manager.exists()
+    refresh(connection)
+
+    assert row_of(new).uses == 1
+    uses = VaultUse._base_manager.values_list("purpose", "count")
+    assert list(uses) == [("refresh", 1)]
 
 
 def test_before_the_first_sweep_nothing_is_lost(

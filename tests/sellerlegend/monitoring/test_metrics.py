@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from connections import credentials
-from connections.models import Grant
+from connections.models import Grant, SpApiGrant
+from connections.verdicts import GrantUnreadable
 from marketplaces import services as marketplace_services
 from sellerlegend import crypto, tallies
 from sellerlegend.amazon.errors import AmazonError
@@ -293,6 +294,20 @@ def test_what_the_database_did_not_hear_is_told_the_next_time(
     flush.flush()
 
     assert Tally.objects.get(name="refreshes").value == 1
+
+
+@pytest.mark.django_db
+def test_openings_that_failed_are_counted_and_the_words_say_so(amazon: RunningEmulator) -> None:
+    row = make_connection(make_organization())
+    SpApiGrant._base_manager.update(refresh_token="v1.damaged.AAAA.BBBB")
+    with pytest.raises(GrantUnreadable):
+        credentials.access_token(grant_of(row))
+
+    text = exposition()
+
+    # Looked at once more: a rotation may have been between.
+    assert sample(parsed(text), "vault_openings_today", purpose="refresh") == 2
+    assert "opened today, or tried to be, UTC" in text
 
 
 @pytest.mark.django_db
