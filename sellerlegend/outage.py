@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from traceback import walk_tb
 from typing import Any
 
 import psycopg2
 from django.db import InterfaceError, OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import get_template
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,8 @@ CONFLICTS = frozenset({"40001", "40P01"})
 GONE = "000"
 CONNECTION_FAULTS = frozenset({GONE, "080", "57P", "25P"})
 RESTART_PAUSE_SECONDS = 0.5
+# Statements that save nothing by themselves.
+READING = re.compile(r"\s*(SELECT|SAVEPOINT|RELEASE|ROLLBACK|SET|SHOW)\b", re.IGNORECASE)
 # Attributes of a 503: why a second try may end better.
 CONNECTION_LOST = "database_connection_lost"
 CONFLICT = "database_conflict"
@@ -40,20 +46,27 @@ class DatabaseOutageMiddleware:
 
     A restart of the database costs a reader nothing: GET and HEAD are answered on a new
     connection, though only when an open one broke; a server that refuses new ones would make
-    everybody wait twice. The loser of a deadlock is tried again whatever it wanted, since nothing
-    of it was saved.
+    everybody wait twice. The loser of a deadlock is tried again whatever it wanted. Neither is
+    done once a transaction of the request has saved something: a second try would do it twice.
     """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        transactions = Transactions()
+        with connection.execute_wrapper(transactions):
+            return self._answer(request, transactions)
+
+    def _answer(self, request: HttpRequest, transactions: Transactions) -> HttpResponseBase:
         response = self.get_response(request)
-        tries = 1
-        while hasattr(response, CONFLICT) and tries < CONFLICT_TRIES:
+        for _ in range(CONFLICT_TRIES - 1):
+            if not hasattr(response, CONFLICT) or transactions.have_saved:
+                break
             pause_after_conflict()
-            response, tries = self._once_more(request, response), tries + 1
-        if request.method in ("GET", "HEAD") and hasattr(response, CONNECTION_LOST):
+            response = self._once_more(request, response)
+        is_reading = request.method in ("GET", "HEAD")
+        if is_reading and hasattr(response, CONNECTION_LOST) and not transactions.have_saved:
             connection.close()
             response = self._once_more(request, response)
         return response
@@ -63,6 +76,43 @@ class DatabaseOutageMiddleware:
         return self.get_response(request)
 
 
+class Transactions:
+    """Which transactions of one request wrote, seen from its statements."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.wrote: set[int] = set()
+        # The one that the database broke; its writes are gone. None: nobody knows, as when a
+        # commit had no answer.
+        self.broken: int | None = None
+
+    def __call__(
+        self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        self.number += is_between_transactions(context["connection"])
+        try:
+            result = execute(sql, params, many, context)
+        except (OperationalError, InterfaceError):
+            self.broken = self.number
+            raise
+        if not READING.match(sql):
+            self.wrote.add(self.number)
+            self.broken = None
+        return result
+
+    @property
+    def have_saved(self) -> bool:
+        return bool(self.wrote - {self.broken})
+
+
+def is_between_transactions(database: BaseDatabaseWrapper) -> bool:
+    """Whether the next statement begins one, or is one by itself. SQLite knows neither of the
+    faults for which this is asked."""
+    if database.vendor != "postgresql" or database.connection is None:
+        return False
+    return bool(database.connection.info.transaction_status == TRANSACTION_STATUS_IDLE)
+
+
 def unavailable(frame: str = "") -> HttpResponse:
     """Needs neither database nor context processors. `frame` as in `errors.frame_for`."""
     response = HttpResponse(
@@ -70,9 +120,10 @@ def unavailable(frame: str = "") -> HttpResponse:
         status=503,
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
-    if is_conflict(sys.exc_info()[1]):
+    error = sys.exc_info()[1]
+    if is_conflict(error):
         setattr(response, CONFLICT, True)
-    elif connection.connection is not None and not connection.is_usable():
+    elif is_connection_fault(error) and not is_of_connecting(error):
         setattr(response, CONNECTION_LOST, True)
     return response
 
@@ -96,6 +147,15 @@ def is_connection_fault(error: BaseException | None) -> bool:
         isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError)
         and (cause.pgcode or GONE)[:3] in CONNECTION_FAULTS
         for cause in causes_of(error)
+    )
+
+
+def is_of_connecting(error: BaseException | None) -> bool:
+    """Whether there was no connection to break yet: nobody listens, or the server starts."""
+    return any(
+        frame.f_code.co_name == "get_new_connection"
+        for cause in causes_of(error)
+        for frame, _ in walk_tb(cause.__traceback__)
     )
 
 

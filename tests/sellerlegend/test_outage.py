@@ -6,14 +6,20 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from django.db import connection
-from django.test import Client
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from connections.models import Connection, SpApiGrant
+from sellerlegend import outage
+from sellerlegend.jobs.models import Breaker
 from tests import trips
 from tests.amazon_emulator import RunningEmulator
 from tests.broken_connections import break_the_connection, other_connection
@@ -179,3 +185,111 @@ def test_a_deadlock_does_not_lose_what_a_code_brought(
     assert SpApiGrant._base_manager.get(connection=row).fingerprint != before
     assert conflicts(caplog) == 1
     assert amazon.ledger.count(surface="lwa") == 1
+
+
+# A second try ------------------------------------------------------------------------------
+
+
+class Page:
+    """A view of two steps that counts; at its first try the second one ends as told."""
+
+    def __init__(self, fails: Callable[[], None], *, is_whole: bool) -> None:
+        self.fails = fails
+        self.is_whole = is_whole
+        self.tries = 0
+
+    def __call__(self, _request: HttpRequest) -> HttpResponse:
+        self.tries += 1
+        try:
+            with contextlib.ExitStack() as stack:
+                if self.is_whole:
+                    stack.enter_context(transaction.atomic())
+                count("first")
+                if not self.is_whole:
+                    stack.enter_context(transaction.atomic())
+                count("second")
+                if self.tries == 1:
+                    self.fails()
+        except (OperationalError, InterfaceError):
+            return outage.unavailable()
+        return HttpResponse("done")
+
+    def answer(self, method: str) -> int:
+        request = getattr(RequestFactory(), method)("/")
+        return outage.DatabaseOutageMiddleware(self)(request).status_code
+
+
+def count(name: str) -> None:
+    seconds = {"open_until": None, "window_started_at": timezone.now()}
+    Breaker.objects.get_or_create(name=name, defaults=seconds)
+    Breaker.objects.filter(name=name).update(calls=F("calls") + 1)
+
+
+def counted() -> dict[str, int]:
+    return dict(Breaker.objects.filter(calls__gt=0).values_list("name", "calls"))
+
+
+def lose_a_deadlock() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
+
+
+def break_and_notice() -> None:
+    break_the_connection()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("fails", "method"),
+    [(lose_a_deadlock, "post"), (lose_a_deadlock, "get"), (break_and_notice, "get")],
+)
+def test_a_page_that_saved_nothing_is_tried_again(fails: Callable[[], None], method: str) -> None:
+    """The connection broke inside of a transaction: Django has closed it when we look."""
+    page = Page(fails, is_whole=True)
+
+    assert page.answer(method) == 200
+    assert (page.tries, counted()) == (2, {"first": 1, "second": 1})
+
+
+@pytest.mark.parametrize(
+    ("fails", "method"),
+    [(lose_a_deadlock, "post"), (lose_a_deadlock, "get"), (break_and_notice, "get")],
+)
+def test_a_page_that_saved_something_is_not(fails: Callable[[], None], method: str) -> None:
+    page = Page(fails, is_whole=False)
+
+    assert page.answer(method) == 503
+    assert (page.tries, counted()) == (1, {"first": 1})
+
+
+def test_nor_is_one_whose_commit_had_no_answer() -> None:
+    page = Page(break_the_connection, is_whole=True)
+
+    assert page.answer("get") == 503
+    connection.close()
+    assert (page.tries, counted()) == (1, {})
+
+
+def test_nor_is_a_form_whose_connection_broke() -> None:
+    page = Page(break_and_notice, is_whole=True)
+
+    assert page.answer("post") == 503
+    connection.close()
+    assert (page.tries, counted()) == (1, {})
+
+
+def test_a_server_that_refuses_connections_is_asked_once(
+    person: Client, row: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page_of, tries = outage.DatabaseOutageMiddleware._once_more, []
+
+    def once_more(*arguments: Any) -> Any:
+        tries.append(arguments)
+        return page_of(*arguments)
+
+    monkeypatch.setattr(outage.DatabaseOutageMiddleware, "_once_more", once_more)
+    with a_database_that_is_away():
+        assert person.get(list_of(row)).status_code == 503
+
+    assert tries == []
