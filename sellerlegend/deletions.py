@@ -1,10 +1,10 @@
 """What was ended, written beside the database, so that a restored backup can be told of it.
 
-JSON lines for each destroyed consent and each deleted organization: ids of rows, which are random
-and name nobody. One is written before the commit (`begun`), and what cannot be written is not
-ended; a second one after it. A crash between the two leaves the first alone: then a person decides.
-To the disk at once. Keep the file where a restore of the database does not reach it, and one for
-all hosts.
+JSON lines for each destroyed consent, each deleted organization and what a person lost: ids of
+rows, which are random and name nobody. One is written before the commit (`begun`), and what cannot
+be written is not ended; a second one after it. A crash between the two leaves the first alone: then
+a person decides. To the disk at once. Keep the file where a restore of the database does not reach
+it, and one for all hosts.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.models import AdsGrant, AuthorizationRequest, Connection
 from sellerlegend.jobs.models import Job
+from sellerlegend.organizations import people_log
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
 from sellerlegend.organizations.scoped_admin import (
@@ -44,6 +45,7 @@ class UserAdmin(ScopedModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        people_log.note_switches(obj, form.changed_data)
         record_event(
             "person_changed",
             actor=Actor.staff(request.user),  # type: ignore[arg-type]  # the site admits staff only

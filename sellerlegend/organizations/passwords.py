@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from sellerlegend.organizations import people_log
 from sellerlegend.organizations.models import PastPassword, User
 
 SHORTEST_PART = 3
@@ -79,6 +80,8 @@ def last_passwords(user: User) -> list[str]:
 def remember_password(user: User) -> None:
     """From now on it is the present one; the one too many is forgotten."""
     now = timezone.now()
+    if user.past_passwords.exists():
+        people_log.note_password(user)
     PastPassword.objects.create(user=user, password=user.password, set_at=now)
     newest_first = user.past_passwords.order_by("-id").values_list("pk", flat=True)
     kept = list(newest_first[: settings.PASSWORDS_REMEMBERED])

@@ -24,6 +24,7 @@ from django.db import DatabaseError, ProgrammingError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from sellerlegend.organizations import sessions
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import InstallationState
 
@@ -148,10 +149,11 @@ def begin(*, actor: Actor, reason: str) -> None:
     forget()
 
 
-def release(*, actor: Actor, ended_again: int) -> None:
+def release(*, actor: Actor, ended_again: int) -> int:
     """From now on the data lives here, as an installation of its own: what other hosts counted
-    before says nothing about it, and a copy from before the release is known for one. Raises
-    OSError when that cannot be written down.
+    before says nothing about it, and a copy from before the release is known for one. Nobody
+    stays signed in by a session of the backup; returns how many were. Raises OSError when that
+    cannot be written down.
     """
     ended = read_file().get("ended", [])
     with transaction.atomic():
@@ -160,10 +162,14 @@ def release(*, actor: Actor, ended_again: int) -> None:
         state.installation = uuid.uuid4()
         state.database, state.quarantined_at, state.quarantine_cause = where(), None, ""
         state.save()
-        record_event("quarantine_released", actor=actor, ended_again=ended_again)
+        signed_out = sessions.end_all_sessions()
+        record_event(
+            "quarantine_released", actor=actor, ended_again=ended_again, signed_out=signed_out
+        )
         content = {"installation": str(state.installation), "beats": state.beats, "ended": ended}
         _write_file(content)
     forget()
+    return signed_out
 
 
 def file() -> Path:

@@ -9,16 +9,19 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection as database
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from connections.credentials import access_token
@@ -32,7 +35,7 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, Actor
-from sellerlegend.organizations.models import AuditEvent, InstallationState, Organization
+from sellerlegend.organizations.models import AuditEvent, InstallationState, Organization, User
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import owner_of
@@ -372,6 +375,118 @@ def test_a_log_that_takes_no_line_is_a_system_check(
     assert [message for message in run_checks() if message.id == "SL.E056"] == []
     settings.DELETION_LOG = tmp_path
     assert [message.id for message in run_checks() if message.id == "SL.E056"] == ["SL.E056"]
+
+
+# People -------------------------------------------------------------------------------------
+
+
+def restored_from(backup: dict[str, Any], user: User) -> None:
+    """The columns as the backup had them."""
+    User.objects.filter(pk=user.pk).update(**backup)
+    quarantine.begin(actor=COMMAND, reason="restored")
+
+
+def as_backed_up(user: User) -> dict[str, Any]:
+    names = ("is_active", "is_staff", "password", "password_set_at")
+    return dict(User.objects.filter(pk=user.pk).values(*names).get())
+
+
+@pytest.fixture
+def superuser() -> Client:
+    return signed_in_freshly(factories.make_user(is_staff=True, is_superuser=True))
+
+
+def switch(superuser: Client, user: User, **switches: str) -> None:
+    answer = superuser.post(
+        reverse("admin:organizations_user_change", args=[user.pk]), {"groups": [], **switches}
+    )
+    assert answer.status_code == 302, answer.content
+
+
+def test_a_release_signs_everybody_out() -> None:
+    person = factories.make_user()
+    browser = signed_in_freshly(person)
+    assert browser.get(reverse("profile")).status_code == 200
+    quarantine.begin(actor=COMMAND, reason="restored")
+
+    assert run_command("release_quarantine", NONE_KNOWN).code == 1
+    assert browser.get(reverse("profile")).status_code == 200
+    run = run_command("release_quarantine", "--yes", NONE_KNOWN)
+
+    assert "Everybody signs in again; sessions ended: 1." in run.err
+    assert browser.get(reverse("profile")).status_code == 302
+    event = AuditEvent._base_manager.get(code="quarantine_released")
+    assert event.details == {"ended_again": 0, "signed_out": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [("person", {"is_staff": "on"}), ("staff", {"is_active": "on"})]
+)
+def test_who_was_switched_off_stays_off(
+    superuser: Client,
+    settings: Settings,
+    django_capture_on_commit_callbacks: Any,
+    kind: str,
+    left: dict[str, str],
+) -> None:
+    colleague = factories.make_user(is_staff=True)
+    backup = as_backed_up(colleague)
+    with django_capture_on_commit_callbacks(execute=True):
+        switch(superuser, colleague, **left)
+    restored_from(backup, colleague)
+
+    report = run_command("release_quarantine", "--json")
+    assert [(line["kind"], line["id"]) for line in report.objects] == [(kind, str(colleague.pk))]
+    assert as_backed_up(colleague) == backup
+    assert run_command("release_quarantine", "--yes").code == 0
+
+    now = as_backed_up(colleague)
+    assert (now["is_active"], now["is_staff"]) == ("is_active" in left, "is_staff" in left)
+    assert {line["kind"] for line in lines(settings)} == {kind}
+
+
+def test_who_was_switched_on_again_is_let_be(superuser: Client) -> None:
+    colleague = factories.make_user(is_staff=True)
+    switch(superuser, colleague, is_staff="on")
+    switch(superuser, colleague, is_staff="on", is_active="on")
+    restored_from(as_backed_up(colleague), colleague)
+
+    assert run_command("release_quarantine", "--json").objects == []
+
+
+def test_a_password_that_was_replaced_opens_nothing_again(
+    settings: Settings, django_capture_on_commit_callbacks: Any
+) -> None:
+    commits = django_capture_on_commit_callbacks
+    person = factories.make_user()
+    assert not Path(settings.DELETION_LOG).exists()
+    old = timezone.now() - timedelta(hours=1)
+    User.objects.filter(pk=person.pk).update(password_set_at=old)
+    backup = as_backed_up(person)
+    with commits(execute=True):
+        person.set_password("Quite-Another-77")
+        person.save()
+    newer = as_backed_up(person)
+    restored_from(newer, person)
+    assert run_command("release_quarantine", "--json").objects == []
+
+    restored_from(backup, person)
+    assert run_command("release_quarantine", "--yes").code == 0
+
+    person.refresh_from_db()
+    assert not person.has_usable_password()
+    Client().post(reverse("account_reset_password"), {"email": person.email})
+    assert "/reset/key/" in mail.outbox[-1].body
+
+
+def test_a_new_password_is_set_although_the_log_takes_no_line(closed_log: None) -> None:
+    person = factories.make_user()
+
+    person.set_password("Quite-Another-77")
+    person.save()
+
+    person.refresh_from_db()
+    assert person.check_password("Quite-Another-77")
 
 
 # The drill ---------------------------------------------------------------------------------

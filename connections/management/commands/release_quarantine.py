@@ -28,8 +28,8 @@ def newest_event_at() -> str:
 
 class Command(OpsCommand):
     help = (
-        "List organizations and consents that were ended after the backup was taken; with --yes "
-        "end them again and leave quarantine."
+        "List organizations, consents and people's access that were ended after the backup was "
+        "taken; with --yes end them again, sign everybody out and leave quarantine."
     )
     works_in_quarantine = True
     verb = "end again"
@@ -83,10 +83,10 @@ class Command(OpsCommand):
         super().handle(*args, **options)
         if options["yes"] and not options["dry_run"]:
             try:
-                quarantine.release(actor=COMMAND, ended_again=len(self.found))
+                signed_out = quarantine.release(actor=COMMAND, ended_again=len(self.found))
             except OSError as error:
                 raise CommandError(f"Not released: {quarantine.file()}: {error}") from None
-            self.say("Released.")
+            self.say(f"Released. Everybody signs in again; sessions ended: {signed_out}.")
 
     def readable_logs(self, options: Mapping[str, Any]) -> list[Path]:
         """Raises CommandError for one that is not there: nothing said is not nothing ended."""
