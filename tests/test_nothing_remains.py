@@ -55,7 +55,8 @@ from connections.credentials import access_token
 from connections.models import AdsGrant, SpApiGrant
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.models import Organization
-from tests import factories, trips
+from tests import factories, session_cookies, trips
+session_cookies.teach_the_test_client()
 seller, login = sys.argv[1:]
 found = []
 for name in ("Disconnects", "Deletes"):

@@ -33,7 +33,8 @@ import django
 django.setup()
 from django.conf import settings
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-from tests import factories, trips
+from tests import factories, session_cookies, trips
+session_cookies.teach_the_test_client()
 owner = factories.make_user(f"{sys.argv[2]}@example.com")
 organization = factories.make_organization(f"Trading {sys.argv[2]}", owner=owner)
 client = trips.sign_in(owner)
