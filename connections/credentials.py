@@ -43,7 +43,7 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.clients import client_of, configured_client
 from sellerlegend.applications.upkeep import note_expired
 from sellerlegend.jobs import breakers
-from sellerlegend.organizations import custody, quarantine
+from sellerlegend.organizations import custody, quarantine, staff_notices
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.transitions import advance
 
@@ -282,6 +282,7 @@ def _locked(grant: AnyGrant, cause: str) -> GrantUnreadable:
         same = _current(grant).filter(refresh_token=grant.refresh_token, status=grant.status)
         if same.update(last_error_code=VAULT_LOCKED):
             record_event("vault_locked", actor=WORKER, subject=grant, cause=cause)
+            staff_notices.tell(VAULT_LOCKED)
             if grant.status in (Grant.Status.ACTIVE, Grant.Status.DOUBTED):
                 advance(
                     grant,

@@ -41,7 +41,7 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.clients import client_of
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs import breakers
-from sellerlegend.organizations import custody, limits, quarantine
+from sellerlegend.organizations import custody, limits, quarantine, staff_notices
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
 from sellerlegend.organizations.models import Organization, User
 from sellerlegend.organizations.scoping import across_organizations
@@ -72,6 +72,7 @@ def require_open_vault(organization: Organization) -> None:
         crypto.newest_kid(organization.data_key, organization.pk)
     except crypto.DataKeyUnreadable as error:
         logger.error("vault_key_missing", extra={"cause": str(error)})
+        staff_notices.tell("vault_key_missing")
         raise VaultClosed(organization.slug) from None
 
 
@@ -201,6 +202,7 @@ def _try_exchange(request: AuthorizationRequest, params: CallbackParams, user: U
         return "amazon_unavailable"
     except ClientMisconfigured:
         logger.error("client_misconfigured", extra={"operation": "lwa.exchange_code"})
+        staff_notices.tell("client_misconfigured")
         return "client_misconfigured"
     except AmazonError:
         return "unexpected_reply"
@@ -208,6 +210,7 @@ def _try_exchange(request: AuthorizationRequest, params: CallbackParams, user: U
         return "vault_key_missing"
     except crypto.Undecryptable:
         logger.error("vault_refused", extra={"reference": request.reference})
+        staff_notices.tell("vault_refused")
         return "vault_refused"
 
 

@@ -18,6 +18,7 @@ from sellerlegend.amazon.errors import (
 )
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
+from sellerlegend.organizations import staff_notices
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def verdict(error: AmazonError, job: Job) -> Verdict:
     if isinstance(error, GrantDoubted):
         return Verdict("grant_doubted", waits=True, retry_after=error.retry_after)
     if isinstance(error, ClientMisconfigured):
-        # Ours, never the seller's: no row changes state, staff are told by the log.
+        # Ours, never the seller's: no row changes state, staff are told.
         logger.error("client_misconfigured", extra={"operation": error.operation})
         return Verdict(
             "client_misconfigured", waits=True, retry_after=CONFIGURATION_RECHECK_SECONDS
@@ -100,6 +101,8 @@ def patience(job: Job) -> float:
 def wait_or_reason(claim: Claim, error: AmazonError) -> str | None:
     """Put the job down when waiting helps and return None; else the reason a person is needed."""
     decided = verdict(error, claim.job)
+    if decided.reason in staff_notices.CAUSES:
+        staff_notices.tell(decided.reason)
     if not decided.waits:
         return decided.reason
     claim.wait(reason=decided.reason, retry_after=decided.retry_after, counted=False)

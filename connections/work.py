@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from connections import services
 from sellerlegend.jobs import ledger
-from sellerlegend.organizations import custody, quarantine, setup
+from sellerlegend.organizations import custody, quarantine, setup, staff_notices
 
 ledger.register_sweeper(services.sweep_abandoned)
 ledger.register_sweeper(custody.remember_keys)
 ledger.register_sweeper(quarantine.beat)
+ledger.register_sweeper(staff_notices.send_due)
 setup.count_sellers_with(services.count_sellers)

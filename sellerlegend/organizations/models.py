@@ -277,6 +277,23 @@ class VaultUse(ScopedModel):
         return f"{self.day} {self.purpose} {self.count}"
 
 
+class StaffNotice(models.Model):
+    """A fault of ours on one day, and whether staff have a mail about it (`staff_notices.py`)."""
+
+    cause = models.CharField(max_length=40)
+    day = models.DateField()
+    claimed_until = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["cause", "day"], name="one_staff_notice_a_day")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.cause}"
+
+
 class Allowance(models.Model):
     """How much of a rate limit somebody has used up (`limits.py`). `key` is a keyed digest."""
 

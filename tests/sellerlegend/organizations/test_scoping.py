@@ -445,6 +445,7 @@ OPEN_MODELS = {
     "marketplaces.Marketplace",
     "organizations.Organization",
     "organizations.PastPassword",
+    "organizations.StaffNotice",
     "organizations.User",
     "organizations.User_groups",
     "organizations.User_user_permissions",
