@@ -20,6 +20,7 @@ from benchmarks.token_server import token_server
 from benchmarks.wsgi import Application, request
 from connections.models import Connection
 from sellerlegend.amazon.endpoints import Endpoints
+from sellerlegend.organizations.models import Allowance
 
 SECONDS = 15.0
 numbers = itertools.count(1)
@@ -38,7 +39,9 @@ class Traveller:
     seller: str = ""
 
     def prepare(self) -> None:
-        """The row that *Add New Connection* left behind, and what Amazon will say."""
+        """The row that *Add New Connection* left behind, and what Amazon will say. No person
+        travels that often: the limit of trips is forgotten."""
+        Allowance.objects.all().delete()
         number = next(numbers)
         self.seller = f"ABENCH{number:08d}"
         self.waiting = Connection.objects.for_organization(self.tenant.organization).create(

@@ -394,7 +394,7 @@ def _store_spapi(
                 )
                 if params.mws_auth_token is not None:
                     services.store_mws_auth_token(connection=row, token=params.mws_auth_token)
-                marketplace_services.queue_reading(row)
+                marketplace_services.queue_reading(row, is_first=created)
                 known_as = "reconnected" if row.pk == connection.pk else "merged"
                 outcome = "connected" if created else known_as
                 _record_success(request, row.pk, outcome)

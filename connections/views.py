@@ -28,7 +28,7 @@ from sellerlegend.organizations.access import (
     organization_view,
     render_part,
 )
-from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.services import remember_organization
 from sellerlegend.organizations.step_up import ask_for_proof, has_fresh_sign_in
@@ -117,6 +117,7 @@ def connection_details(request: OrganizationRequest, connection_id: UUID) -> Htt
 @form_page
 @organization_view(Role.MEMBER)
 @costly
+@opens_trip
 def connection_new(request: OrganizationRequest) -> HttpResponseBase:
     form = NewConnectionForm(request.POST or None, choices=marketplace_choices(Region))
     if request.method == "POST" and form.is_valid():
@@ -164,9 +165,10 @@ def cannot_leave(request: OrganizationRequest, error: RuntimeError) -> HttpRespo
 
 @form_page
 @organization_view(Role.MEMBER)
+@opens_trip
 def connection_authorize(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """Resume or reconnect: the checklist, then Seller Central. Asks Amazon nothing by itself, so
-    it is not counted: a round trip has a budget of 20 statements."""
+    it is not counted as costly."""
     connection = connection_of(request, connection_id)
     if request.method == "POST":
         return leave_for_seller_central(request, connection)
@@ -177,6 +179,7 @@ def connection_authorize(request: OrganizationRequest, connection_id: UUID) -> H
 @require_POST
 @organization_view(Role.MEMBER)
 @costly
+@opens_trip
 def connection_add_as_new(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """After another seller came back than expected: a new consent, for a new row."""
     connection = connection_of(request, connection_id)
@@ -278,6 +281,7 @@ def connection_read_again(request: OrganizationRequest, connection_id: UUID) -> 
 @form_page
 @organization_view(Role.MEMBER)
 @costly
+@opens_trip
 def connection_another_region(
     request: OrganizationRequest, connection_id: UUID
 ) -> HttpResponseBase:

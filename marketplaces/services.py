@@ -53,13 +53,14 @@ def begin_reading(*, connection: Connection) -> Job:
         return queue_reading(connection)
 
 
-def queue_reading(connection: Connection) -> Job:
+def queue_reading(connection: Connection, *, is_first: bool = False) -> Job:
     """The same in a transaction that touched the row already."""
     return ledger.enqueue(
         READ,
         organization=connection.organization_id,
         subject_id=connection.pk,
         connection_id=connection.pk,
+        is_first=is_first,
     )
 
 

@@ -21,7 +21,7 @@ from connections.views import (
 from marketplaces.views import say_started, uuids_from
 from ppc import disconnecting, screen, services
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
-from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.step_up import recently_authenticated
 
@@ -29,6 +29,7 @@ from sellerlegend.organizations.step_up import recently_authenticated
 @form_page
 @organization_view(Role.MEMBER)
 @costly
+@opens_trip
 def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """A consent we hold links at once; otherwise the browser goes to Amazon Ads and back.
 

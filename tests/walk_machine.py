@@ -35,7 +35,7 @@ from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import COMMAND, Actor
-from sellerlegend.organizations.models import AuditEvent, Organization
+from sellerlegend.organizations.models import Allowance, AuditEvent, Organization
 from sellerlegend.transitions import StaleState
 from tests import factories, trips
 from tests.amazon_emulator.running import RunningEmulator
@@ -156,6 +156,7 @@ class Walk(RuleBasedStateMachine):
         connection = pick(tenant.rows(), row)
         if connection is None:
             return
+        Allowance.objects.all().delete()  # a walk takes a second, and its trips hours
         callback = trips.confirm(trips.leave(tenant.browser, connection), seller)
         self.remember_trip(tenant, callback)
         if returns:
@@ -170,6 +171,7 @@ class Walk(RuleBasedStateMachine):
             return
         chosen = [account.pk for account in accounts]
         url = tenant.path("ppc_connect", connection)
+        Allowance.objects.all().delete()
         answer = tenant.browser.post(url, {"account": [str(pk) for pk in chosen], "login": "other"})
         if answer.status_code != 302:
             return  # covered by a consent we hold: linked without a trip

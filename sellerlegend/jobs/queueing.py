@@ -41,10 +41,12 @@ def enqueue(
     organization: Organization | UUID,
     subject_id: UUID,
     connection_id: UUID | None = None,
+    is_first: bool = False,
 ) -> Job:
     """Queue one live job per (kind, subject); the loser of a race gets the running one.
 
-    Rings on commit. Safe inside the caller's transaction.
+    Rings on commit. Safe inside the caller's transaction. `is_first`: the caller has reason to
+    believe that there is none, and saves the look; the database still refuses a second one.
     """
     organization_id = _id_of(organization)
     jobs = Job.objects.for_organization(organization_id)
@@ -52,7 +54,8 @@ def enqueue(
     for tries_left in reversed(range(ENQUEUE_TRIES)):
         try:
             with transaction.atomic():
-                job: Job = live.first() or jobs.create(
+                known = None if is_first else live.first()
+                job: Job = known or jobs.create(
                     kind=kind,
                     subject_id=subject_id,
                     connection_id=connection_id,
@@ -61,6 +64,7 @@ def enqueue(
             break
         except IntegrityError:
             # Lost the race, and the winner's job may be over already; or nothing to wait for.
+            is_first = False
             if not tries_left:
                 raise
     ring(RUN_JOB, str(job.pk), job.queue)

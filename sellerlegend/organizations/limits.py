@@ -57,6 +57,8 @@ OWN_ACCOUNT = Limit("own_account", burst=20, seconds=6)
 MAIL_TO_ADDRESS = Limit("mail_to_address", burst=4, seconds=120)
 REFUSED_CALLBACK = Limit("refused_callback", burst=40, seconds=6)
 COSTLY_ACTION = Limit("costly_action", burst=60, seconds=2)
+# A trip lives for ten minutes, so this is also the cap of a person's open ones: 60.
+TRIP = Limit("trip", burst=40, seconds=30)
 
 
 def key_of(limit: Limit, *whose: str) -> str:
@@ -176,24 +178,34 @@ def client_address(request: HttpRequest) -> str:
     return "unknown"
 
 
-def costly(
-    view: Callable[Concatenate[OrganizationRequest, P], HttpResponseBase],
-) -> Callable[..., Any]:
-    """Let an organization do this COSTLY_ACTION's number of times; then it waits a little.
+View = Callable[Concatenate[OrganizationRequest, P], HttpResponseBase]
 
-    Stands below `organization_view`: strangers cannot use up a tenant's allowance. Looking
-    (GET, HEAD) costs nothing.
-    """
+
+def costly(view: View[P]) -> Callable[..., Any]:
+    """Let an organization do this COSTLY_ACTION's number of times; then it waits a little."""
+    guarded = counted(view, lambda request: (COSTLY_ACTION, request.organization.pk.hex))
+    guarded.is_costly = True  # type: ignore[attr-defined]  # read by test_step_up.py
+    return guarded
+
+
+def opens_trip(view: View[P]) -> Callable[..., Any]:
+    """Let a person leave for Amazon TRIP's number of times: each trip is a row and an event."""
+    guarded = counted(view, lambda request: (TRIP, request.user.pk.hex))
+    guarded.opens_trip = True  # type: ignore[attr-defined]  # read by test_step_up.py
+    return guarded
+
+
+def counted(
+    view: View[P], bucket: Callable[[OrganizationRequest], tuple[Limit, str]]
+) -> Callable[..., Any]:
+    """Stands below `organization_view`: strangers use up nothing. Looking (GET, HEAD) costs
+    nothing."""
 
     @wraps(view)
     def guarded(
         request: OrganizationRequest, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponseBase:
-        if request.method == "POST":
-            wait = take((COSTLY_ACTION, request.organization.pk.hex))
-            if wait:
-                return too_many_requests(request, wait)
-        return view(request, *args, **kwargs)
+        wait = take(bucket(request)) if request.method == "POST" else 0.0
+        return too_many_requests(request, wait) if wait else view(request, *args, **kwargs)
 
-    guarded.is_costly = True  # type: ignore[attr-defined]  # read by test_step_up.py
     return guarded

@@ -14,15 +14,18 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from connections.models import AuthorizationRequest, Connection
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import limits
-from sellerlegend.organizations.models import Allowance, AuditEvent, User
+from sellerlegend.organizations.models import Allowance, AuditEvent, Organization, User
+from tests import trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     PASSWORD,
     make_account,
     make_connection,
+    make_member,
     make_organization,
     make_user,
     owner_of,
@@ -317,6 +320,90 @@ def test_a_stranger_uses_up_nothing(account: MarketplaceAccount) -> None:
         assert press(outsider, account).status_code == 404
 
     assert not Allowance.objects.exists()
+
+
+def leave(client: Client, organization: Organization) -> Any:
+    connection = Connection.objects.for_organization(organization).get()
+    return client.post(reverse("connection_authorize", args=[organization.slug, connection.pk]))
+
+
+def test_leaving_for_amazon_three_hundred_times(
+    amazon: RunningEmulator, account: MarketplaceAccount
+) -> None:
+    """Each trip is a row and an event, and each is open for ten minutes."""
+    organization = account.connection.organization
+    client = trips.sign_in(owner_of(organization))
+
+    answers = [leave(client, organization) for _ in range(300)]
+
+    burst = limits.TRIP.burst
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[:burst] == [302] * burst
+    assert statuses[burst + 10 :] == [429] * (290 - burst)
+    opened = AuthorizationRequest._base_manager.count()
+    assert AuditEvent._base_manager.filter(code="authorization_opened").count() == opened
+    assert burst <= opened == statuses.count(302)
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert "Nothing was changed." in answers[-1].content.decode()
+    # A colleague is not held up, and looking costs nothing.
+    assert leave(trips.sign_in(make_member(organization)), organization).status_code == 302
+    page = reverse("account_connections", args=[organization.slug])
+    assert client.get(page).status_code == 200
+
+
+def test_no_person_has_more_than_sixty_open_trips() -> None:
+    lifetime = AuthorizationRequest.LIFETIME.total_seconds()
+
+    assert limits.TRIP.burst + lifetime / limits.TRIP.seconds <= 60
+
+
+def test_many_ways_out_are_one_limit(amazon: RunningEmulator, account: MarketplaceAccount) -> None:
+    """A person has the same number, by whatever form the trip begins, in any organization."""
+    organization = account.connection.organization
+    person = owner_of(organization)
+    limit = limits.TRIP
+    Allowance.objects.create(
+        key=limits.key_of(limit, person.pk.hex), kind=limit.name, spent_until=time.time() + 10_000
+    )
+    client = trips.sign_in(person)
+    args = [organization.slug, account.connection.pk]
+
+    answers = [
+        client.post(reverse("connection_new", args=args[:1]), {"name": "New"}),
+        *(
+            client.post(reverse(name, args=args), {"account": str(account.pk)})
+            for name in (
+                "connection_authorize",
+                "connection_add_as_new",
+                "connection_another_region",
+                "ppc_connect",
+            )
+        ),
+    ]
+
+    assert [answer.status_code for answer in answers] == [429] * 5
+    assert Connection.objects.for_organization(organization).count() == 1
+    assert not AuthorizationRequest._base_manager.exists()
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_hundred_trips_at_once_are_no_more_than_there_are(amazon: RunningEmulator) -> None:
+    organization = make_organization("Northstar")
+    make_connection(organization)
+    person = owner_of(organization)
+
+    def leave_often() -> list[int]:
+        client = trips.sign_in(person)
+        return [leave(client, organization).status_code for _ in range(10)]
+
+    answers = run_many(10, leave_often)
+
+    statuses = [status for each in answers if isinstance(each, list) for status in each]
+    assert len(statuses) == 100
+    assert set(statuses) == {302, 429}
+    assert AuthorizationRequest._base_manager.count() == statuses.count(302)
+    assert statuses.count(302) <= limits.TRIP.burst + 4
 
 
 # The callbacks -----------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def test_freshness_ends(page: str, owner: User) -> None:
 
 # Which pages stand under it ----------------------------------------------------------------
 
-FRESH = {"organization_delete"}
+FRESH = {"organization_delete", "connection_disconnect"}
 COSTLY = {
     "connection_new",
     "connection_add_as_new",
@@ -198,6 +198,13 @@ COSTLY = {
     "marketplaces_retry",
     "ppc_connect",
     "ppc_retry",
+}
+TRIPS = {
+    "connection_new",
+    "connection_authorize",
+    "connection_add_as_new",
+    "connection_another_region",
+    "ppc_connect",
 }
 
 
@@ -217,3 +224,4 @@ def marked(attribute: str) -> set[str]:
 def test_nobody_took_a_guard_away() -> None:
     assert marked("wants_fresh_sign_in") >= FRESH
     assert marked("is_costly") >= COSTLY
+    assert marked("opens_trip") == TRIPS
