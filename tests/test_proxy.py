@@ -6,9 +6,11 @@ import http.client
 import re
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +30,7 @@ from sellerlegend.middleware import ALWAYS
 from sellerlegend.organizations.limits import client_address
 from tests.own_nginx import SHIPPED, OwnNginx, lay_out, own_nginx, started
 from tests.web import free_port
+from tests.workers import wait_until
 
 pytestmark = pytest.mark.needs_nginx
 
@@ -36,6 +39,8 @@ OWN_ADDRESS = "127.0.0.1"
 FORGED = {
     "X-Forwarded-For": "203.0.113.9",
     "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Ssl": "on",
+    "X-Forwarded-Protocol": "ssl",
     "Forwarded": "host=evil.example",
     "X-Request-ID": "0123456789abcdef",
     "Authorization": "Bearer guessed",
@@ -51,7 +56,8 @@ class Mirror(BaseHTTPRequestHandler):
         self.server.told.append(self.headers)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(200)
-        self.send_header("X-Frame-Options", "DENY")
+        for name, value in self.server.says.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"ok")
@@ -69,9 +75,16 @@ def told() -> list[Message]:
 
 
 @pytest.fixture
-def mirror(told: list[Message]) -> Iterator[int]:
+def says() -> dict[str, str]:
+    """The headers that the server behind the proxy answers with."""
+    return {"X-Frame-Options": "DENY"}
+
+
+@pytest.fixture
+def mirror(told: list[Message], says: dict[str, str]) -> Iterator[int]:
     server = ThreadingHTTPServer((OWN_ADDRESS, 0), Mirror)
     server.told = told  # type: ignore[attr-defined]  # read by its handler
+    server.says = says  # type: ignore[attr-defined]  # the same
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield server.server_address[1]
@@ -121,6 +134,7 @@ def test_what_a_client_says_of_itself_is_not_believed(
     assert heard["X-Forwarded-Proto"] == "http"
     assert heard["Host"] == f"{OWN_ADDRESS}:{proxy.port}"
     assert heard["X-Forwarded-Host"] is heard["Forwarded"] is None
+    assert heard["X-Forwarded-Ssl"] is heard["X-Forwarded-Protocol"] is None
     assert re.fullmatch(r"[0-9a-f]{32}", heard["X-Request-ID"])
     assert heard["Authorization"] == FORGED["Authorization"]
     # The number of proxies that docker-compose.yml tells the product is that of this one.
@@ -164,6 +178,82 @@ def test_an_address_may_be_as_long_as_gunicorn_takes(proxy: OwnNginx, told: list
     assert ask(proxy, longest + "a")[0] == 414
     assert len(told) == 1
     assert len(f"OPTIONS {longest} HTTP/1.1\r\n") < 4094
+
+
+# What an answer carries in any case --------------------------------------------------------
+
+HSTS = "max-age=31536000; includeSubDomains; preload"
+GUARDS = {
+    **ALWAYS,
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Strict-Transport-Security": HSTS,
+}
+
+
+def test_the_headers_of_the_product_are_its_own(proxy: OwnNginx, says: dict[str, str]) -> None:
+    says.update(dict.fromkeys((*GUARDS, "X-Request-ID"), "its own"))
+
+    _, answer, _ = ask(proxy, headers={"X-Forwarded-Proto": "https"})
+
+    for name in says:
+        assert answer.get_all(name) == ["its own"], name
+
+
+@pytest.fixture
+def bare_gunicorn(tmp_path: Path) -> Iterator[int]:
+    """gunicorn as it is: what it refuses itself, no application hears of."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "wsgiref.simple_server:demo_app"]
+    command += [f"--bind={OWN_ADDRESS}:{port}", "--worker-class=gthread", "--no-control-socket"]
+    with (tmp_path / "gunicorn.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: listens(port), f"gunicorn: {log.name}")
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((OWN_ADDRESS, port), 1):
+        return True
+    return False
+
+
+ONLY_GUNICORN_REFUSES = {
+    "too many headers": ("GET", "/", {f"X-{number}": "a" for number in range(120)}, 431),
+    "a header that nginx just takes": ("GET", "/", {"X": "a" * 8186}, 431),
+    "a control sign": ("GET", "/", {"X": "a\x01b"}, 400),
+    "a method of two letters": ("GE", "/", {}, 400),
+    "a method of twenty-one letters": ("A" * 21, "/", {}, 400),
+}
+
+
+@pytest.mark.parametrize("name", ONLY_GUNICORN_REFUSES)
+def test_what_gunicorn_refuses_has_the_headers_too(
+    name: str, tmp_path: Path, bare_gunicorn: int
+) -> None:
+    method, target, headers, expected = ONLY_GUNICORN_REFUSES[name]
+    (tmp_path / "nginx").mkdir()
+    with own_nginx(tmp_path / "nginx", bare_gunicorn) as nginx:
+        told = headers | {"X-Forwarded-Proto": "https"}
+        status, answer, body = ask(nginx, target, method=method, headers=told)
+        _, plain, _ = ask(nginx, target, method=method, headers=headers)
+
+    assert status == expected
+    assert "<h1>" in body
+    for header, value in GUARDS.items():
+        assert answer.get_all(header) == [value], header
+    assert re.fullmatch(r"[0-9a-f]{32}", answer["X-Request-ID"])
+    assert plain["Strict-Transport-Security"] is None
 
 
 # What it says itself -----------------------------------------------------------------------
@@ -224,6 +314,10 @@ def test_what_it_refuses_is_told_on_a_page_of_ours(proxy: OwnNginx, told: list[M
 
     status, headers, body = ask(proxy, "/proxy-errors/page.css")
     assert (status, headers["Content-Type"]) == (200, "text/css")
+    for name, value in ALWAYS.items():
+        assert headers.get_all(name) == [value], name
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert ask(proxy, "/proxy-errors/page.css", headers={"Range": "bytes=99999-"})[0] == 200
     assert body == (SHIPPED / "errors" / "page.css").read_text()
 
 
@@ -235,7 +329,7 @@ def test_while_the_product_is_away_people_are_told(tmp_path: Path) -> None:
     assert_a_page_of_ours(status, headers, body)
     assert "Try again in half a minute" in body
     assert headers["Retry-After"] == "30"
-    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+    assert headers["Strict-Transport-Security"] == HSTS
 
 
 def test_while_the_product_is_stuck_people_are_told(tmp_path: Path) -> None:
@@ -303,8 +397,13 @@ def test_tls_may_end_here(tmp_path: Path, mirror: int, told: list[Message]) -> N
         answer = line.getresponse()
         answer.read()
         line.close()
+        plain = http.client.HTTPConnection(OWN_ADDRESS, port, timeout=10)
+        plain.request("GET", "/")
+        refusal = plain.getresponse()
+        assert_a_page_of_ours(refusal.status, refusal.headers, refusal.read().decode())
+        plain.close()
 
-    assert answer.status == 200
+    assert (answer.status, refusal.status) == (200, 400)
     assert told[0]["X-Forwarded-Proto"] == "https"
 
 
