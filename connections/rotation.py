@@ -3,25 +3,30 @@
 A key of the ring wraps the data keys: rewrapping writes one row for each organization and no
 token. A data key that may be known to somebody is replaced: a fresh one is put before it, every
 secret is sealed anew, and only when none is left under the old one does that go. Each write is
-conditional on what was read, so a token stored meanwhile wins; a killed run is repeated.
+conditional on what was read, so a token stored meanwhile wins. When a renewal began is written
+down, and when each data key was born: whatever kills a run, the next one knows what is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from connections import token_cache
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.crypto import Place, Purpose
 from sellerlegend.organizations import custody
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.models import InstallationState, Organization
 from sellerlegend.organizations.scoping import ScopedModel
 
 TRIES = 10
@@ -59,30 +64,68 @@ SEALED = (
 )
 
 
-def rotate(organization_id: UUID, *, is_new_data_key: bool = False) -> tuple[Step, int]:
-    """Bring one organization to the ring's first key, with a fresh data key where wanted or
-    where an earlier run stopped in the middle. Returns the step, and how many secrets do not
-    open and therefore keep the old data key alive. Raises Undecryptable, Contended.
+def begin_renewal(actor: Actor) -> datetime:
+    """Every data key that was born before this is to be replaced. One that is under way goes on."""
+    states = InstallationState.objects
+    states.get_or_create(pk=1)
+    now = timezone.now()
+    with transaction.atomic():
+        if states.filter(pk=1, renewal_began_at=None).update(renewal_began_at=now):
+            record_event("data_keys_renewal_began", actor=actor)
+    return renewal_began_at() or now
+
+
+def renewal_began_at() -> datetime | None:
+    """Of the renewal that is under way."""
+    states = InstallationState.objects.filter(pk=1)
+    return states.values_list("renewal_began_at", flat=True).first()
+
+
+def end_renewal(began_at: datetime, actor: Actor) -> int:
+    """Returns how many organizations are left; with none the renewal is over."""
+    left = left_of_renewal(began_at).count()
+    if left:
+        return left
+    with transaction.atomic():
+        states = InstallationState.objects.filter(pk=1, renewal_began_at=began_at)
+        if states.update(renewal_began_at=None):
+            record_event("data_keys_renewal_ended", actor=actor)
+    return 0
+
+
+def left_of_renewal(began_at: datetime) -> models.QuerySet[Organization]:
+    """Under a data key from before, alone or still beside a newer one."""
+    is_older = Q(data_key_born_at=None) | Q(data_key_born_at__lt=began_at)
+    return Organization.objects.exclude(data_key="").filter(is_older | Q(data_key__contains=" "))
+
+
+def rotate(organization_id: UUID, *, renew_since: datetime | None = None) -> tuple[Step, int]:
+    """Bring one organization to the ring's first key, with a fresh data key when its own was born
+    before `renew_since`, or where an earlier run stopped in the middle. Returns the step, and how
+    many secrets do not open and therefore keep the old data key alive. Raises Undecryptable,
+    Contended.
     """
-    step = (
-        Step.REWRAPPED
-        if _replace(organization_id, crypto.rewrap_data_key, _is_current)
-        else Step.CURRENT
-    )
-    if is_new_data_key:
-        _replace(organization_id, crypto.add_data_key, _has_two)
+    is_rewrapped = _replace(organization_id, crypto.rewrap_data_key, _is_current)
+    step, unreadable = Step.REWRAPPED if is_rewrapped else Step.CURRENT, 0
     data_key = custody.data_key(organization_id)
     if data_key:
-        crypto.newest_kid(
-            data_key, organization_id
-        )  # that it stands under the right id is not enough
-    if not _has_two(data_key):
+        # That it stands under the right id is not enough.
+        crypto.newest_kid(data_key, organization_id)
+    if _has_two(data_key):
+        step, unreadable = Step.RENEWED, _finish_renewal(organization_id)
+    if unreadable or renew_since is None:
+        return step, unreadable
+    if not left_of_renewal(renew_since).filter(pk=organization_id).exists():
         return step, 0
+    _replace(organization_id, crypto.add_data_key, _has_two, data_key_born_at=timezone.now())
     return Step.RENEWED, _finish_renewal(organization_id)
 
 
 def _replace(
-    organization_id: UUID, change: Callable[[str, UUID], str], is_done: Callable[[str], bool]
+    organization_id: UUID,
+    change: Callable[[str, UUID], str],
+    is_done: Callable[[str], bool],
+    **columns: datetime,
 ) -> bool:
     """Compare and swap. False when there was nothing to change."""
     for _ in range(TRIES):
@@ -90,7 +133,7 @@ def _replace(
         if not data_key or is_done(data_key):
             return False
         mine = Organization.objects.filter(pk=organization_id, data_key=data_key)
-        if mine.update(data_key=change(data_key, organization_id)):
+        if mine.update(data_key=change(data_key, organization_id), **columns):
             return True
     raise Contended("data_key")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import signal
 import threading
 import uuid
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, connections, models
+from django.utils import timezone
 
 from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs import locks
@@ -113,6 +115,18 @@ def refuse_in_quarantine() -> None:
     cause = quarantine.cause()
     if cause:
         raise CommandError(f"In quarantine: {cause}. Nothing was done. release_quarantine ends it.")
+
+
+def lock_words(name: str) -> str:
+    until = locks.ends_at(name)
+    words = f"Another run of {name} is under way."
+    if until is None:
+        return words
+    seconds = max(0, math.ceil((until - timezone.now()).total_seconds()))
+    return (
+        f"{words} If it was killed, its lock ends by itself at {until:%H:%M:%S} UTC, "
+        f"in {seconds} seconds: then repeat this."
+    )
 
 
 def positive(text: str) -> int:
@@ -220,9 +234,7 @@ class OpsCommand(BaseCommand):
             if is_unconfirmed and not wanted_dry:
                 raise CommandError("Nothing was done. Repeat it with --yes.")
         except locks.LockHeld:
-            raise CommandError(
-                f"Another run of {self.lock_name} is under way.", returncode=LOCK_HELD
-            ) from None
+            raise CommandError(lock_words(self.lock_name), returncode=LOCK_HELD) from None
 
     @property
     def lock_name(self) -> str:

@@ -187,7 +187,7 @@ def test_a_refresh_and_a_rotation_of_the_data_key(
         token, rotated = play(
             order,
             lambda: credentials.access_token(factories.grant_of(row)).reveal(),
-            lambda: rotation.rotate(row.organization_id, is_new_data_key=True),
+            lambda: rotation.rotate(row.organization_id, renew_since=timezone.now()),
         )
 
         assert not isinstance(rotated, Exception), order

@@ -39,6 +39,12 @@ class Lock:
         self.renewed_at = now
 
 
+def ends_at(name: str) -> datetime | None:
+    """When the lock is free again unless its holder keeps it; None: nobody has it."""
+    held = NamedLock.objects.filter(name=name).exclude(holder=None)
+    return held.values_list("lease_expires_at", flat=True).first()
+
+
 @contextmanager
 def hold(name: str, *, lease: timedelta = LEASE) -> Iterator[Lock]:
     """Raises LockHeld at once when the name is taken."""

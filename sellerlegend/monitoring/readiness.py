@@ -174,6 +174,8 @@ def keys() -> str:
     crypto.unseal(sealed, place, data_key=data_key, purpose=crypto.Purpose.PROBE)
     if custody.wrong_keys():
         return "wrong"
+    if crypto.first_kid() in custody.retired_keys():
+        return "retired"
     loaded = settings.TOKEN_ENCRYPTION_KEYS.keys()
     of_others = custody.other_rows_by_kind().values()
     is_missing = any(counts.keys() - loaded for counts in of_others) or locked_organizations()

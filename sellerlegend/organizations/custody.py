@@ -136,16 +136,23 @@ def unreadable_organizations() -> int:
     return sum(not crypto.is_readable(data_key, pk) for data_key, pk in rows.iterator())
 
 
+def retired_keys() -> set[str]:
+    """Nothing may be wrapped under these any more."""
+    retired = VaultKey.objects.exclude(retired_at=None)
+    return set(retired.values_list("pk", flat=True))
+
+
 class KeyRefused(RuntimeError):
     """Nothing may be wrapped under the ring's first key. Says its id, never the key."""
 
 
 def require_good_first_key() -> None:
     """Before anything is wrapped. Raises KeyRefused."""
-    if crypto.first_kid() in wrong_keys():
-        raise KeyRefused(
-            f"Another key is loaded under the id {crypto.first_kid()} than the one it stood for."
-        )
+    kid = crypto.first_kid()
+    if kid in retired_keys():
+        raise KeyRefused(f"The key {kid} was retired and stands first again: it may be known.")
+    if kid in wrong_keys():
+        raise KeyRefused(f"Another key is loaded under the id {kid} than the one it stood for.")
 
 
 def new_data_key(owner_id: UUID) -> str:

@@ -33,9 +33,13 @@ class KeyState:
         return (timezone.now() - self.first_seen_at).days
 
     @property
+    def is_in_use_again(self) -> bool:
+        return self.retired_at is not None and (self.wraps > 0 or self.is_first)
+
+    @property
     def tone(self) -> str:
         """As the components name it."""
-        if self.wraps and not self.is_loaded:
+        if (self.wraps and not self.is_loaded) or self.is_in_use_again:
             return "danger"
         if self.is_first and timezone.now() - self.first_seen_at > OLDEST:
             return "warning"
@@ -45,6 +49,8 @@ class KeyState:
     def label(self) -> str:
         if self.kid == crypto.UNKNOWN_KID:
             return _("Damaged")
+        if self.is_in_use_again:
+            return _("Retired, in use again")
         if not self.is_loaded:
             return _("Not loaded: locked") if self.wraps else _("Retired")
         if self.is_first:

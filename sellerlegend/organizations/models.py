@@ -116,6 +116,8 @@ class Organization(models.Model):
     name = models.CharField(_("name"), max_length=80)
     slug = models.SlugField(max_length=80, unique=True)
     data_key = models.TextField(editable=False)
+    # Of the newest of its data keys; null: not known, so older than any renewal.
+    data_key_born_at = models.DateTimeField(null=True, default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # A tombstone: deleted with its data key and all access, later erased.
     deleted_at = models.DateTimeField(null=True, editable=False)
@@ -159,6 +161,8 @@ class InstallationState(models.Model):
     database = models.CharField(max_length=60, blank=True)
     beats = models.BigIntegerField(default=0)
     quarantined_at = models.DateTimeField(null=True)
+    # Since when every older data key is to be replaced; null when none is left.
+    renewal_began_at = models.DateTimeField(null=True)
     quarantine_cause = models.CharField(max_length=30, blank=True, default="", db_default="")
 
     class Meta:

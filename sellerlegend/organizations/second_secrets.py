@@ -16,13 +16,14 @@ from django.db import transaction
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.crypto import Place, Purpose
+from sellerlegend.organizations import custody
 
 SECRETS = ("secret", "seed")
 PLACE = Place("mfa_authenticator", "data", UUID(int=0), UUID(int=0))
 
 
 def seal(text: str) -> str:
-    data_key = crypto.new_data_key(PLACE.organization_id)
+    data_key = custody.new_data_key(PLACE.organization_id)
     return f"{data_key} {crypto.seal(Secret(text), PLACE, data_key=data_key)}"
 
 

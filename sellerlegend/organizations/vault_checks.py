@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from sellerlegend import crypto
 from sellerlegend.organizations import custody, quarantine
+from sellerlegend.organizations.models import InstallationState
 
 
 @register(Tags.database)
@@ -20,6 +21,7 @@ def know_each_key_again(databases: Any = None, **_: Any) -> list[CheckMessage]:
         return []
     try:
         wrong, counts = custody.wrong_keys(), custody.rows_by_key()
+        retired = custody.retired_keys()
         unreadable = custody.unreadable_organizations()
     except DatabaseError:
         return []  # before the first migration there is nothing to know
@@ -30,6 +32,15 @@ def know_each_key_again(databases: Any = None, **_: Any) -> list[CheckMessage]:
             id="SL.E052",
         )
         for kid in wrong
+    ]
+    found += [
+        Error(
+            f"The retired key {kid} is in use again: {counts[kid]} data keys are under it.",
+            hint="Put another key in front, one with a new id, then rotate_encryption_keys.",
+            id="SL.E054",
+        )
+        for kid in sorted(retired)
+        if counts[kid] or kid == crypto.first_kid()
     ]
     damaged = counts.pop(crypto.UNKNOWN_KID, 0)
     is_explained = wrong or counts.keys() - settings.TOKEN_ENCRYPTION_KEYS.keys()
@@ -71,3 +82,22 @@ def tell_the_quarantine(databases: Any = None, **_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(Tags.database)
+def tell_a_renewal_that_stopped(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    if not databases:
+        return []
+    try:
+        began_at = InstallationState.objects.values_list("renewal_began_at", flat=True).first()
+    except DatabaseError:
+        return []  # before the first migration there is nothing to know
+    if began_at is None:
+        return []
+    return [
+        checks.Warning(
+            f"The renewal of data keys that began at {began_at:%Y-%m-%d %H:%M} UTC is not over.",
+            hint="Run rotate_encryption_keys: it goes on where it stopped.",
+            id="SL.W055",
+        )
+    ]

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.checks import run_checks
 from django.utils import timezone
 from pytest_django import Settings
@@ -27,9 +28,12 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.crypto import Purpose
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import NamedLock
+from sellerlegend.monitoring import readiness
 from sellerlegend.organizations import custody
+from sellerlegend.organizations.key_states import key_states
 from sellerlegend.organizations.models import AuditEvent, Organization, VaultKey, VaultUse
 from sellerlegend.organizations.scoping import across_organizations
+from sellerlegend.organizations.services import create_organization
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.operators import run_command
@@ -187,6 +191,187 @@ def test_a_second_run_at_once_is_refused(both_keys: None) -> None:
         assert run_command("rotate_encryption_keys").code == 4
 
 
+def test_who_finds_the_lock_held_is_told_when_it_ends_by_itself(both_keys: None) -> None:
+    now = timezone.now()
+    with time_machine.travel(now, tick=False), locks.hold("rotate_encryption_keys"):
+        run = run_command("rotate_encryption_keys")
+
+    ends = (now + locks.LEASE).astimezone(UTC)
+    assert f"its lock ends by itself at {ends:%H:%M:%S} UTC, in 300 seconds" in run.err
+
+
+# A renewal that was killed ------------------------------------------------------------------
+
+
+def data_keys() -> dict[Any, str]:
+    return dict(Organization.objects.values_list("pk", "data_key"))
+
+
+def kids() -> dict[Any, str]:
+    """Of the data key that seals, for each organization."""
+    return {pk: crypto.newest_kid(text, pk) for pk, text in data_keys().items()}
+
+
+def renewal_warnings() -> list[str]:
+    ids = [str(found.id) for found in run_checks(databases=["default"])]
+    return [name for name in ids if name == "SL.W055"]
+
+
+class Killed(BaseException):
+    """Nothing of the program may tidy up after it."""
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> dict[Any, str]:
+    """Of five organizations two were done when the run was killed: the ids of their data keys
+    before it."""
+    for _ in range(5):
+        factories.make_connection(factories.make_organization())
+    before, rotate = kids(), rotation.rotate
+    done: list[Any] = []
+
+    def until_the_third(organization_id: Any, **options: Any) -> Any:
+        if len(done) == 2:
+            raise Killed
+        done.append(organization_id)
+        return rotate(organization_id, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "rotate", until_the_third)
+        patch.setattr(rotation, "end_renewal", lambda *_: 0)
+        with pytest.raises(Killed):
+            run_command("rotate_encryption_keys", "--new-data-keys")
+    assert [pk for pk, kid in kids().items() if kid != before[pk]] == sorted(done)
+    assert renewal_warnings() == ["SL.W055"]
+    return before
+
+
+@pytest.mark.parametrize("options", [[], ["--new-data-keys"]])
+def test_the_next_run_goes_on_and_counts_what_is_left(
+    options: list[str], killed: dict[Any, str]
+) -> None:
+    half = kids()
+    younger = factories.make_organization()
+    younger_kid = kids()[younger.pk]
+
+    run = run_command("rotate_encryption_keys", *options)
+
+    assert run.code == 0
+    assert "Going on with the renewal of " in run.err
+    assert "UTC: 3 left." in run.err
+    assert "from before the renewal: 0 left." in run.err
+    assert (run.out.count("done (renewed)"), run.out.count("done (current)")) == (3, 3)
+    after = kids()
+    assert all(after[pk] != kid for pk, kid in killed.items())
+    assert [pk for pk, kid in half.items() if after[pk] == kid] == [
+        pk for pk, kid in half.items() if kid != killed[pk]
+    ]
+    assert after[younger.pk] == younger_kid
+    assert len(opened()) == 5
+    assert renewal_warnings() == []
+    codes = AuditEvent._base_manager.filter(code__startswith="data_keys_renewal_")
+    assert sorted(codes.values_list("code", flat=True)) == [
+        "data_keys_renewal_began",
+        "data_keys_renewal_ended",
+    ]
+
+
+def test_a_part_of_it_does_not_say_that_it_is_over(killed: dict[Any, str]) -> None:
+    run = run_command("rotate_encryption_keys", "--limit", "3")
+
+    assert run.code == 3
+    assert "2 left." in run.err
+    assert "The renewal is not over: run again." in run.err
+    assert renewal_warnings() == ["SL.W055"]
+    assert run_command("rotate_encryption_keys").code == 0
+    assert renewal_warnings() == []
+
+
+def test_a_renewal_that_is_over_may_be_asked_for_again(both_keys: None) -> None:
+    factories.make_organization()
+    first = kids()
+    assert run_command("rotate_encryption_keys", "--new-data-keys").code == 0
+    second = kids()
+    assert run_command("rotate_encryption_keys").code == 0
+    assert kids() == second
+
+    assert run_command("rotate_encryption_keys", "--new-data-keys").code == 0
+
+    assert len({*first.values(), *second.values(), *kids().values()}) == 3
+
+
+def test_one_organization_alone_begins_no_renewal_of_all(both_keys: None) -> None:
+    one, other = factories.make_organization(), factories.make_organization()
+    before = kids()
+
+    run = run_command("rotate_encryption_keys", "--new-data-keys", "--organization", one.slug)
+
+    assert run.code == 0
+    assert (kids()[one.pk] != before[one.pk], kids()[other.pk]) == (True, before[other.pk])
+    assert renewal_warnings() == []
+
+
+def test_data_keys_of_unknown_age_count_as_old(both_keys: None) -> None:
+    factories.make_organization()
+    Organization.objects.update(data_key_born_at=None)
+    before = kids()
+
+    assert run_command("rotate_encryption_keys", "--new-data-keys").code == 0
+
+    assert kids().keys() == before.keys()
+    assert not set(kids().values()) & set(before.values())
+    assert not Organization.objects.filter(data_key_born_at=None).exists()
+
+
+# A key that was retired ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def retired(both_keys: None, settings: Settings) -> None:
+    """The key `tests` was retired; the operator goes back to it."""
+    factories.make_organization()
+    assert run_command("rotate_encryption_keys").code == 0
+    assert run_command("rotate_encryption_keys", "--retire", "tests").code == 0
+    assert (readiness.keys(), e054()) == ("ok", [])
+    settings.TOKEN_ENCRYPTION_KEYS = {"tests": OLD, "new": NEW}
+
+
+def e054() -> list[str]:
+    return [str(found.msg) for found in run_checks(databases=["default"]) if found.id == "SL.E054"]
+
+
+def test_a_retired_key_wraps_nothing_any_more(retired: None) -> None:
+    before = data_keys()
+
+    run = run_command("rotate_encryption_keys")
+
+    assert (run.code, "The key tests was retired and stands first again" in run.err) == (1, True)
+    with pytest.raises(custody.KeyRefused, match="tests was retired"):
+        create_organization(name="Under a key that is known", owner=factories.make_user())
+    assert data_keys() == before
+
+
+def test_a_retired_key_in_front_is_told(retired: None) -> None:
+    assert e054() == ["The retired key tests is in use again: 0 data keys are under it."]
+    assert readiness.keys() == "retired"
+    assert [key.label for key in key_states()] == ["Retired, in use again", "Still needed"]
+
+
+def test_rows_under_a_retired_key_are_told_and_can_be_moved(
+    retired: None, settings: Settings
+) -> None:
+    """A restored backup brings them."""
+    row = Organization.objects.get()
+    text = crypto.rewrap_data_key(row.data_key, row.pk)
+    Organization.objects.update(data_key=text)
+    settings.TOKEN_ENCRYPTION_KEYS = {"new": NEW, "tests": OLD}
+    assert e054() == ["The retired key tests is in use again: 1 data keys are under it."]
+
+    assert run_command("rotate_encryption_keys").code == 0
+
+    assert (e054(), custody.rows_by_key()) == ([], {"new": 1})
+
+
 def test_checks_tell_key_ids_and_ages_and_never_keys(settings: Settings) -> None:
     factories.make_organization()
     custody.remember_keys()
@@ -227,7 +412,7 @@ def test_a_rotation_during_a_refresh_loses_neither(amazon: RunningEmulator) -> N
         while not SpApiGrant._base_manager.filter(refresh_lease_until__isnull=False):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        return rotation.rotate(organization.pk, is_new_data_key=True)
+        return rotation.rotate(organization.pk, renew_since=timezone.now())
 
     results = run_together(lambda: access_token(factories.grant_of(row)), rotate)
 

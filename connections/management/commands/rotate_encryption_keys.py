@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,13 @@ from sellerlegend.organizations.models import Organization, VaultKey
 from sellerlegend.organizations.scoping import across_organizations
 
 
+def refuse_a_bad_first_key() -> None:
+    try:
+        custody.require_good_first_key()
+    except custody.KeyRefused as refused:
+        raise CommandError(f"{refused} Nothing was done.") from None
+
+
 class Command(OpsCommand):
     help = (
         "Wrap every organization's data key, and those of client secrets, with the first key of "
@@ -32,6 +41,7 @@ class Command(OpsCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_new_data_key = False
+        self.renew_since: datetime | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -49,8 +59,10 @@ class Command(OpsCommand):
         if options["retire"]:
             self.retire(options["retire"])
             return
-        self.is_new_data_key = options["new_data_keys"]
         refuse_wrong_keys()
+        refuse_a_bad_first_key()
+        self.renew_since = self.renewal(options)
+        self.is_new_data_key = self.renew_since is not None
         is_whole = not (options["dry_run"] or options["organization"])
         unreadable = self.rotate_client_secrets() if is_whole else 0
         if is_whole:
@@ -58,13 +70,35 @@ class Command(OpsCommand):
         try:
             super().handle(*args, **options)
         finally:
+            left = self.left_of_renewal() if is_whole else 0
             self.print_keys(as_json=options["json"])
+        if left:
+            raise CommandError("The renewal is not over: run again.", returncode=3)
         if unreadable:
             raise CommandError(
                 f"{unreadable} client secrets do not open. Put back the key they are under, or "
                 "give each secret again: rotate_client_secret --no-rotate.",
                 returncode=3,
             )
+
+    def renewal(self, options: Mapping[str, Any]) -> datetime | None:
+        """From when on a data key counts as new. What an earlier run began goes on, whether or
+        not this one asks for it; one organization alone is nothing to go on with."""
+        if options["organization"] or options["dry_run"]:
+            return timezone.now() if options["new_data_keys"] else None
+        under_way = rotation.renewal_began_at()
+        if under_way is not None:
+            left = rotation.left_of_renewal(under_way).count()
+            self.say(f"Going on with the renewal of {under_way:%Y-%m-%d %H:%M} UTC: {left} left.")
+            return under_way
+        return rotation.begin_renewal(COMMAND) if options["new_data_keys"] else None
+
+    def left_of_renewal(self) -> int:
+        if self.renew_since is None:
+            return 0
+        left = rotation.end_renewal(self.renew_since, COMMAND)
+        self.say(f"Data keys of organizations from before the renewal: {left} left.")
+        return left
 
     def rotate_client_secrets(self) -> int:
         """Before the organizations: these rows are few. Returns how many do not open."""
@@ -88,9 +122,7 @@ class Command(OpsCommand):
 
     def perform(self, target: Target) -> Outcome:
         with across_organizations("rotate_encryption_keys"):
-            step, unreadable = rotation.rotate(
-                UUID(str(target.key)), is_new_data_key=self.is_new_data_key
-            )
+            step, unreadable = rotation.rotate(UUID(str(target.key)), renew_since=self.renew_since)
         if unreadable:
             return Outcome(Ending.ATTENTION, f"{unreadable} secrets do not open")
         if step != rotation.Step.CURRENT:
