@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import signal
+import sys
 import threading
 import uuid
 from collections import Counter, deque
@@ -25,6 +26,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, connections, models
 from django.utils import timezone
 
+from sellerlegend import logs
 from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import Job
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=models.Model)
 
+WRONG_USAGE = 2
 ROWS_NOT_DONE = 3
 LOCK_HELD = 4
 BAR_WIDTH = 24
@@ -214,6 +217,18 @@ class OpsCommand(BaseCommand):
             parser.add_argument(
                 "--concurrency", type=positive, default=1, metavar="N", help="rows at once"
             )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Other programs can read arguments, and shells keep them. What looks like a secret is not
+        even parsed, since a parser repeats what it does not know."""
+        if any(logs.redact(word) != word for word in argv):
+            self.stderr.write(
+                "An argument looks like a token or a secret: nothing was done. Commands read those "
+                "from a file or standard input only. Take it out of the shell's history, and "
+                "replace it where others could have seen it."
+            )
+            sys.exit(WRONG_USAGE)
+        super().run_from_argv(argv)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         scope = self.scope_from(options)

@@ -9,8 +9,8 @@ import psycopg2
 from django.db import connection
 
 
-def other_connection() -> Any:
-    parameters = connection.get_connection_params()
+def other_connection(**changed: str) -> Any:
+    parameters = connection.get_connection_params() | changed
     parameters.pop("cursor_factory", None)
     return psycopg2.connect(**parameters)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -226,3 +227,21 @@ def test_messages_told_three_times_do_the_work_once(
 
     assert_done_once(jobs)
     assert {job.attempts for job in Job._base_manager.all()} == {1}
+
+
+def test_messages_of_other_releases_stop_no_worker(office: Office, jobs: dict[str, Job]) -> None:
+    """Names nobody knows any more or yet, and signatures that never were (E22)."""
+    office.tell("jobs.of_an_old_release", "argument")
+    office.tell("sellerlegend.jobs.of_a_newer_release")
+    office.tell(RUN_JOB)
+    office.tell(RUN_JOB, "not an id")
+    office.tell(RUN_JOB, str(uuid4()))
+    office.tell(RUN_JOB, str(next(iter(jobs.values())).pk), "one more")
+    for job in jobs.values():
+        office.tell(RUN_JOB, str(job.pk))
+    worker = office.hire()
+
+    wait_until_done(jobs)
+
+    assert worker.process.poll() is None
+    assert_done_once(jobs)

@@ -349,6 +349,28 @@ def test_the_sixteenth_call_waits_without_being_made(
     assert amazon.ledger.count(surface="sellers", status=429) == 0
 
 
+def test_two_organizations_of_one_seller_are_held_to_one_plan_by_amazon(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """An unproven Seller ID shares no bucket here; Amazon's own is the one of both (B15)."""
+    agency = factories.make_organization("Agency")
+    theirs = factories.make_connection(
+        agency, seller=NORTHSTAR, refresh_token=amazon.world.authorize(NORTHSTAR, "NA")
+    )
+    for _ in range(15):
+        assert read(connection).status == Job.Status.DONE
+
+    job = read(theirs)
+    for _ in range(3):
+        make_due(job)
+        run(job)
+
+    assert (job.status, job.waiting_reason) == ("waiting", "amazon_throttled")
+    assert amazon.ledger.count(surface="sellers", status=200) == 15
+    assert amazon.ledger.count(surface="sellers", status=429) == 1
+    assert factories.grant_of(theirs).status == Grant.Status.ACTIVE
+
+
 def test_our_own_wrong_secret_changes_no_sellers_state(
     amazon: RunningEmulator, connection: Connection
 ) -> None:

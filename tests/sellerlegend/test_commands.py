@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import get_commands, load_command_class
 from django.db import connection as database
 from django.utils import timezone
 
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, outcome_of
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import Job, NamedLock
+from sellerlegend.organizations.models import AuditEvent
 from tests.environment import development_environment
 from tests.operators import run_command
 
@@ -174,6 +176,50 @@ def test_wrong_usage_is_two() -> None:
 
     assert process.returncode == 2
     assert "must be at least 1" in process.stderr
+
+
+OURS = sorted(
+    (name, app)
+    for name, app in get_commands().items()
+    if isinstance(load_command_class(app, name), OpsCommand)
+)
+SECRETS = [
+    "Atzr|IwEBIFzQ",
+    "amzn1.oa2-cs.v1.8f1d7c02b65e",
+    "--mws-auth-token=amzn.mws.4ea38b7b-f563",
+]
+
+
+@pytest.mark.parametrize(("name", "app"), OURS)
+def test_no_command_takes_a_secret_as_an_argument(
+    name: str, app: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither where an option stands, nor where one is made up; and it is not repeated (C18)."""
+    before = AuditEvent._base_manager.count()
+    for secret in SECRETS:
+        for words in (["--organization", secret], [f"--refresh-token={secret}"], [secret]):
+            command = load_command_class(app, name)
+
+            with pytest.raises(SystemExit) as ended:
+                command.run_from_argv(["manage.py", name, *words])
+
+            told = capsys.readouterr()
+            assert ended.value.code == 2
+            assert "looks like a token or a secret" in told.err
+            assert secret.rpartition("=")[2] not in told.out + told.err
+    assert AuditEvent._base_manager.count() == before
+
+
+def test_those_are_all_commands_of_operators() -> None:
+    assert [name for name, _ in OURS] == [
+        "finalize_onboarding",
+        "link_ppc",
+        "prune",
+        "release_quarantine",
+        "resync_tokens",
+        "rotate_client_secret",
+        "rotate_encryption_keys",
+    ]
 
 
 # The bar -----------------------------------------------------------------------------------

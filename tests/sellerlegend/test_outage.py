@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg2
 import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
@@ -114,6 +115,30 @@ def test_who_waits_for_a_lock_too_long_is_asked_to_come_back(
     assert answer.status_code == 503
     row.refresh_from_db()
     assert row.name != "New name"
+
+
+def test_who_holds_a_lock_and_does_nothing_is_ended(person: Client, row: Connection) -> None:
+    """With the product's own options, but for the time: PostgreSQL ends the session (G17)."""
+    parameters = connection.get_connection_params()
+    limit = "idle_in_transaction_session_timeout"
+    assert f"{limit}=30s" in parameters["options"]
+    options = parameters["options"].replace(f"{limit}=30s", f"{limit}=500ms")
+    with (
+        contextlib.closing(other_connection(options=options)) as idle,
+        idle.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT 1 FROM organizations_organization WHERE id = %s FOR UPDATE",
+            [str(row.organization.pk)],
+        )
+
+        answer = person.post(f"{list_of(row)}{row.pk}/rename", {"name": "New name"})
+
+        with pytest.raises((psycopg2.OperationalError, psycopg2.InterfaceError)):
+            cursor.execute("SELECT 1")
+    assert answer.status_code == 303
+    row.refresh_from_db()
+    assert row.name == "New name"
 
 
 def wait_until_somebody_waits_for(table: str) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -71,6 +73,36 @@ def test_an_unknown_certificate_is_an_outage_even_if_the_environment_trusts_it(
 def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a real authority had signed it."""
     monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate))
+
+
+def test_a_certificate_of_another_name_is_an_outage_and_not_asked_again(
+    tls_server: ScriptedServer, trusted: None
+) -> None:
+    url = tls_server.url.replace("127.0.0.1", "localhost")
+
+    with pytest.raises(AmazonUnavailable):
+        send("GET", url, endpoints=Endpoints.emulator(url), operation="op")
+
+    assert (tls_server.connections, tls_server.requests) == (1, [])
+
+
+def test_who_never_lets_us_in_costs_three_seconds() -> None:
+    """A black hole: the queue of a listener is full, and the kernel drops what comes."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        url = f"http://127.0.0.1:{port}"
+        started = time.monotonic()
+
+        with pytest.raises(AmazonUnavailable):
+            send("GET", url, endpoints=Endpoints.emulator(url), operation="op", seconds=20)
+
+        assert 2.5 < time.monotonic() - started < 4.0
 
 
 def test_a_trusted_certificate_is_served(tls_server: ScriptedServer, trusted: None) -> None:
