@@ -138,9 +138,9 @@ def adopt(application: LwaApplication, new: NewSecret, *, actor: Actor) -> bool:
                 issued_at=new.expires_at - LIFE if new.expires_at else new.sent_at,
                 expires_at=new.expires_at,
             )
-            _end_the_one_before(row, present, new)
+            is_newer = _end_the_one_before(row, present, new)
             record_event(
-                "client_secret_rotated",
+                "client_secret_rotated" if is_newer else "client_secret_stored",
                 actor=actor,
                 application=application.value,
                 fingerprint=row.fingerprint,
@@ -157,15 +157,17 @@ def adopt(application: LwaApplication, new: NewSecret, *, actor: Actor) -> bool:
     return True
 
 
-def _end_the_one_before(row: ClientSecret, present: ClientSecret, new: NewSecret) -> None:
-    """Whatever message was awaited has come."""
+def _end_the_one_before(row: ClientSecret, present: ClientSecret, new: NewSecret) -> bool:
+    """Whatever message was awaited has come. False: the present one stays the present one."""
     same = ClientSecret.objects.filter(client_id=row.client_id)
     same.exclude(rotation_requested_at=None).update(rotation_requested_at=None)
-    if present.first_seen_at < row.first_seen_at:
-        before = same.filter(pk=present.pk)
-        before.update(superseded_at=row.first_seen_at)
-        if new.old_expires_at is not None:
-            before.update(expires_at=new.old_expires_at)
+    if present.first_seen_at >= row.first_seen_at:
+        return False
+    before = same.filter(pk=present.pk)
+    before.update(superseded_at=row.first_seen_at)
+    if new.old_expires_at is not None:
+        before.update(expires_at=new.old_expires_at)
+    return True
 
 
 def is_stored(application: LwaApplication, secret: Secret) -> bool:

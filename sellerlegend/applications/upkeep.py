@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from django.db import models
 from django.utils import timezone
 
 from sellerlegend import crypto
@@ -65,10 +66,14 @@ def _erase_ended() -> int:
     """Amazon accepts these no longer, and nobody else should be able to read them."""
     now = timezone.now()
     kept = ClientSecret.objects.exclude(superseded_at=None).exclude(sealed_secret="")
-    ended = [row.pk for row in kept if row.ends_at() <= now and _has_heir(row)]
-    if not ended:
-        return 0
-    return ClientSecret.objects.filter(pk__in=ended).update(sealed_secret="", data_key="")
+    ended = [row for row in kept if row.ends_at() <= now and _has_heir(row)]
+    return sum(_as_it_was(row).update(sealed_secret="", data_key="") for row in ended)
+
+
+def _as_it_was(row: ClientSecret) -> models.QuerySet[ClientSecret]:
+    """Unless it was sealed anew, or came in force again, since it was read."""
+    same = ClientSecret.objects.filter(pk=row.pk, data_key=row.data_key)
+    return same.filter(superseded_at=row.superseded_at, first_seen_at=row.first_seen_at)
 
 
 def _has_heir(row: ClientSecret) -> bool:

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from sellerlegend import crypto
 from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.applications import clients
+from sellerlegend.applications import clients, upkeep
 from sellerlegend.applications.ages import secret_ages
 from sellerlegend.applications.models import OVERLAP, ClientSecret, LwaApplication
 from sellerlegend.applications.upkeep import look_after_secrets
@@ -283,6 +283,27 @@ def test_a_secret_that_served_after_its_successor_is_not_erased(settings: Settin
     accept(THIRD)
     look_after_secrets()
     assert row_of(SECOND).sealed_secret == ""
+
+
+def test_a_secret_that_comes_in_force_again_meanwhile_is_not_erased(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment_has(settings, FIRST)
+    look_after_secrets()
+    rotated(SECOND)
+    rotated(THIRD)
+    look_after_secrets()
+    age(SECOND, days=8)
+
+    def put_back(row: ClientSecret) -> bool:
+        ClientSecret.objects.filter(pk=row.pk).update(superseded_at=None)
+        return True
+
+    monkeypatch.setattr(upkeep, "_has_heir", put_back)
+
+    look_after_secrets()
+
+    assert row_of(SECOND).sealed_secret != ""
 
 
 def test_of_a_client_id_that_is_not_configured_the_newest_stays(settings: Settings) -> None:

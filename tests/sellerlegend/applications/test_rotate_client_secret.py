@@ -321,6 +321,7 @@ def test_an_older_secret_does_not_take_the_place_of_the_newer_one(
 
     assert run.code == 3
     assert "(older)" in run.out
+    assert [code for code, _ in events()] == ["client_secret_stored"] * 2
     assert secrets_of() == [new, first]
     assert row_of(new).superseded_at is None
 
