@@ -37,6 +37,7 @@ from sellerlegend.logs import JsonFormatter
 from sellerlegend.organizations.models import Organization, Role
 from tests import bells, factories, staff, trips
 from tests.amazon_emulator import RunningEmulator
+from tests.signing_in import signed_in_freshly
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,7 +160,7 @@ def fail(amazon: RunningEmulator, client: Client, row: Connection, seen: Collect
 def look_at_every_page(organization: Organization, row: Connection, seen: Collected) -> None:
     slug = organization.slug
     for role in (Role.VIEWER, Role.OWNER):
-        client = trips.sign_in(factories.make_member(organization, role))
+        client = signed_in_freshly(factories.make_member(organization, role))
         for name in ("account_connections", "connection_new", "organization_settings"):
             seen.page(client, reverse(name, args=[slug]))
         seen.page(client, reverse("connection_changes", args=[slug]) + "?since=0")
@@ -175,7 +176,7 @@ def look_at_every_page(organization: Organization, row: Connection, seen: Collec
 def look_at_the_admin(seen: Collected) -> None:
     """Every list and every row's page, as support and as superuser."""
     for person in (staff.make_support(), factories.make_user(is_staff=True, is_superuser=True)):
-        client = trips.sign_in(person)
+        client = signed_in_freshly(person)
         seen.page(client, reverse("staff_setup"))
         for model in apps.get_models():
             try:

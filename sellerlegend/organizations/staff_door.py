@@ -16,22 +16,22 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-# What it takes to set up a second step, to prove it, and to leave.
-OPEN_ROUTES = frozenset(
+# What it takes to prove a second step, and to leave.
+PROVING = frozenset({"account_logout", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"})
+# What it takes to set one up: closed to who has one, or a password alone would make another.
+SETTING_UP = frozenset(
     {
-        "account_logout",
         "account_reauthenticate",
         "mfa_index",
         "mfa_activate_totp",
         "mfa_add_webauthn",
         "mfa_list_webauthn",
-        "mfa_reauthenticate",
-        "mfa_reauthenticate_webauthn",
-        "mfa_generate_recovery_codes",
-        "mfa_view_recovery_codes",
-        "mfa_download_recovery_codes",
     }
 )
+SECOND_STEPS = {
+    Authenticator.Type.TOTP: "mfa_reauthenticate",
+    Authenticator.Type.WEBAUTHN: "mfa_reauthenticate_webauthn",
+}
 
 
 class StaffDoorMiddleware:
@@ -45,12 +45,19 @@ class StaffDoorMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: Any, *_view: Any) -> HttpResponseBase | None:
-        if not is_waiting_for_proof(request) or request.resolver_match.url_name in OPEN_ROUTES:
+        if not is_waiting_for_proof(request) or is_open(request, request.resolver_match.url_name):
             return None
         url = where_to_prove(request)
         if request.htmx:
             return HttpResponse(status=401, headers={"HX-Redirect": url})
         return HttpResponseRedirect(url)
+
+
+def is_open(request: Any, route: str) -> bool:
+    """To whoever has yet to prove a second step."""
+    if route in SETTING_UP:
+        return not is_mfa_enabled(request.user, types=list(SECOND_STEPS))
+    return route in PROVING
 
 
 def is_waiting_for_proof(request: Any) -> bool:
@@ -68,10 +75,7 @@ def has_proved_second_step(request: Any) -> bool:
 def where_to_prove(request: Any) -> str:
     """The code page, the key page, or the page to set up either."""
     back = request.get_full_path() if request.method == "GET" else "/"
-    for kind, route in (
-        (Authenticator.Type.TOTP, "mfa_reauthenticate"),
-        (Authenticator.Type.WEBAUTHN, "mfa_reauthenticate_webauthn"),
-    ):
+    for kind, route in SECOND_STEPS.items():
         if is_mfa_enabled(request.user, types=[kind]):
             return f"{reverse(route)}?{urlencode({'next': back})}"
     words = _("Staff sign in with a second step. Set up an authenticator app or a key to go on.")

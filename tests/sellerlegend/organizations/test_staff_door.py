@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from django.conf import settings
 from django.test import Client
@@ -106,6 +108,38 @@ def test_it_does_not_last_long(support: User) -> None:
     asked = client.get(reverse("admin:index"))
     assert urlsplit(asked.headers["Location"]).path == reverse("mfa_reauthenticate")
     assert "next=%2Fadmin%2F" in asked.headers["Location"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "mfa_index",
+        "mfa_activate_totp",
+        "mfa_list_webauthn",
+        "mfa_add_webauthn",
+        "mfa_generate_recovery_codes",
+        "mfa_view_recovery_codes",
+        "mfa_download_recovery_codes",
+        "account_reauthenticate",
+    ],
+)
+def test_a_password_makes_no_second_step_beside_the_one_there_is(
+    support: User, route: str, method: str
+) -> None:
+    """Recovery codes or a passkey of one's own would open the door that asks for the real one."""
+    TOTP.activate(support, SECRET)
+    client = signed_in_freshly(support)
+    proved_seconds_ago(client, settings.STAFF_SESSION_SECONDS + 1, "mfa")
+    session = client.session
+    session[AUTHENTICATION_METHODS_SESSION_KEY].append({"method": "password", "at": time.time()})
+    session.save()
+
+    answer = client.generic(method, reverse(route))
+
+    assert answer.status_code == 302
+    assert urlsplit(answer.headers["Location"]).path == reverse("mfa_reauthenticate")
+    assert [row.type for row in Authenticator.objects.filter(user=support)] == ["totp"]
 
 
 def test_everybody_else_is_not_asked() -> None:
