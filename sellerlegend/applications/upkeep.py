@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from sellerlegend import crypto
-from sellerlegend.applications.clients import held_of, held_rows, in_force
+from sellerlegend.applications.clients import held_of, held_rows, in_force, opened
 from sellerlegend.applications.models import ClientSecret, LwaApplication
 from sellerlegend.applications.usage import TALLY
 from sellerlegend.organizations import custody
@@ -125,12 +125,9 @@ def _wrapped_anew(row: ClientSecret) -> dict[str, str]:
 
 
 def _sealed_anew(row: ClientSecret) -> dict[str, str]:
-    secret = crypto.unseal(
-        row.sealed_secret,
-        row.place(),
-        data_key=row.data_key,
-        purpose=crypto.Purpose.REENCRYPT,
-    )
+    secret = opened(row)
+    if secret is None:
+        raise crypto.Undecryptable(row.fingerprint)
     data_key = crypto.new_data_key(row.pk)
     sealed = crypto.seal(secret, row.place(), data_key=data_key)
     return {"data_key": data_key, "sealed_secret": sealed}
