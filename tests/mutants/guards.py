@@ -25,6 +25,8 @@ CONNECTING = "tests/connections/test_connecting.py"
 CREDENTIALS = "tests/connections/test_credentials.py"
 CRYPTO = "tests/sellerlegend/test_crypto.py"
 ROTATION = "tests/connections/test_rotation.py"
+PRUNING = "tests/ppc/test_pruning.py"
+QUARANTINE = "tests/ppc/test_quarantine.py"
 RACES = "tests/test_races.py"
 SCOPING = "tests/sellerlegend/organizations/test_scoping.py"
 ROUTES = "tests/architecture/test_every_url.py"
@@ -194,5 +196,47 @@ MUTANTS = (
         old="if not (is_own_step or has_fresh_sign_in(request)):",
         new="if False:",
         tests=(f"{CONNECTING}::test_nobody_else_undoes_by_a_session_that_was_left_open",),
+    ),
+    Mutant(
+        guard="a fault of our own keys condemns no consent",
+        file="connections/credentials.py",
+        old="except crypto.DataKeyUnreadable as error:",
+        new="except crypto.KeyNotLoaded as error:",
+        tests=(f"{CREDENTIALS}::test_a_fault_of_our_own_keys_changes_no_sellers_row",),
+    ),
+    Mutant(
+        guard="nothing is wrapped under a retired key",
+        file="sellerlegend/organizations/custody.py",
+        old="if kid in retired_keys():",
+        new="if False:",
+        tests=(f"{ROTATION}::test_a_retired_key_wraps_nothing_any_more",),
+    ),
+    Mutant(
+        guard="what is erased is looked at again under the lock",
+        file="ppc/erasure.py",
+        old='row = due.select_for_update(of=("self",)).first()',
+        new="row = seen",
+        tests=(f"{PRUNING}::test_a_consent_that_commits_while_prune_waits_for_the_lock_stays",),
+    ),
+    Mutant(
+        guard="what ends is written down before it ends",
+        file="sellerlegend/deletions.py",
+        old='append(line | {"state": BEGUN})',
+        new="pass",
+        tests=("tests/ppc/test_restoring.py::test_what_cannot_be_noted_is_not_ended",),
+    ),
+    Mutant(
+        guard="a sign of a restored backup stays",
+        file="sellerlegend/organizations/quarantine.py",
+        old="if found and _begin(found):",
+        new="if found == cause:",
+        tests=(f"{QUARANTINE}::test_a_sign_that_goes_away_ends_nothing",),
+    ),
+    Mutant(
+        guard="no command asks Amazon in quarantine",
+        file="sellerlegend/commands.py",
+        old="if not is_dry and not self.works_in_quarantine:",
+        new="if False:",
+        tests=(f"{QUARANTINE}::test_no_command_asks_amazon_erases_or_queues",),
     ),
 )
