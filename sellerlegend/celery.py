@@ -9,7 +9,7 @@ import logging
 import time
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from django.conf import settings
 from django.db import transaction
 from kombu import pools
@@ -17,6 +17,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from sellerlegend import tallies
 from sellerlegend.env import use_project_settings
+from sellerlegend.startup import require_sound_configuration
 
 use_project_settings()
 
@@ -91,6 +92,9 @@ def broker_options() -> dict[str, Any]:
 
 
 app.on_configure.connect(lambda **_: configure(app), weak=False)
+# Celery runs Django's checks for a worker and throws their answers away.
+for starts in (signals.worker_init, signals.beat_init):
+    starts.connect(lambda **_: require_sound_configuration(), weak=False)
 app.autodiscover_tasks(["sellerlegend.jobs"])
 
 

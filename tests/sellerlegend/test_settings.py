@@ -171,6 +171,32 @@ def test_a_process_with_a_wrong_environment_says_so_and_ends(
     assert "hidden" not in finished.stderr
 
 
+CELERY = ("-m", "celery", "--app", "sellerlegend")
+STARTS = {
+    "web": ("-m", "gunicorn", "--check-config", "sellerlegend.wsgi:application"),
+    "worker": (*CELERY, "worker", "--pool", "solo"),
+    "beat": (*CELERY, "beat"),
+}
+PREFERRED = ("LWA_APP_ID", "LWA_CLIENT_SECRET", "SP_API_REFRESH_TOKEN")
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_no_process_starts_with_what_every_command_refuses(tmp_path: Path, kind: str) -> None:
+    finished = process(tmp_path, *STARTS[kind], **dict.fromkeys(PREFERRED, "hidden"))
+
+    assert finished.returncode != 0
+    for name in PREFERRED:
+        assert f"SL.E020: {name} is set in the environment." in finished.stderr
+    assert "would silently prefer it" in finished.stderr
+    assert "hidden" not in finished.stderr + finished.stdout
+
+
+def test_a_web_process_starts_with_a_sound_configuration(tmp_path: Path) -> None:
+    finished = process(tmp_path, *STARTS["web"])
+
+    assert finished.returncode == 0, finished.stderr
+
+
 LIMITS = """
 {prepare}
 import django
