@@ -27,7 +27,7 @@ DEPLOYED := DJANGO_DEBUG=false \
 	PUBLIC_BASE_URL=https://example.com TRUSTED_PROXY_COUNT=1 \
 	DATABASE_URL=postgresql://postgres@127.0.0.1:5432/postgres \
 	REDIS_URL=redis://127.0.0.1:6379/15 \
-	TOKEN_ENCRYPTION_KEYS=lint:$(call RANDOM,32) \
+	TOKEN_ENCRYPTION_KEYS=lint:$(call RANDOM,32) METRICS_TOKEN=$(shell printf '%032d' 0) \
 	SPAPI_APPLICATION_ID=amzn1.sp.solution.lint SPAPI_CLIENT_ID=amzn1.application-oa2-client.lint \
 	SPAPI_CLIENT_SECRET=amzn1.oa2-cs.v1.lint \
 	ADS_CLIENT_ID=amzn1.application-oa2-client.lint-ads ADS_CLIENT_SECRET=amzn1.oa2-cs.v1.lint-ads \

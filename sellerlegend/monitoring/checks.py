@@ -22,22 +22,34 @@ from django.http.request import validate_host
 from sellerlegend.monitoring import readiness
 
 # What this repository and other people's examples hold: everybody knows these.
-PUBLISHED = re.compile(r"(?i)(tests|lint|build|demo|settings-test)-|django-insecure-|change-?me")
+PUBLISHED = re.compile(r"(?i)(tests|lint|build|demo|settings-test)-")
+# Words of whoever means to replace it later. A random key has none of them by chance.
+PLACEHOLDER = re.compile(r"(?i)insecure|change[-_ ]?(me|this)|your[-_ ]|replace[-_ ]|secret[-_ ]?key")
+FEWEST_DISTINCT_CHARACTERS = 10
 FEWEST_DISTINCT_BYTES = 16
 FILES = "django.core.mail.backends.filebased.EmailBackend"
 
 
 @register(Tags.security)
 def refuse_a_published_secret_key(**_: Any) -> list[CheckMessage]:
-    if settings.DEBUG or not PUBLISHED.match(settings.SECRET_KEY):
+    if settings.DEBUG or not is_placeholder(settings.SECRET_KEY):
         return []
     return [
         Error(
-            "DJANGO_SECRET_KEY is one of an example: whoever reads it can forge sessions' data.",
+            "DJANGO_SECRET_KEY is one of an example or no random one: whoever knows it can forge "
+            "sessions' data.",
             hint="python -c 'import secrets; print(secrets.token_urlsafe(50))'",
             id="SL.E011",
         )
     ]
+
+
+def is_placeholder(key: str) -> bool:
+    """One that others can know, or that repeats itself."""
+    if PUBLISHED.match(key) or PLACEHOLDER.search(key):
+        return True
+    repeats = any(key[size:] == key[:-size] for size in range(1, len(key) // 2 + 1))
+    return repeats or len(set(key)) < FEWEST_DISTINCT_CHARACTERS
 
 
 @register(Tags.security)
@@ -56,9 +68,11 @@ def refuse_keys_that_nobody_threw_dice_for(**_: Any) -> list[CheckMessage]:
 
 
 def is_guessable(key: bytes) -> bool:
-    """Zeros, a repeated pattern, or bytes in steps. 32 random ones are never so by chance."""
+    """Zeros, a repeated pattern, bytes in steps, or text that somebody typed. 32 random ones are
+    never so by chance."""
     steps = {(after - before) % 256 for before, after in pairwise(key)}
-    return len(set(key)) < FEWEST_DISTINCT_BYTES or len(steps) == 1
+    is_text = all(chr(byte).isprintable() and byte < 0x7F for byte in key)
+    return is_text or len(set(key)) < FEWEST_DISTINCT_BYTES or len(steps) == 1
 
 
 @register(Tags.security)
@@ -112,6 +126,19 @@ def ask_for_the_proxy(**_: Any) -> list[CheckMessage]:
             "every page redirects to itself, and all people have the proxy's address.",
             hint="Set TRUSTED_PROXY_COUNT, unless gunicorn has the certificate.",
             id="SL.W016",
+        )
+    ]
+
+
+@register(Tags.compatibility, deploy=True)
+def ask_for_the_metrics_token(**_: Any) -> list[CheckMessage]:
+    if settings.METRICS_TOKEN:
+        return []
+    return [
+        checks.Warning(
+            "Without METRICS_TOKEN there is no /metrics: no alert can fire.",
+            hint="python -c 'import secrets; print(secrets.token_urlsafe(32))', for Prometheus too.",
+            id="SL.W047",
         )
     ]
 

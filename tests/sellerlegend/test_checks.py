@@ -38,6 +38,7 @@ PRODUCTION = {
     "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
     "DEFAULT_FROM_EMAIL": f"SellerLegend <no-reply@{HOST}>",
     "REDIS_URL": "redis://127.0.0.1:6379/15",
+    "METRICS_TOKEN": "Zr9Qh2vKx7Tn4Lb8Wd1Mc6Yp3Gs5Jf0A",
 }
 
 
@@ -69,6 +70,14 @@ def test_a_good_configuration_is_told_nothing(production: Settings) -> None:
         ({"SECRET_KEY": "tests-only-" + "x" * 50}, "SL.E011"),
         ({"SECRET_KEY": "django-insecure-8Jz0kQbW3vX5nY7mR1tL9pA2sD4fG6hJ8kZ0xC3v"}, "SL.E011"),
         ({"SECRET_KEY": "build-only-8Jz0kQbW3vX5nY7mR1tL9pA2sD4fG6hJ8kZ0xC3vB5nM7"}, "SL.E011"),
+        ({"SECRET_KEY": "please-change-me-8Jz0kQbW3vX5nY7mR1tL9pA2sD4fG6hJ8kZ0xC"}, "SL.E011"),
+        ({"SECRET_KEY": "your-secret-key-here-8Jz0kQbW3vX5nY7mR1tL9pA2sD4fG6hJ8"}, "SL.E011"),
+        ({"SECRET_KEY": "my_secret_key_8Jz0kQbW3vX5nY7mR1tL9pA2sD4fG6hJ8kZ0xC3vB"}, "SL.E011"),
+        ({"SECRET_KEY": "secretsecretsecretsecretsecretsecretsecretsecretsecret"}, "SL.E011"),
+        ({"SECRET_KEY": "wordsWithoutDice1" * 3 + "wor"}, "SL.E011"),
+        ({"SECRET_KEY": "abcabcabaabcbacbabcabcabaabcbacbccabcbabcabcbacbabcbacba"}, "SL.E011"),
+        ({"TOKEN_ENCRYPTION_KEYS": {"k1": b"this-is-a-32-byte-key-for-tests!"}}, "SL.E012"),
+        ({"METRICS_TOKEN": ""}, "SL.W047"),
         ({"TOKEN_ENCRYPTION_KEYS": {"k1": bytes(32)}}, "SL.E012"),
         ({"TOKEN_ENCRYPTION_KEYS": {"k1": b"abcd" * 8}}, "SL.E012"),
         ({"TOKEN_ENCRYPTION_KEYS": {"k1": bytes(range(32))}}, "SL.E012"),
