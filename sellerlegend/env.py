@@ -26,6 +26,21 @@ METRICS_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,200}")
 REDIS = ("redis://", "rediss://", "unix://")
 
 
+# What is told of a variable that is missing or wrong: the id in docs/checks.md, and what to do.
+RANDOM_TEXT = "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+RANDOM_KEY = (
+    "k1:$(python -c 'import base64, secrets; "
+    "print(base64.b64encode(secrets.token_bytes(32)).decode())')"
+)
+ADVICE = {
+    "TOKEN_ENCRYPTION_KEYS": ("SL.E002", f"A new one: {RANDOM_KEY}"),
+    "DJANGO_SECRET_KEY": ("SL.E003", f"A new one: {RANDOM_TEXT}"),
+    "AMAZON_EMULATOR_URL": ("SL.E010", "Remove AMAZON_EMULATOR_URL from the environment."),
+    "PUBLIC_BASE_URL": ("SL.E014", "Set PUBLIC_BASE_URL to the https address."),
+}
+OTHERWISE = ("SL.E001", ".env.example says what it may be.")
+
+
 class EnvironmentInvalid(SystemExit):
     """Names every variable that is missing or wrong. Values are never repeated."""
 
@@ -181,12 +196,14 @@ def read_env() -> Env:
 
 
 def describe(error: ValidationError) -> str:
-    """One line per wrong variable, safe to print."""
+    """For each wrong variable its id, what is wrong and a hint; safe to print."""
     lines = ["The environment is not usable:"]
     for item in error.errors(include_input=False, include_url=False):
         name = "_".join(str(part) for part in item["loc"]).upper()
-        lines.append(f"  {name}: {item['msg'].removeprefix('Value error, ')}")
-    lines.append("See .env.example for what each variable means.")
+        number, hint = ADVICE.get(name, OTHERWISE)
+        lines.append(f"  {number} {name}: {item['msg'].removeprefix('Value error, ')}")
+        lines.append(f"      {hint}")
+    lines.append("The numbers are explained in docs/checks.md.")
     return "\n".join(lines)
 
 

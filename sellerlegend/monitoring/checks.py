@@ -24,7 +24,9 @@ from sellerlegend.monitoring import readiness
 # What this repository and other people's examples hold: everybody knows these.
 PUBLISHED = re.compile(r"(?i)(tests|lint|build|demo|settings-test)-")
 # Words of whoever means to replace it later. A random key has none of them by chance.
-PLACEHOLDER = re.compile(r"(?i)insecure|change[-_ ]?(me|this)|your[-_ ]|replace[-_ ]|secret[-_ ]?key")
+PLACEHOLDER = re.compile(
+    r"(?i)insecure|change[-_ ]?(me|this)|your[-_ ]|replace[-_ ]|secret[-_ ]?key"
+)
 FEWEST_DISTINCT_CHARACTERS = 10
 FEWEST_DISTINCT_BYTES = 16
 FILES = "django.core.mail.backends.filebased.EmailBackend"
@@ -137,7 +139,7 @@ def ask_for_the_metrics_token(**_: Any) -> list[CheckMessage]:
     return [
         checks.Warning(
             "Without METRICS_TOKEN there is no /metrics: no alert can fire.",
-            hint="python -c 'import secrets; print(secrets.token_urlsafe(32))', for Prometheus too.",
+            hint="Set it: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
             id="SL.W047",
         )
     ]

@@ -41,7 +41,7 @@ def complaints(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> dict[s
     with pytest.raises(EnvironmentInvalid) as refused:
         read(monkeypatch, **changes)
     assert refused.value.__suppress_context__
-    return dict(re.findall(r"^  ([A-Z_]+): (.+)$", str(refused.value), re.MULTILINE))
+    return dict(re.findall(r"^  SL\.E\d{3} ([A-Z_]+): (.+)$", str(refused.value), re.MULTILINE))
 
 
 def test_production_needs_four_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +107,33 @@ def test_forbidden_combinations_are_reported_together(monkeypatch: pytest.Monkey
         "AMAZON_EMULATOR_URL": "is refused unless DJANGO_DEBUG is on",
         "TOKEN_ENCRYPTION_KEYS": "holds no key",
     }
+
+
+@pytest.mark.parametrize(
+    ("changed", "number", "hint"),
+    [
+        ({"TOKEN_ENCRYPTION_KEYS": None}, "SL.E002", "secrets.token_bytes(32)"),
+        ({"TOKEN_ENCRYPTION_KEYS": ""}, "SL.E002", "secrets.token_bytes(32)"),
+        ({"TOKEN_ENCRYPTION_KEYS": "k1:hidden"}, "SL.E002", "secrets.token_bytes(32)"),
+        ({"DJANGO_SECRET_KEY": None}, "SL.E003", "secrets.token_urlsafe(50)"),
+        ({"DJANGO_SECRET_KEY": "hidden"}, "SL.E003", "secrets.token_urlsafe(50)"),
+        ({"AMAZON_EMULATOR_URL": "http://127.0.0.1:9001"}, "SL.E010", "Remove AMAZON_EMULATOR"),
+        ({"PUBLIC_BASE_URL": "http://accounts.example.com"}, "SL.E014", "to the https address"),
+        ({"EMAIL_PORT": "hidden"}, "SL.E001", ".env.example"),
+    ],
+)
+def test_every_mistake_has_its_number_and_a_hint(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], number: str, hint: str
+) -> None:
+    with pytest.raises(EnvironmentInvalid) as refused:
+        read(monkeypatch, **changed)
+
+    first, wrong, advice, last = str(refused.value).splitlines()
+    assert first == "The environment is not usable:"
+    assert wrong.startswith(f"  {number} {next(iter(changed))}: ")
+    assert hint in advice
+    assert last == "The numbers are explained in docs/checks.md."
+    assert "hidden" not in str(refused.value)
 
 
 def test_the_emulator_and_plain_http_are_for_development(monkeypatch: pytest.MonkeyPatch) -> None:
