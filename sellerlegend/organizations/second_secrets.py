@@ -36,7 +36,7 @@ def opened(text: str) -> str:
 
 def wrapped_data_keys() -> Iterator[str]:
     """For the count of what a key of the ring still wraps."""
-    for data in Authenticator.objects.values_list("data", flat=True).iterator():
+    for data in Authenticator.objects.values_list("data", flat=True):
         for name in SECRETS:
             if data.get(name):
                 yield data[name].partition(" ")[0]

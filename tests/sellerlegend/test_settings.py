@@ -175,14 +175,16 @@ CELERY = ("-m", "celery", "--app", "sellerlegend")
 STARTS = {
     "web": ("-m", "gunicorn", "--check-config", "sellerlegend.wsgi:application"),
     "worker": (*CELERY, "worker", "--pool", "solo"),
-    "beat": (*CELERY, "beat"),
+    "beat": (*CELERY, "beat", "--schedule", "{folder}/schedule"),
 }
 PREFERRED = ("LWA_APP_ID", "LWA_CLIENT_SECRET", "SP_API_REFRESH_TOKEN")
 
 
 @pytest.mark.parametrize("kind", STARTS)
 def test_no_process_starts_with_what_every_command_refuses(tmp_path: Path, kind: str) -> None:
-    finished = process(tmp_path, *STARTS[kind], **dict.fromkeys(PREFERRED, "hidden"))
+    command = [word.format(folder=tmp_path) for word in STARTS[kind]]
+
+    finished = process(tmp_path, *command, **dict.fromkeys(PREFERRED, "hidden"))
 
     assert finished.returncode != 0
     for name in PREFERRED:
