@@ -9,7 +9,15 @@ from django.http import HttpRequest, HttpResponseBase
 
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
-from sellerlegend.organizations.limits import CODES, OWN_ACCOUNT, PASSWORD_RESET, SIGN_UP, Limit
+from sellerlegend.organizations.limits import (
+    CODES,
+    NEW_ORGANIZATION,
+    OWN_ACCOUNT,
+    PASSKEY,
+    PASSWORD_RESET,
+    SIGN_UP,
+    Limit,
+)
 
 # Signing in and second steps are counted where the account is known: adapter.py, second_step.py.
 BY_ADDRESS: dict[str, Limit] = {
@@ -19,8 +27,10 @@ BY_ADDRESS: dict[str, Limit] = {
     "account_email_verification_sent": CODES,
     "account_confirm_login_code": CODES,
     "mfa_authenticate": CODES,
-    "mfa_login_webauthn": CODES,
+    "mfa_login_webauthn": PASSKEY,
 }
+# A look at these makes a row: anybody could fill the table of sessions.
+LOOKS_COUNT = frozenset({"mfa_login_webauthn"})
 BY_PERSON: dict[str, Limit] = dict.fromkeys(
     (
         "account_reauthenticate",
@@ -35,14 +45,13 @@ BY_PERSON: dict[str, Limit] = dict.fromkeys(
         "mfa_add_webauthn",
         "mfa_remove_webauthn",
         "mfa_edit_webauthn",
-        "organization_new",
     ),
     OWN_ACCOUNT,
-)
+) | {"organization_new": NEW_ORGANIZATION}
 
 
 class LimitsMiddleware:
-    """One statement for a POST to one of these routes, none for anything else."""
+    """One statement for a POST to one of these routes, none for almost everything else."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -51,9 +60,9 @@ class LimitsMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: Any, *_view: Any) -> HttpResponseBase | None:
-        if request.method != "POST":
-            return None
         name = request.resolver_match.url_name
+        if request.method != "POST" and name not in LOOKS_COUNT:
+            return None
         if name in BY_ADDRESS:
             wait = limits.take((BY_ADDRESS[name], limits.client_address(request)))
         elif name in BY_PERSON and request.user.is_authenticated:

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -21,6 +22,7 @@ from sellerlegend.organizations import limits
 from sellerlegend.organizations.models import Allowance, AuditEvent, Organization, User
 from tests import trips
 from tests.amazon_emulator import RunningEmulator
+from tests.architecture.test_every_url import PUBLIC_ROUTES
 from tests.factories import (
     PASSWORD,
     make_account,
@@ -242,6 +244,40 @@ def test_pages_for_everybody_are_limited_by_address(
     assert answers[-1] == 429
     assert Client().post(reverse(route), fields, **STRANGER).status_code != 429
     assert Client().get(reverse(route)).status_code == 200
+
+
+def look_as_a_script(name: str) -> int:
+    kwargs = {"uidb36": "1", "key": "x-y"} if name == "account_reset_password_from_key" else {}
+    headers = {"X-Requested-With": "XMLHttpRequest", "Accept": "application/json"}
+    return Client().get(reverse(name, kwargs=kwargs), headers=headers).status_code
+
+
+def test_strangers_do_not_fill_the_table_of_sessions(db: None) -> None:
+    """A challenge for a passkey is kept in a session: it is the one look that makes a row."""
+    storing = set()
+    for name in sorted(PUBLIC_ROUTES):
+        before = Session.objects.count()
+        look_as_a_script(name)
+        if Session.objects.count() > before:
+            storing.add(name)
+    assert storing == {"mfa_login_webauthn"}
+
+    answers = [look_as_a_script("mfa_login_webauthn") for _ in range(150)]
+
+    assert answers[-1] == 429
+    assert Session.objects.count() == 1 + answers.count(200) <= limits.PASSKEY.burst + 20
+
+
+def test_a_person_makes_few_organizations(victim: User) -> None:
+    client = Client()
+    client.force_login(victim)
+    url = reverse("organization_new")
+
+    answers = [client.post(url, {"name": f"Number {n}"}).status_code for n in range(20)]
+
+    burst = limits.NEW_ORGANIZATION.burst
+    assert answers == [302] * burst + [429] * (20 - burst)
+    assert Organization.objects.count() == burst
 
 
 def test_proving_again_is_limited_for_the_person(victim: User) -> None:
