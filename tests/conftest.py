@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.celery import app
+from sellerlegend.jobs import draining
 from tests import bells, process_memory, session_cookies
 from tests.amazon_emulator import RunningEmulator, running_emulator
 from tests.leftovers import drop_databases_of_dead_runs
@@ -77,6 +78,18 @@ def fresh_cache() -> Iterator[None]:
     yield
 
     configuration["KEY_PREFIX"] = caches["default"].key_prefix = before
+
+
+@pytest.fixture(autouse=True)
+def batches_stay_together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits behind a slow job is put down by a thread, whose connection sees nothing of the
+    transaction in which most tests run."""
+    marker = request.node.get_closest_marker("django_db")
+    is_committed = "transactional_db" in request.fixturenames or (
+        marker is not None and marker.kwargs.get("transaction")
+    )
+    if not is_committed:
+        monkeypatch.setattr(draining, "HOLD_SECONDS", 600.0)
 
 
 @pytest.fixture(autouse=True, scope="session")
