@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import psycopg2
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -118,7 +119,8 @@ def know_every_key_in_use(databases: Any = None, **_: Any) -> list[CheckMessage]
 
     try:
         kinds, ages = custody.rows_by_kind(), custody.key_ages()
-    except DatabaseError:
+    # A cursor on the server that could not be opened fails once more, unwrapped, when it is closed.
+    except (DatabaseError, psycopg2.Error):
         return []  # before the first migration there is nothing to know
     loaded = settings.TOKEN_ENCRYPTION_KEYS
     found: list[CheckMessage] = [
