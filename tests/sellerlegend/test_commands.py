@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from typing import Any
 
 import pytest
 from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
 from django.db import connection as database
 from django.utils import timezone
 
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, outcome_of
+from sellerlegend.env import PROJECT_DIR
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import Job, NamedLock
 from sellerlegend.organizations.models import AuditEvent
@@ -359,3 +362,31 @@ def test_sqlite_works_on_one_row_at_a_time() -> None:
 )
 def test_a_job_has_an_outcome(columns: dict[str, Any], expected: Outcome) -> None:
     assert outcome_of(Job(**columns)) == expected
+
+
+def test_the_readme_tells_each_commands_options() -> None:
+    text = (PROJECT_DIR / "README.md").read_text()
+    told = {
+        name: set(re.findall(r"--[\w-]+", options))
+        for name, options in re.findall(r"^\| `(\w+)` \|(.+)\|$", text, re.MULTILINE)
+    }
+    plain = {option for action in plain_actions() for option in action}
+
+    assert told.keys() == OUR_COMMANDS
+    for name, options in told.items():
+        parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+        taken = {action.option_strings[-1] for action in parser._actions if action.option_strings}
+        assert options == taken - plain, name
+
+
+def plain_actions() -> list[list[str]]:
+    """What every command of Django's takes."""
+    return [action.option_strings for action in BaseCommand().create_parser("", "")._actions]
+
+
+OUR_COMMANDS = {
+    name
+    for name, app in get_commands().items()
+    if str(app).startswith(("sellerlegend", "connections", "marketplaces", "ppc"))
+    and name != "migrate"
+}
