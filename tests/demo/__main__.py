@@ -90,11 +90,13 @@ def prepare() -> None:
 
 def announce(base_url: str, emulator_url: str, seconds: float) -> None:
     width = max(len(person.email) for person in PEOPLE)
+    bearer = f"Authorization: Bearer {os.environ['METRICS_TOKEN']}"
     lines = [
         "",
         f"  Ready after {seconds:.0f} s",
         f"  Product      {base_url}/",
         f"  Fake Amazon  {emulator_url}/_control/",
+        f"  Metrics      curl -H '{bearer}' {base_url}/metrics",
         "",
         f"  Everybody's password is {PASSWORD}",
         *(f"  {person.email:<{width}}  {person}" for person in PEOPLE),

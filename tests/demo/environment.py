@@ -25,13 +25,21 @@ def keys_file() -> Path:
     if not path.exists():
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         text = f"DJANGO_SECRET_KEY={secrets.token_urlsafe(50)}\nTOKEN_ENCRYPTION_KEYS=demo1:{key}\n"
+        text += metrics_line()
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
         unfinished.touch(mode=0o600)
         unfinished.write_text(text)
         unfinished.rename(path)
+    elif "METRICS_TOKEN=" not in path.read_text():  # made by an older checkout
+        with path.open("a") as file:
+            file.write(metrics_line())
     return path
+
+
+def metrics_line() -> str:
+    return f"METRICS_TOKEN={secrets.token_urlsafe(32)}\n"
 
 
 def demo_environment(*, port: int, amazon_port: int) -> dict[str, str]:

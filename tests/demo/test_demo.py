@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from sellerlegend.env import METRICS_TOKEN
 from tests.demo import procfile
-from tests.demo.environment import CHECKOUT, keys_file
+from tests.demo.__main__ import announce
+from tests.demo.environment import CHECKOUT, demo_environment, keys_file
 from tests.demo.messages import compile_messages
 from tests.demo.processes import DemoFailed, only_one, require_all_running, require_free_port
 
@@ -178,3 +180,33 @@ def test_a_catalogue_is_compiled_once(tmp_path: Path) -> None:
 
     assert written == [source.with_suffix(".mo")]
     assert again == []
+
+
+# Its metrics -----------------------------------------------------------------------------------
+
+
+def test_the_demo_has_a_token_for_its_metrics_and_says_how_to_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    token = demo_environment(port=8000, amazon_port=9001)["METRICS_TOKEN"]
+    assert METRICS_TOKEN.fullmatch(token)
+    assert demo_environment(port=8000, amazon_port=9001)["METRICS_TOKEN"] == token
+    monkeypatch.setenv("METRICS_TOKEN", token)
+
+    announce("http://localhost:8000", "http://127.0.0.1:9001", 1.0)
+
+    told = f"curl -H 'Authorization: Bearer {token}' http://localhost:8000/metrics"
+    assert told in capsys.readouterr().out
+
+
+def test_keys_of_an_older_demo_get_a_token_and_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    old = "DJANGO_SECRET_KEY=old\nTOKEN_ENCRYPTION_KEYS=demo1:old\n"
+    (tmp_path / "demo.env").write_text(old)
+
+    token = demo_environment(port=8000, amazon_port=9001)["METRICS_TOKEN"]
+
+    assert keys_file().read_text() == f"{old}METRICS_TOKEN={token}\n"
