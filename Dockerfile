@@ -15,7 +15,7 @@ RUN if [ -n "$WITH_SQS" ]; then pip freeze > pins.txt && pip install --constrain
 
 WORKDIR /app
 # By name: what is not listed here cannot ship.
-COPY manage.py ./
+COPY manage.py gunicorn.conf.py ./
 COPY sellerlegend sellerlegend
 COPY connections connections
 COPY marketplaces marketplaces

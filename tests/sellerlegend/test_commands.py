@@ -381,7 +381,7 @@ def test_the_readme_tells_each_commands_options() -> None:
 
 def plain_actions() -> list[list[str]]:
     """What every command of Django's takes."""
-    return [action.option_strings for action in BaseCommand().create_parser("", "")._actions]
+    return [list(action.option_strings) for action in BaseCommand().create_parser("", "")._actions]
 
 
 OUR_COMMANDS = {

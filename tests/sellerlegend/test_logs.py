@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+import requests
 from django.test import RequestFactory
 
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.env import PROJECT_DIR
 from sellerlegend.logs import JsonFormatter, redact
-from tests.environment import DEMO_CREDENTIALS
+from tests.environment import DEMO_CREDENTIALS, development_environment
+from tests.web import web
+from tests.workers import wait_until
 
 ID = UUID("11111111-1111-4111-8111-111111111111")
 
@@ -158,3 +165,59 @@ def test_nobody_prints_around_the_formatter() -> None:
 @pytest.mark.parametrize("name", ["urllib3", "kombu", "sp_api", "django.db.backends"])
 def test_those_who_print_bodies_are_quiet_at_every_level(name: str) -> None:
     assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+# Processes -------------------------------------------------------------------------------------
+
+STOPPING = {"", "worker: Warm shutdown (MainProcess)"}
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """Every line of a process, but for what Celery says when it is told to stop."""
+    lines = [line for line in log.read_text().splitlines() if line not in STOPPING]
+    return [json.loads(line) for line in lines]
+
+
+def test_gunicorn_speaks_json_from_its_first_line_to_its_last(tmp_path: Path) -> None:
+    with web(tmp_path) as url:
+        assert requests.get(f"{url}/healthz", timeout=10).status_code == 200
+
+    events = [line["event"] for line in lines_of(tmp_path / "web.log")]
+
+    assert events[0].startswith("Starting gunicorn")
+    assert any(event.startswith("Booting worker") for event in events)
+    assert events[-1].startswith("Shutting down")
+
+
+@pytest.mark.parametrize("kind", ["worker", "beat"])
+def test_celery_prints_no_banner(tmp_path: Path, kind: str) -> None:
+    [line] = [
+        line.removeprefix(f"{kind}: ")
+        for line in (PROJECT_DIR / "Procfile").read_text().splitlines()
+        if line.startswith(f"{kind}: ")
+    ]
+    environment = os.environ | development_environment(
+        DJANGO_SETTINGS_MODULE="sellerlegend.settings",
+        DJANGO_SECRET_KEY=os.environ["DJANGO_SECRET_KEY"],
+        TOKEN_ENCRYPTION_KEYS=os.environ["TOKEN_ENCRYPTION_KEYS"],
+        VAR_DIR=str(tmp_path),
+        PYTHONWARNINGS="ignore",  # who tests as root is warned of it
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    )
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {line}"],
+            cwd=PROJECT_DIR,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        sign = {"worker": "ready.", "beat": "beat: Starting..."}[kind]
+        wait_until(lambda: sign in log.read_text(), f"{kind}: {log}")
+    finally:
+        process.kill()
+        process.wait()
+
+    assert lines_of(log)
