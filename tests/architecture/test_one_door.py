@@ -8,7 +8,6 @@ from sellerlegend.env import PROJECT_DIR
 # which belong to no organization, and a text of the probe's own making.
 OPENERS = {
     "sellerlegend/applications/clients.py",
-    "sellerlegend/applications/upkeep.py",
     "sellerlegend/organizations/custody.py",
     "sellerlegend/organizations/second_secrets.py",
     "connections/token_cache.py",
