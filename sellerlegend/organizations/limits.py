@@ -55,13 +55,13 @@ PASSWORD_RESET = Limit("password_reset", burst=10, seconds=60)
 CODES = Limit("codes", burst=20, seconds=6)
 # Twice for a sign-in: the challenge, which is kept in a session of nobody's, and the answer.
 PASSKEY = Limit("passkey", burst=40, seconds=3)
-NEW_ORGANIZATION = Limit("new_organization", burst=10, seconds=600)
+NEW_ORGANIZATION = Limit("new_organization", burst=60, seconds=300)
 OWN_ACCOUNT = Limit("own_account", burst=20, seconds=6)
 MAIL_TO_ADDRESS = Limit("mail_to_address", burst=4, seconds=120)
 REFUSED_CALLBACK = Limit("refused_callback", burst=40, seconds=6)
 COSTLY_ACTION = Limit("costly_action", burst=60, seconds=2)
-# A trip lives for ten minutes, so this is also the cap of a person's open ones: 60.
-TRIP = Limit("trip", burst=40, seconds=30)
+# A trip lives for ten minutes, so this is also the cap of a person's open ones: 110.
+TRIP = Limit("trip", burst=80, seconds=20)
 
 
 def key_of(limit: Limit, *whose: str) -> str:
