@@ -167,10 +167,20 @@ def behind_password(path: str) -> Arrive:
     return arrive
 
 
+def after_proof(arrive: Arrive) -> Arrive:
+    """For a pop-up that wants a fresh sign-in: the proof comes first, or the page would go away."""
+
+    def proved(page: Page) -> None:
+        behind_password("/accounts/2fa/webauthn/")(page)
+        arrive(page)
+
+    return proved
+
+
 onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
 connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
 connect_more_ppc = button_in_row(NA, "PPC", "Continue")
-undo = button_in_row(BLUE_HARBOR, "Selling Partner", "No, undo")
+undo = after_proof(button_in_row(BLUE_HARBOR, "Selling Partner", "No, undo"))
 resume = button_in_row(WAITING, "Selling Partner", "Resume")
 reconnect = action_of_row(NA, "Reconnect")
 rename = action_of_row(NA, "Rename")
