@@ -58,14 +58,18 @@ def comes_in(client: Client, **extra: Any) -> bool:
 
 
 def test_rotating_a_forged_address_does_not_help(victim: User) -> None:
-    answers = [
-        guess(
-            Client(), f"person{number}@example.com", headers={"X-Forwarded-For": f"1.2.3.{number}"}
-        )
-        for number in range(100)
-    ]
+    # The clock stands: on a slow machine the bucket would fill up meanwhile.
+    with time_machine.travel(time.time(), tick=False):
+        answers = [
+            guess(
+                Client(),
+                f"person{number}@example.com",
+                headers={"X-Forwarded-For": f"1.2.3.{number}"},
+            )
+            for number in range(100)
+        ]
 
-    assert answers.count(200) <= limits.SIGN_IN_FROM_ADDRESS.burst * 1.05 + 1
+    assert answers.count(200) == limits.SIGN_IN_FROM_ADDRESS.burst
     assert set(answers) == {200, 429}
 
 
