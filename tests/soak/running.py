@@ -3,8 +3,10 @@ may be stopped, frozen and flushed while people use it."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -149,8 +151,8 @@ def environment_of(
         **os.environ,
         **development_environment(
             DJANGO_SETTINGS_MODULE="tests.soak.settings",
-            DJANGO_SECRET_KEY="soak-only-" + "x" * 50,
-            TOKEN_ENCRYPTION_KEYS="soak:" + "A" * 43 + "=",
+            DJANGO_SECRET_KEY=secrets.token_urlsafe(50),
+            TOKEN_ENCRYPTION_KEYS=f"soak:{base64.b64encode(secrets.token_bytes(32)).decode()}",
             DATABASE_URL=postgres.url(),
             REDIS_URL=redis.url(),
             VAR_DIR=str(folder),

@@ -6,3 +6,5 @@ from __future__ import annotations
 from sellerlegend.settings import *  # noqa: F403  # all of them
 
 DEBUG = False
+# The fake Amazon, and http: with these a real installation would not start.
+SILENCED_SYSTEM_CHECKS = [*SILENCED_SYSTEM_CHECKS, "SL.E010", "SL.E014"]  # noqa: F405  # as above
