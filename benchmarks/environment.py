@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -80,10 +82,10 @@ def product() -> Iterator[str]:
 def environment(database: str, cache: str, var: str) -> dict[str, str]:
     return development_environment(
         DJANGO_DEBUG="false",
-        DJANGO_SECRET_KEY="bench-only-" + "k7Qz" * 12,
+        DJANGO_SECRET_KEY=secrets.token_urlsafe(50),
         DJANGO_ALLOWED_HOSTS=HOST,
         PUBLIC_BASE_URL=f"https://{HOST}",
-        TOKEN_ENCRYPTION_KEYS="bench:" + "A" * 43 + "=",
+        TOKEN_ENCRYPTION_KEYS=f"bench:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         DATABASE_URL=database,
         REDIS_URL=cache,
         VAR_DIR=var,

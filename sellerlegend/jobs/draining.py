@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 DRAIN_JOBS = 1_000
 # Short, so that messages of the other queue find a free process soon.
 DRAIN_SECONDS = 5.0
-LARGEST_BATCH = 256
+LARGEST_BATCH = 128
 GROWTH = 4
 # Whoever is quicker may take more at once; what was not begun soon is put down again, so that
 # no lease runs out in a queue behind a slow neighbour.
@@ -39,7 +39,7 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
 
     Returns how many were begun. What one job raises unforeseen never stops the others: its claim
     is left to its lease. Where there is more to do than it takes at once, one more bell is rung,
-    so that idle processes join in and somebody goes on afterwards.
+    so that an idle process joins in; and another one when it ends before the work does.
     """
     end = time.monotonic() + seconds
     begun, size, has_rung = 0, 1, False
@@ -58,10 +58,12 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
             again = claims.claim_due(queue, limit=1, is_first_try=False, served=served)
         done += _work_off(again, served, until=end)
         if not batch and not again:
-            break
+            return begun
         begun += done
         is_quick = time.monotonic() - started < QUICK_SECONDS
         size = min(GROWTH * size, LARGEST_BATCH) if is_quick else 1
+    # Whoever heard the first bell may have found each organization at its cap, and gone.
+    ring(DRAIN, queue, queue)
     return begun
 
 

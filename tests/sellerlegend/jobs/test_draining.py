@@ -475,14 +475,14 @@ def test_nothing_to_queue_rings_no_bell(
 
 
 @pytest.mark.usefixtures("silence")
-def test_a_drain_that_leaves_work_calls_one_helper(
+def test_a_drain_calls_a_helper_and_at_its_end_a_successor(
     work: Work, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     queue_jobs(work.organization, 30)
 
     with django_capture_on_commit_callbacks(execute=True):
         ledger.drain("interactive", limit=20)
-    assert bells.heard() == [("interactive", DRAIN, "interactive")]
+    assert bells.heard() == [("interactive", DRAIN, "interactive")] * 2
 
     with django_capture_on_commit_callbacks(execute=True):
         ledger.drain("background")
