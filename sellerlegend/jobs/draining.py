@@ -12,7 +12,7 @@ from itertools import chain
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from sellerlegend import log_facts
 from sellerlegend.celery import DRAIN, ring
@@ -119,7 +119,7 @@ class _Waiting:
         try:
             for queue in {claim.job.queue for claim in self._give_back()}:
                 ring(DRAIN, queue, queue)
-        except DatabaseError as error:  # their leases end
+        except (DatabaseError, InterfaceError) as error:  # their leases end
             logger.warning("claims_not_given_back", extra={"cause": type(error).__name__})
         finally:
             connections.close_all()
