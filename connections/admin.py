@@ -200,7 +200,7 @@ class GrantAdmin(ScopedModelAdmin):
     extra_fields: Sequence[str] = ("consent_ends",)
 
     @admin.display(description=_("consent ends"), ordering="authorized_at")
-    def consent_ends(self, grant: Grant) -> datetime:
+    def consent_ends(self, grant: Grant) -> datetime | None:
         return grant.reauthorize_by
 
 

@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import revisions, token_cache
+from connections import observations, token_cache
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.observations import current as _current
+from connections.observations import show as _show
 from connections.token_cache import AnyGrant
 from connections.verdicts import (
     GrantDoubted,
@@ -34,10 +36,10 @@ from sellerlegend.amazon import lwa
 from sellerlegend.amazon.errors import (
     AccessTokenRejected,
     AmazonError,
-    AmazonUnavailable,
     ClientMisconfigured,
     ClientSecretExpired,
     GrantInvalid,
+    HeldBack,
 )
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.clients import client_of, configured_client
@@ -77,22 +79,45 @@ def seal_refresh_token(grant: AnyGrant, token: Secret, data_key: str) -> dict[st
         "refresh_token": crypto.seal(token, grant.place(), data_key=data_key),
         "fingerprint": crypto.fingerprint(token),
         "client_id": configured_client(grant.application).client_id,
-    } | NO_REFUSALS
+        **NO_REFUSALS,
+        **observations.fresh_columns(),
+    }
 
 
 def spapi_call(
     connection: Connection, call: Callable[[Secret], T], *, force_refresh: bool = False
 ) -> T:
     """Run `call(access_token)` with the connection's consent. Raises AmazonError kinds."""
-    grant = SpApiGrant.objects.for_organization(connection.organization_id).filter(
-        connection=connection
-    )
-    return _call_with_token(grant.first(), call, force_refresh)
+    return _call_noted(_grant_of(connection), call, force_refresh)
+
+
+def prove(connection: Connection) -> None:
+    """Have a live access token, without a call of the API. Raises AmazonError kinds."""
+    _call_with_token(_grant_of(connection), lambda _access_token: None, force_refresh=False)
+
+
+def _grant_of(connection: Connection) -> SpApiGrant | None:
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    grant: SpApiGrant | None = grants.filter(connection=connection).first()
+    return grant
 
 
 def ads_call(grant: AdsGrant, call: Callable[[Secret], T], *, force_refresh: bool = False) -> T:
     """Run `call(access_token)` with an Ads consent. Raises AmazonError kinds."""
-    return _call_with_token(grant, call, force_refresh)
+    return _call_noted(grant, call, force_refresh)
+
+
+def _call_noted(grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool) -> T:
+    """The call, and a note on the grant of how it went."""
+    try:
+        answer = _call_with_token(grant, call, force_refresh)
+    except AmazonError as error:
+        if grant is not None:
+            observations.note_failure(grant, error)
+        raise
+    if grant is not None:
+        observations.note_success(grant)
+    return answer
 
 
 def _call_with_token(grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool) -> T:
@@ -140,7 +165,7 @@ def access_token(grant: AnyGrant, *, force: bool = False) -> Secret:
             if token is not None:
                 return token
             if time.monotonic() > deadline:
-                raise AmazonUnavailable(operation="lwa.refresh", retry_after=5.0)
+                raise HeldBack(operation="lwa.refresh", retry_after=5.0)
             time.sleep(LOOK_AGAIN_SECONDS)
             grant.refresh_from_db()
     except ObjectDoesNotExist:
@@ -212,11 +237,6 @@ def _take_lease(grant: AnyGrant) -> datetime | None:
     free = Q(refresh_lease_until__isnull=True) | Q(refresh_lease_until__lt=now)
     taken = _current(grant).filter(free).update(refresh_lease_until=now + LEASE)
     return now + LEASE if taken == 1 else None
-
-
-def _current(grant: AnyGrant) -> models.QuerySet[Any]:
-    """The row, only while it still holds the consent we read."""
-    return type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
 
 
 def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
@@ -363,14 +383,6 @@ def _refused(grant: AnyGrant, cause: str) -> AmazonError:
     if grant.status == Grant.Status.INVALID:
         return GrantInvalid(operation="lwa.refresh")
     return GrantDoubted(max(1.0, (_next_check_at(grant) - now).total_seconds()))
-
-
-def _show(grant: AnyGrant) -> None:
-    """Bump the rows this grant feeds: one for Seller Central, possibly all for Ads."""
-    if isinstance(grant, SpApiGrant):
-        revisions.touch(grant.owner_id(), [grant.connection_id])
-    else:
-        revisions.touch_all(grant.organization_id)
 
 
 def replace(grant: AnyGrant, *, actor: Actor, columns: dict[str, Any]) -> None:

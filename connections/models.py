@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -21,6 +21,8 @@ from sellerlegend.organizations.scoping import ScopedModel
 REGIONS = [region.value for region in Region]
 # Amazon ends a consent 365 days after it was given; refreshing does not extend it.
 CONSENT_DAYS = 365
+# Amazon Ads consents given before this day have no fixed end (Amazon Ads: Refresh tokens).
+ADS_YEAR_RULE_SINCE = datetime(2026, 7, 30, tzinfo=UTC)
 
 
 class Connection(ScopedModel):
@@ -42,6 +44,8 @@ class Connection(ScopedModel):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # NULL while the page still asks "is this right?" about a fresh consent.
     account_confirmed_at = models.DateTimeField(null=True)
+    # When a call that names the Seller ID succeeded with the row's consent: the claim is proved.
+    seller_proved_at = models.DateTimeField(null=True)
     participations_read_at = models.DateTimeField(null=True)
     # Why the last reading of the marketplaces needs a person; empty while all is well.
     reading_error = models.CharField(max_length=40, blank=True, default="")
@@ -127,6 +131,18 @@ class Grant(ScopedModel):
     first_refused_at = models.DateTimeField(null=True)
     refusals = models.PositiveIntegerField(default=0)
     last_error_code = models.CharField(max_length=60, blank=True)
+    # What calls with this consent told us; `observations.py` writes them, `health.py` reads them.
+    last_success_at = models.DateTimeField(null=True)
+    last_failure_at = models.DateTimeField(null=True)
+    last_failure_code = models.CharField(max_length=40, blank=True, default="", db_default="")
+    throttled_since = models.DateTimeField(null=True)
+    permission_missing_since = models.DateTimeField(null=True)
+    # The daily proof: when it last succeeded, and when it is due again.
+    verified_at = models.DateTimeField(null=True)
+    verify_due_at = models.DateTimeField(null=True)
+    # The time without access that the present consent ended.
+    gap_started_at = models.DateTimeField(null=True)
+    gap_ended_at = models.DateTimeField(null=True)
 
     class Meta:
         abstract = True
@@ -135,8 +151,8 @@ class Grant(ScopedModel):
         return f"{self.fingerprint} {self.status}"
 
     @property
-    def reauthorize_by(self) -> datetime:
-        """The day Amazon ends this consent: 365 days after it was given."""
+    def reauthorize_by(self) -> datetime | None:
+        """When Amazon ends this consent: 365 days after it was given. None: no fixed end."""
         return self.authorized_at + timedelta(days=CONSENT_DAYS)
 
     def place(self) -> Place:
@@ -161,6 +177,12 @@ def grant_constraints(prefix: str) -> list[models.BaseConstraint]:
     ]
 
 
+def verification_index(prefix: str) -> models.Index:
+    """For the sweep that asks every day which consents are due to be proved."""
+    proved = Q(status__in=["active", "doubted"])
+    return models.Index(fields=["verify_due_at"], condition=proved, name=f"{prefix}_to_verify")
+
+
 class SpApiGrant(Grant):
     """The Selling Partner API consent of one connection."""
 
@@ -174,6 +196,7 @@ class SpApiGrant(Grant):
 
     class Meta:
         constraints = grant_constraints("spapi_grant")
+        indexes = [verification_index("spapi_grant")]
 
 
 class AdsGrant(Grant):
@@ -192,6 +215,14 @@ class AdsGrant(Grant):
             *grant_constraints("ads_grant"),
             models.UniqueConstraint(fields=["organization", "id"], name="ads_grant_composite_key"),
         ]
+        indexes = [verification_index("ads_grant")]
+
+    @property
+    def reauthorize_by(self) -> datetime | None:
+        """None for a consent from before Amazon's rule of 2026, which has no fixed end."""
+        if self.authorized_at < ADS_YEAR_RULE_SINCE:
+            return None
+        return super().reauthorize_by
 
 
 class AuthorizationRequest(ScopedModel):

@@ -18,7 +18,7 @@ class Reader:
     language: str
     time_zone: str
     rights: str
-    today: str
+    hour: str
 
     @classmethod
     def of(cls, request: OrganizationRequest) -> Reader:
@@ -27,7 +27,7 @@ class Reader:
             language=translation.get_language() or "en",
             time_zone=timezone.get_current_timezone_name(),
             rights=rights_of(request.membership),
-            today=timezone.localdate().isoformat(),
+            hour=present_hour(),
         )
 
     @property
@@ -43,3 +43,8 @@ def rights_of(membership: Membership) -> str:
     if membership.may(Role.ADMIN):
         return "administer"
     return "act" if membership.may(Role.MEMBER) else "read"
+
+
+def present_hour() -> str:
+    """What time alone changes on a row (days left, a consent's last day) is an hour old at most."""
+    return timezone.localtime().strftime("%Y%m%d%H")

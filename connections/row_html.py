@@ -1,7 +1,7 @@
 """The HTML of rows: rendered once per row, revision and kind of reader, then stored.
 
-The key is (row, revision, language, time zone, rights, day), and the look of this release: a
-row that did not change costs one cache look-up. Parts that many rows share are rendered once.
+The key is (row, revision, health, language, time zone, rights, hour), and the look of this release:
+a row that did not change costs one cache look-up. Parts that many rows share are rendered once.
 """
 
 from __future__ import annotations
@@ -148,8 +148,10 @@ def shared_html(part: str, printing: Printing, **values: Any) -> str:
 
 
 def storage_keys(facts: list[Facts], reader: Reader) -> list[str]:
-    kind = f"{reader.language}:{reader.time_zone}:{reader.rights}:{reader.today}:{look()}"
-    return [f"row:{fact['id'].hex}:{fact['revision']}:{kind}" for fact in facts]
+    kind = f"{reader.language}:{reader.time_zone}:{reader.rights}:{reader.hour}:{look()}"
+    return [
+        f"row:{fact['id'].hex}:{fact['revision']}:{fact['spapi_health']}:{kind}" for fact in facts
+    ]
 
 
 def look() -> str:

@@ -7,6 +7,7 @@ that did not change costs one cache look-up.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Lower
 
 from connections.details import build_detail, other_words
+from connections.health import MOMENTS, health_of, moments
 from connections.models import Connection
 from connections.reader import Reader
 from connections.row_html import rendered_rows
@@ -38,6 +40,7 @@ from marketplaces.cell import spapi_cell, spapi_side
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc.cell import ppc_cell, ppc_side
 from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.access import OrganizationRequest
 from sellerlegend.prepared import PreparedQuery
@@ -173,23 +176,25 @@ def amazon_marketplaces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
     """What one page shows of its connections."""
     query = page_query((number - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
-    return query.rows(organization_id=organization_id)
+    return query.rows(organization_id=organization_id, **moments())
 
 
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
     """The same of some connections, wherever they stand."""
-    return list(connection_facts(organization_id).filter(pk__in=connection_ids))
+    facts = connection_facts(organization_id, **moments())
+    return list(facts.filter(pk__in=connection_ids))
 
 
 @lru_cache(maxsize=64)
 def page_query(offset: int, limit: int) -> PreparedQuery:
     return PreparedQuery(
-        lambda organization_id: connection_facts(organization_id)[offset : offset + limit],
+        lambda **values: connection_facts(**values)[offset : offset + limit],
         organization_id=UUID,
+        **MOMENT_KINDS,
     )
 
 
-def connection_facts(organization_id: UUID) -> QuerySet[Any, Any]:
+def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
     """Connections with their grant and authoriser. Rows of one Seller ID stand together, under
     the first of their names; then NA, EU, FE."""
     group = Coalesce("selling_partner_id", Cast("id", CharField(max_length=40)))
@@ -210,6 +215,8 @@ def connection_facts(organization_id: UUID) -> QuerySet[Any, Any]:
         authorized_at=F("spapi_grant__authorized_at"),
         authorized_by=F("spapi_grant__authorized_by__name"),
         authorized_by_email=F("spapi_grant__authorized_by__email"),
+        spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
+        **{name: F(f"spapi_grant__{name}") for name in GRANT_FACTS},
     )
     ordered: QuerySet[Any, Any] = rows.order_by(
         "group_name", "group_key", "region_order", Lower("name")
@@ -217,6 +224,20 @@ def connection_facts(organization_id: UUID) -> QuerySet[Any, Any]:
     return ordered.values(*CONNECTION_COLUMNS)
 
 
+MOMENT_KINDS = dict.fromkeys(MOMENTS, datetime)
+# What health was computed from: since when, and what came of the last calls.
+GRANT_FACTS = (
+    "status_changed_at",
+    "first_refused_at",
+    "last_success_at",
+    "last_failure_at",
+    "last_failure_code",
+    "throttled_since",
+    "permission_missing_since",
+    "verified_at",
+    "gap_started_at",
+    "gap_ended_at",
+)
 CONNECTION_COLUMNS = (
     "id",
     "organization_id",
@@ -239,6 +260,8 @@ CONNECTION_COLUMNS = (
     "authorized_at",
     "authorized_by",
     "authorized_by_email",
+    "spapi_health",
+    *GRANT_FACTS,
 )
 
 # What a row shows of a marketplace.
@@ -256,7 +279,13 @@ MARKETPLACE_COLUMNS = (
     "link_reason",
     "link_job_due",
     "link_job_reason",
+    "ads_grant_id",
+    "ads_health",
+    "ads_authorized_at",
+    *(f"ads_{name}" for name in GRANT_FACTS),
 )
+# The consent whose profile a marketplace is linked to.
+ADS_GRANT = "ppc_link__profile__grant__"
 # What an unfolded row shows besides.
 DETAIL_COLUMNS = (
     "id",
@@ -299,7 +328,8 @@ def marketplace_facts(
     filled = connection_ids + connection_ids[-1:] * (places - len(connection_ids))
     ids = {f"id_{place}": row_id for place, row_id in enumerate(filled)}
     found: dict[UUID, list[dict[str, Any]]] = {}
-    for fact in marketplace_query(places, columns).rows(organization_id=organization_id, **ids):
+    values = {"organization_id": organization_id, **ids, **moments()}
+    for fact in marketplace_query(places, columns).rows(**values):
         found.setdefault(fact["connection_id"], []).append(fact)
     return found
 
@@ -308,9 +338,10 @@ def marketplace_facts(
 def marketplace_query(places: int, columns: tuple[str, ...]) -> PreparedQuery:
     """Onboarding, PPC link and what their jobs wait for."""
 
-    def build(organization_id: UUID, **ids: UUID) -> QuerySet[Any, Any]:
+    def build(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
+        at = {name: values.pop(name) for name in MOMENTS}
         accounts = MarketplaceAccount.objects.for_organization(organization_id)
-        facts: QuerySet[Any, Any] = accounts.filter(connection_id__in=ids.values()).annotate(
+        facts: QuerySet[Any, Any] = accounts.filter(connection_id__in=values.values()).annotate(
             job_due=live_job(organization_id, "next_attempt_at", "pk"),
             job_reason=live_job(organization_id, "waiting_reason", "pk"),
             is_supported=marketplace_fact("is_supported"),
@@ -323,8 +354,12 @@ def marketplace_query(places: int, columns: tuple[str, ...]) -> PreparedQuery:
             profile_name=F("ppc_link__profile__account_name"),
             profile_country=F("ppc_link__profile__country_code"),
             profile_can_edit=F("ppc_link__profile__can_edit"),
+            ads_grant_id=F(f"{ADS_GRANT}pk"),
+            ads_health=health_of(LwaApplication.ADS, at, prefix=ADS_GRANT),
+            ads_authorized_at=F(f"{ADS_GRANT}authorized_at"),
+            **{f"ads_{name}": F(f"{ADS_GRANT}{name}") for name in GRANT_FACTS},
         )
         return facts.values(*columns)
 
     kinds = {f"id_{place}": UUID for place in range(places)}
-    return PreparedQuery(build, organization_id=UUID, **kinds)
+    return PreparedQuery(build, organization_id=UUID, **kinds, **MOMENT_KINDS)

@@ -18,7 +18,7 @@ from connections import credentials, revisions, verdicts
 from connections.models import Connection
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.amazon import sellers
-from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable
+from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, HeldBack
 from sellerlegend.amazon.regions import Region
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.amazon.sellers import Participation, ParticipationReply
@@ -124,7 +124,7 @@ def fetch_participations(
 ) -> ParticipationReply:
     """One call to the Sellers API within Amazon's plan, counted across all workers.
 
-    Raises AmazonError kinds; a spent plan is AmazonUnavailable(throttled) with the time to wait.
+    Raises AmazonError kinds; a spent plan is HeldBack(throttled) with the time to wait.
     """
     plan = rates.MARKETPLACE_PARTICIPATIONS
     key = rates.bucket_key(
@@ -138,7 +138,7 @@ def fetch_participations(
     def call(access_token: Secret) -> ParticipationReply:
         wait = rates.take(key, plan)
         if wait:
-            raise AmazonUnavailable(operation=plan.operation, retry_after=wait, throttled=True)
+            raise HeldBack(operation=plan.operation, retry_after=wait, throttled=True)
         with breakers.guarded(f"sellers.{connection.region}", operation=plan.operation):
             return sellers.get_marketplace_participations(
                 endpoints=settings.AMAZON_ENDPOINTS,
@@ -384,7 +384,7 @@ def _snapshot(connection: Connection) -> ParticipationReply | None:
     """None: the shared reading is fresh and only the grant was proved; else a new reading."""
     read_at = connection.participations_read_at
     if read_at is not None and timezone.now() - read_at < SNAPSHOT_LIFETIME:
-        credentials.spapi_call(connection, lambda _access_token: None)
+        credentials.prove(connection)
         return None
     return fetch_participations(connection)
 

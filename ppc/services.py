@@ -19,7 +19,7 @@ from ppc.matching import Match, match_profile
 from ppc.models import AdsProfile, PpcLink
 from ppc.profiles import facts_of, listed_profiles, read_profiles, record_profiles
 from sellerlegend.amazon import ads
-from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable
+from sellerlegend.amazon.errors import AmazonError, HeldBack
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
@@ -234,7 +234,7 @@ def _pace_of(claim: Claim) -> Callable[[], None]:
 
     def pace() -> None:
         if time.monotonic() > end:
-            raise AmazonUnavailable(operation=ads.OPERATION)
+            raise HeldBack(operation=ads.OPERATION)
         claim.keep()
 
     return pace

@@ -11,6 +11,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -34,7 +35,7 @@ class Compiled:
 
 class PreparedQuery:
     """`build(**values)` returns a queryset of `.values(...)`; `kinds` are the values' types:
-    UUID, str or int. The values may only be compared with, never decide what is built."""
+    UUID, datetime, str or int. The values may only be compared with, never decide what is built."""
 
     def __init__(self, build: Callable[..., QuerySet[Any, Any]], **kinds: type) -> None:
         self.build = build
@@ -61,7 +62,9 @@ class PreparedQuery:
         columns = [column for column, _sql, _alias in compiler.select]
         compiled = Compiled(
             sql=sql,
-            binds=tuple(bind_of(parameter, samples) for parameter in parameters),
+            binds=tuple(
+                bind_of(parameter, samples, compiler.connection.ops) for parameter in parameters
+            ),
             names=tuple(query.selected or ()),
             compiler=compiler,
             converters=compiler.get_converters(columns),
@@ -74,10 +77,12 @@ def sample_of(kind: type) -> Any:
     """A value that no constant of a query equals."""
     if kind is uuid.UUID:
         return uuid.uuid4()
+    if kind is datetime:
+        return datetime.fromtimestamp(secrets.randbits(40) / 1_000, UTC)
     return secrets.randbits(60) if kind is int else secrets.token_hex(16)
 
 
-def bind_of(parameter: Any, samples: dict[str, Any]) -> Bind:
+def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
     """Where a parameter of the SQL comes from: a value of the run, or a constant."""
     for name, sample in samples.items():
         if parameter == sample:
@@ -85,9 +90,16 @@ def bind_of(parameter: Any, samples: dict[str, Any]) -> Bind:
         # A database without a UUID type compares hexadecimal text.
         if isinstance(sample, uuid.UUID) and parameter == sample.hex:
             return partial(hexadecimal, name)
+        # One without time zones compares text.
+        if isinstance(sample, datetime) and parameter == ops.adapt_datetimefield_value(sample):
+            return partial(adapted_time, name, ops)
     return lambda _values: parameter
 
 
 def hexadecimal(name: str, values: dict[str, Any]) -> str:
     value: uuid.UUID = values[name]
     return value.hex
+
+
+def adapted_time(name: str, ops: Any, values: dict[str, Any]) -> Any:
+    return ops.adapt_datetimefield_value(values[name])

@@ -52,6 +52,13 @@ class AmazonUnavailable(AmazonError):
         self.throttled = throttled
 
 
+class HeldBack(AmazonUnavailable):
+    """We did not call: Amazon's allowance is spent, or a breaker is open. Says nothing of Amazon's
+    answer to this seller."""
+
+    summary = "not called now"
+
+
 class GrantInvalid(AmazonError):
     """The refresh token was refused: this seller or advertiser must consent again."""
 

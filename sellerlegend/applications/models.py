@@ -93,6 +93,27 @@ class ClientSecret(models.Model):
         return max(filter(None, (proved_at, self.last_used_at)), default=None)
 
 
+class ApplicationRole(models.Model):
+    """A role that our application has at Amazon, and since when. A consent from before that day
+    does not have it until it is renewed (Amazon: Renew authorizations)."""
+
+    application = models.CharField(max_length=10, choices=LwaApplication.choices)
+    name = models.CharField(_("role"), max_length=80)
+    added_at = models.DateTimeField(_("added"), default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["application", "name"], name="application_role_once"),
+            models.CheckConstraint(
+                condition=Q(application__in=LwaApplication.values),
+                name="application_role_application_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SecretNotice(models.Model):
     """One mail to staff about one secret. The row is taken before the mail goes out, so that two
     sweeps send one; a sender that died with it gives it back when the claim ends."""

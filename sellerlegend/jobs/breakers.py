@@ -25,7 +25,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from sellerlegend import crypto
-from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, ClientMisconfigured
+from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, ClientMisconfigured, HeldBack
 from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import budgets
@@ -65,12 +65,12 @@ def forget() -> None:
 def guarded(name: str, *, operation: str) -> Iterator[None]:
     """Around one call of Amazon, and nothing else.
 
-    Raises AmazonUnavailable with the seconds to wait while the breaker is open, or while there
+    Raises HeldBack with the seconds to wait while the breaker is open, or while there
     are too many repetitions (`budgets.py`), which are asked first: a probe is not to be held.
     """
     wait = budgets.seconds_to_hold(name) or _seconds_to_wait(name)
     if wait:
-        raise AmazonUnavailable(operation=operation, retry_after=wait)
+        raise HeldBack(operation=operation, retry_after=wait)
     try:
         yield
     except AmazonUnavailable as error:

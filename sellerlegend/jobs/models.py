@@ -1,4 +1,4 @@
-"""The ledger of background work, Amazon's rate buckets and breakers, locks and slots of time."""
+"""The ledger of background work; Amazon's rates, breakers and incidents; locks and slots."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Organization, User
 from sellerlegend.organizations.scoping import ScopedModel
 
 
@@ -137,3 +138,82 @@ class Breaker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Incident(models.Model):
+    """A time in which a part of Amazon failed for many organizations: not the fault of any seller.
+
+    Opens by itself when at least half of ten calls fail over three organizations within ten
+    minutes, or by hand; one open incident for each part.
+    """
+
+    class Surface(models.TextChoices):
+        LWA = "lwa", _("Login with Amazon")
+        SELLERS = "sellers", _("Selling Partner API")
+        ADS = "ads", _("Amazon Ads API")
+
+    class Cause(models.TextChoices):
+        FAILING = "failing", _("No answer, or an error")
+        THROTTLED = "throttled", _("Calls are throttled")
+        # Refusals of consents all at once: while it is open no consent is believed to be over.
+        REFUSING = "refusing", _("Consents are refused")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    surface = models.CharField(max_length=10, choices=Surface.choices)
+    # Empty where the part is one for all regions, as the token endpoint is.
+    region = models.CharField(max_length=2, blank=True, default="")
+    cause = models.CharField(max_length=10, choices=Cause.choices, default=Cause.FAILING)
+    opened_at = models.DateTimeField(default=timezone.now)
+    # None: it opened, or closed, by itself.
+    opened_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    # What was counted in the worst window.
+    calls = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    organizations = models.PositiveIntegerField(default=0)
+    # Since when all calls succeed again; it closes after ten such minutes.
+    good_since = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["surface", "region"],
+                condition=Q(closed_at=None),
+                name="one_open_incident_each",
+            ),
+            models.CheckConstraint(
+                condition=Q(surface__in=["lwa", "sellers", "ads"]), name="incident_surface_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(cause__in=["failing", "throttled", "refusing"]),
+                name="incident_cause_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.surface} {self.region}".strip()
+
+
+class CallWindow(models.Model):
+    """How the calls of one organization to one part of Amazon went within one minute."""
+
+    surface = models.CharField(max_length=10)
+    region = models.CharField(max_length=2, blank=True, default="")
+    organization_id = models.UUIDField()
+    minute = models.DateTimeField()
+    calls = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    throttled = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["minute", "surface", "region", "organization_id"],
+                name="call_window_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.surface} {self.minute:%H:%M}"

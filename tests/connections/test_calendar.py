@@ -53,6 +53,7 @@ def test_a_consent_ends_365_days_after_it_was_given_to_the_second(moment: str) -
         grant = factories.grant_of(row)
 
         assert grant.authorized_at == given
+        assert grant.reauthorize_by is not None
         assert grant.reauthorize_by - given == timedelta(days=365)
         assert grant.reauthorize_by.utcoffset() == timedelta(0)
 

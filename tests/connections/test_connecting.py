@@ -107,6 +107,7 @@ def test_a_consent_fills_the_waiting_row(
     assert waiting.selling_partner_id == NORTHSTAR
     assert waiting.account_confirmed_at is None
     assert (grant.status, grant.version, grant.authorized_by) == ("active", 1, member)
+    assert grant.reauthorize_by is not None
     assert grant.reauthorize_by - grant.authorized_at == timedelta(days=365)
     assert grant.refresh_token.startswith("v1.")
 

@@ -21,7 +21,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from connections import revisions, screen, services
 from connections.models import Connection, SpApiGrant
-from connections.reader import Reader
+from connections.reader import Reader, present_hour
 from connections.row_html import rendered_rows, storage_keys
 from connections.rows import ConnectionRow
 from connections.words import Button, Cell
@@ -626,8 +626,7 @@ class Queries(CaptureQueriesContext):
 
 
 def stored_keys(organization: Organization) -> list[str]:
-    today = timezone.localdate().isoformat()
-    reader = Reader(organization.slug, "en", "UTC", "administer", today)
+    reader = Reader(organization.slug, "en", "UTC", "administer", present_hour())
     return storage_keys(screen.page_facts(organization.pk, 1), reader)
 
 
@@ -732,8 +731,8 @@ def test_the_reader_is_known_by_request(organization: Organization, browser: Cli
     browser.get(page_url(organization))
 
     with timezone.override("Asia/Tokyo"), translation.override("en"):
-        today = timezone.localdate().isoformat()
-    reader = Reader(organization.slug, "en", "Asia/Tokyo", "administer", today)
+        hour = present_hour()
+    reader = Reader(organization.slug, "en", "Asia/Tokyo", "administer", hour)
     [key] = storage_keys(screen.page_facts(organization.pk, 1), reader)
     assert caches["default"].get(key) is not None
 

@@ -1,0 +1,145 @@
+"""How healthy one side of a row is: computed where it is read, from recorded facts, never stored.
+
+The facts are the columns of the grant (`observations.py` writes them), the open incidents and the
+roles of our application. Every state is one condition here, in the order in which they win; the
+database evaluates them for lists, filters and counts alike, so that no two places can disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, TextChoices, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, Grant
+from sellerlegend.applications.models import ApplicationRole, LwaApplication
+from sellerlegend.jobs.models import Incident
+
+EXPIRING_DAYS = 60
+# Verified once a day: half a day later than that, nobody knows any more.
+STALE_AFTER = timedelta(hours=36)
+
+
+class Health(TextChoices):
+    """Of one side, Selling Partner or PPC."""
+
+    CONNECTED = "connected", _("Connected")
+    EXPIRING = "expiring", _("Expiring")
+    EXPIRED = "expired", _("Expired")
+    DOUBTED = "doubted", _("Refused, checking again")
+    REVOKED = "revoked", _("Revoked")
+    PERMISSION_MISSING = "permission_missing", _("Permission missing")
+    THROTTLED = "throttled", _("Throttled")
+    STALE = "stale", _("Stale")
+    INCIDENT = "incident", _("Amazon incident")
+    WAITING = "waiting", _("Waiting for consent")
+    DISCONNECTED = "disconnected", _("Disconnected")
+
+
+# A person of the organization has to do something; everything else mends itself or is wanted.
+NEEDS_A_PERSON = (
+    Health.EXPIRED,
+    Health.REVOKED,
+    Health.PERMISSION_MISSING,
+    Health.EXPIRING,
+)
+# The worst first: what a row says whose PPC is fed by several consents.
+SEVERITY = (
+    Health.EXPIRED,
+    Health.REVOKED,
+    Health.PERMISSION_MISSING,
+    Health.DOUBTED,
+    Health.INCIDENT,
+    Health.THROTTLED,
+    Health.STALE,
+    Health.EXPIRING,
+    Health.CONNECTED,
+    Health.DISCONNECTED,
+    Health.WAITING,
+)
+
+# The moments that the conditions compare with, by name: the values of a prepared query.
+MOMENTS = ("year_ago", "expiring_since", "quiet_since")
+
+
+def moments(now: datetime | None = None) -> dict[str, datetime]:
+    now = now or timezone.now()
+    return {
+        "year_ago": now - timedelta(days=CONSENT_DAYS),
+        "expiring_since": now - timedelta(days=CONSENT_DAYS - EXPIRING_DAYS),
+        "quiet_since": now - STALE_AFTER,
+    }
+
+
+def health_of(
+    application: LwaApplication, at: Mapping[str, datetime], *, prefix: str = "", region: str = ""
+) -> Case:
+    """The state as an expression, for a query whose grants are reached by `prefix`.
+
+    `region` names the column with the row's region; without one an incident of any region counts.
+    """
+    conditions = conditions_of(application, at, prefix=prefix, region=region)
+    return Case(
+        *[When(condition, then=Value(state.value)) for state, condition in conditions],
+        default=Value(Health.CONNECTED.value),
+        output_field=CharField(max_length=20),
+    )
+
+
+def conditions_of(
+    application: LwaApplication, at: Mapping[str, datetime], *, prefix: str = "", region: str = ""
+) -> list[tuple[Health, Q]]:
+    """In the order in which they win; a grant that meets none of them is connected."""
+
+    def fact(**lookups: Any) -> Q:
+        return Q(**{f"{prefix}{name}": value for name, value in lookups.items()})
+
+    ends = Q()
+    if application == LwaApplication.ADS:
+        ends = fact(authorized_at__gte=ADS_YEAR_RULE_SINCE)
+    over = ends & fact(authorized_at__lt=at["year_ago"])
+    has_new_role = fact(authorized_at__lt=newest_role(application))
+    return [
+        (Health.WAITING, fact(status__isnull=True)),
+        (Health.DISCONNECTED, fact(status=Grant.Status.DISCONNECTED)),
+        (Health.EXPIRED, over),
+        (Health.REVOKED, fact(status=Grant.Status.INVALID)),
+        (Health.DOUBTED, fact(status=Grant.Status.DOUBTED)),
+        (Health.INCIDENT, met_incident(application, prefix, region)),
+        (Health.PERMISSION_MISSING, fact(permission_missing_since__isnull=False) | has_new_role),
+        (Health.THROTTLED, fact(throttled_since__isnull=False)),
+        (Health.STALE, fact(last_success_at__isnull=True)),
+        (Health.STALE, fact(last_success_at__lt=at["quiet_since"])),
+        (Health.EXPIRING, ends & fact(authorized_at__lt=at["expiring_since"])),
+    ]
+
+
+def met_incident(application: LwaApplication, prefix: str, region: str) -> Q:
+    """The consent's own last call failed, and a part of Amazon that it needs has an incident."""
+    surfaces = {
+        LwaApplication.SPAPI: Incident.Surface.SELLERS,
+        LwaApplication.ADS: Incident.Surface.ADS,
+    }
+    here = Q(region="") | Q(region=OuterRef(region)) if region else Q()
+    parts = Q(surface=Incident.Surface.LWA) | Q(surface=surfaces[application]) & here
+    has_failed = Q(**{f"{prefix}last_failure_at__isnull": False}) & (
+        Q(**{f"{prefix}last_success_at__isnull": True})
+        | Q(**{f"{prefix}last_failure_at__gt": F(f"{prefix}last_success_at")})
+    )
+    return has_failed & Q(Exists(Incident.objects.filter(parts, closed_at=None)))
+
+
+def newest_role(application: LwaApplication) -> Coalesce:
+    """When our application last got a role: older consents do not have it."""
+    roles = ApplicationRole.objects.filter(application=application).order_by("-added_at")
+    return Coalesce(roles.values("added_at")[:1], Value(datetime(1970, 1, 1, tzinfo=UTC)))
+
+
+def worst(states: list[str]) -> str:
+    """Of the consents that feed one row; WAITING when there is none."""
+    return min(states, key=lambda state: SEVERITY.index(Health(state)), default=Health.WAITING)

@@ -1,0 +1,113 @@
+"""What calls with a consent told us, as columns of its grant: the facts that health is made of.
+
+Nothing here decides whether a consent is good: refusals do that, in `credentials.py`. Every write
+is conditional on the version, so what an older consent met says nothing about a newer one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from connections import revisions
+from connections.models import SpApiGrant
+from connections.token_cache import AnyGrant
+from sellerlegend.amazon.errors import (
+    AccessDenied,
+    AmazonError,
+    AmazonUnavailable,
+    Denial,
+    HeldBack,
+    UnexpectedReply,
+)
+
+# A success that changes nothing is written this often at most.
+NOTED_EVERY = timedelta(minutes=5)
+# Since when a success is no news to the screen (`health.STALE_AFTER` is far beyond).
+NEWS_AFTER = timedelta(hours=24)
+
+# A new consent begins with a success: Amazon has just given us its tokens.
+NO_TROUBLE: dict[str, Any] = {
+    "last_failure_at": None,
+    "last_failure_code": "",
+    "throttled_since": None,
+    "permission_missing_since": None,
+    "verified_at": None,
+    "verify_due_at": None,
+}
+
+
+def fresh_columns() -> dict[str, Any]:
+    """What a new consent knows of itself."""
+    return NO_TROUBLE | {"last_success_at": timezone.now()}
+
+
+def note_success(grant: AnyGrant) -> None:
+    """Amazon answered as it should. Ends what was noted of failures, visibly if it was visible."""
+    now = timezone.now()
+    is_visible = _was_in_trouble(grant, now)
+    if not is_visible and grant.last_success_at and now - grant.last_success_at < NOTED_EVERY:
+        return
+    columns = {
+        "last_success_at": now,
+        "last_failure_code": "",
+        "throttled_since": None,
+        "permission_missing_since": None,
+    }
+    _write(grant, columns, is_visible=is_visible)
+
+
+def note_failure(grant: AnyGrant, error: AmazonError) -> None:
+    """Amazon did not give what was asked. Not what we held back ourselves, nor our own faults."""
+    code = code_of(error)
+    if not code:
+        return
+    now = timezone.now()
+    columns: dict[str, Any] = {"last_failure_at": now, "last_failure_code": code}
+    if code == "amazon_throttled" and grant.throttled_since is None:
+        columns["throttled_since"] = now
+    if code == "permission_missing" and grant.permission_missing_since is None:
+        columns["permission_missing_since"] = now
+    _write(grant, columns, is_visible=code != grant.last_failure_code)
+
+
+def code_of(error: AmazonError) -> str:
+    """The stored word for a failure of Amazon's; "" for everything that is none."""
+    if isinstance(error, HeldBack):
+        return ""
+    if isinstance(error, AmazonUnavailable):
+        return "amazon_throttled" if error.throttled else "amazon_unavailable"
+    if isinstance(error, AccessDenied):
+        return "permission_missing" if error.detail != Denial.WRONG_REGION else "wrong_region"
+    return "unexpected_reply" if isinstance(error, UnexpectedReply) else ""
+
+
+def _was_in_trouble(grant: AnyGrant, now: datetime) -> bool:
+    if grant.last_failure_code or grant.throttled_since or grant.permission_missing_since:
+        return True
+    return grant.last_success_at is None or now - grant.last_success_at > NEWS_AFTER
+
+
+def _write(grant: AnyGrant, columns: dict[str, Any], *, is_visible: bool) -> None:
+    with transaction.atomic():
+        if is_visible:
+            show(grant)
+        if current(grant).update(**columns):
+            vars(grant).update(columns)
+
+
+def current(grant: AnyGrant) -> QuerySet[Any]:
+    """The row, only while it still holds the consent we read."""
+    return type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
+
+
+def show(grant: AnyGrant) -> None:
+    """Bump the rows this grant feeds: one for Seller Central, possibly all for Ads."""
+    if isinstance(grant, SpApiGrant):
+        revisions.touch(grant.owner_id(), [grant.connection_id])
+    else:
+        revisions.touch_all(grant.organization_id)

@@ -1,0 +1,143 @@
+"""What calls with a consent leave on its grant, and what they must not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from connections import credentials, observations
+from connections.models import Connection, SpApiGrant
+from marketplaces import services as marketplace_services
+from sellerlegend.amazon.errors import (
+    AccessDenied,
+    AmazonError,
+    AmazonUnavailable,
+    ClientMisconfigured,
+    Denial,
+    GrantInvalid,
+    HeldBack,
+    UnexpectedReply,
+)
+from sellerlegend.organizations.models import Organization
+from tests import factories
+from tests.amazon_emulator import RunningEmulator
+from tests.factories import consent, grant_of
+
+pytestmark = pytest.mark.django_db
+
+SELLER = "A1NORTHSTAR001"
+LONG_AGO = timedelta(hours=30)
+
+
+@pytest.fixture
+def row(amazon: RunningEmulator) -> Connection:
+    token = amazon.world.authorize(SELLER, "NA")
+    return factories.make_connection(
+        factories.make_organization(), seller=SELLER, refresh_token=token
+    )
+
+
+def set_facts(row: Connection, **facts: object) -> None:
+    SpApiGrant.objects.for_organization(row.organization_id).update(**facts)
+
+
+def revision_of(row: Connection) -> int:
+    return Organization.objects.get(pk=row.organization_id).revision
+
+
+def test_a_new_consent_begins_with_a_success(row: Connection) -> None:
+    grant = grant_of(row)
+
+    assert grant.last_success_at is not None
+    assert (grant.last_failure_at, grant.verified_at, grant.verify_due_at) == (None, None, None)
+
+
+def test_a_call_that_succeeds_ends_what_was_noted_and_shows_it(row: Connection) -> None:
+    set_facts(
+        row,
+        last_success_at=timezone.now() - LONG_AGO,
+        last_failure_code="amazon_throttled",
+        throttled_since=timezone.now() - LONG_AGO,
+    )
+    before = revision_of(row)
+
+    marketplace_services.fetch_participations(row)
+
+    grant = grant_of(row)
+    assert grant.last_success_at is not None
+    assert timezone.now() - grant.last_success_at < timedelta(minutes=1)
+    assert (grant.last_failure_code, grant.throttled_since) == ("", None)
+    assert revision_of(row) == before + 1
+
+
+def test_a_success_soon_after_another_writes_nothing(row: Connection) -> None:
+    first = grant_of(row).last_success_at
+    before = revision_of(row)
+
+    marketplace_services.fetch_participations(row)
+
+    assert grant_of(row).last_success_at == first
+    assert revision_of(row) == before
+
+
+def test_a_live_token_alone_is_no_success(row: Connection) -> None:
+    set_facts(row, last_success_at=timezone.now() - LONG_AGO)
+
+    credentials.prove(row)
+
+    noted = grant_of(row).last_success_at
+    assert noted is not None
+    assert timezone.now() - noted > timedelta(hours=29)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "marked"),
+    [
+        (AmazonUnavailable(throttled=True), "amazon_throttled", "throttled_since"),
+        (AmazonUnavailable(), "amazon_unavailable", ""),
+        (
+            AccessDenied(detail=Denial.MISSING_ROLE),
+            "permission_missing",
+            "permission_missing_since",
+        ),
+        (AccessDenied(detail=Denial.WRONG_REGION), "wrong_region", ""),
+        (UnexpectedReply(), "unexpected_reply", ""),
+    ],
+)
+def test_a_failure_of_amazons_is_noted(
+    row: Connection, error: AmazonError, code: str, marked: str
+) -> None:
+    observations.note_failure(grant_of(row), error)
+
+    grant = grant_of(row)
+    assert grant.last_failure_code == code
+    assert grant.last_failure_at is not None
+    marks = {
+        name for name in ("throttled_since", "permission_missing_since") if getattr(grant, name)
+    }
+    assert marks == ({marked} if marked else set())
+    assert grant.status == "active"
+
+
+@pytest.mark.parametrize("error", [HeldBack(throttled=True), ClientMisconfigured(), GrantInvalid()])
+def test_our_own_pace_and_faults_and_refusals_are_no_such_failure(
+    row: Connection, error: AmazonError
+) -> None:
+    before = grant_of(row)
+
+    observations.note_failure(grant_of(row), error)
+
+    assert vars(grant_of(row))["last_failure_at"] is None
+    assert grant_of(row).last_failure_code == before.last_failure_code
+
+
+def test_what_an_older_consent_met_says_nothing_of_a_newer_one(row: Connection) -> None:
+    old = grant_of(row)
+    consent(row, refresh_token="Atzr|newer")
+
+    observations.note_failure(old, AmazonUnavailable(throttled=True))
+
+    assert grant_of(row).throttled_since is None
+    assert grant_of(row).last_failure_at is None
