@@ -11,8 +11,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, TextChoices, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    Subquery,
+    TextChoices,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -138,6 +149,20 @@ def newest_role(application: LwaApplication) -> Coalesce:
     """When our application last got a role: older consents do not have it."""
     roles = ApplicationRole.objects.filter(application=application).order_by("-added_at")
     return Coalesce(roles.values("added_at")[:1], Value(datetime(1970, 1, 1, tzinfo=UTC)))
+
+
+def last_turn() -> Greatest:
+    """When an incident last opened or closed, or our application got a role: what changes the
+    health of many rows at once, without a change of any of them."""
+    incidents = Incident.objects.annotate(
+        turned_at=Greatest("opened_at", Coalesce("closed_at", "opened_at"))
+    ).order_by("-turned_at")
+    never = Value(datetime(1970, 1, 1, tzinfo=UTC))
+    return Greatest(
+        Coalesce(Subquery(incidents.values("turned_at")[:1]), never),
+        newest_role(LwaApplication.SPAPI),
+        newest_role(LwaApplication.ADS),
+    )
 
 
 def worst(states: list[str]) -> str:

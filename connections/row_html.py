@@ -1,6 +1,7 @@
 """The HTML of rows: rendered once per row, revision and kind of reader, then stored.
 
-The key is (row, revision, health, language, time zone, rights, hour), and the look of this release:
+The key is (row, revision, health, the last turn of an incident or a role, language, time zone,
+rights, hour), and the look of this release:
 a row that did not change costs one cache look-up. Parts that many rows share are rendered once.
 """
 
@@ -21,6 +22,7 @@ from django.utils import translation
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from connections.health_words import SideHealth
 from connections.reader import Reader
 from connections.rows import ConnectionRow
 from connections.words import HOLES, Button, Cell, Facts, MarketplaceLine
@@ -77,9 +79,11 @@ def html_of(row: ConnectionRow, printing: Printing) -> str:
         "icons": printing.icons,
         "menu": shared.menu(),
         "details": shared.details(),
-        "spapi_head": shared.head(row.spapi),
+        "spapi_health": shared.health(row.spapi_health),
+        "ppc_health": shared.health(row.ppc_health),
+        "spapi_head": shared.head(row.spapi, row.spapi_health),
         "spapi_lines": lines_html(row.spapi.lines, printing),
-        "ppc_head": shared.head(row.ppc),
+        "ppc_head": shared.head(row.ppc, row.ppc_health),
         "ppc_lines": lines_html(row.ppc.lines, printing),
     }
     html = get_template(f"{PAGE}#connection-row").render(context)
@@ -114,11 +118,18 @@ class SharedParts:
             return ""
         return self._fill("row-details", details_url=self._hole(self.row.details_url))
 
-    def head(self, cell: Cell) -> str:
-        if not (cell.sign or cell.button):
+    def health(self, health: SideHealth | None) -> str:
+        return self._fill("health", sign=health.sign, since=health.since) if health else ""
+
+    def head(self, cell: Cell, health: SideHealth | None) -> str:
+        """The roll-up of the marketplaces, unless its word is the one that health says above."""
+        sign = cell.sign
+        if health is not None and sign is not None and sign.word == health.sign.word:
+            sign = None
+        if not (sign or cell.button):
             return ""
         button = self._open((cell.button,))[0] if cell.button else None
-        return self._fill("cell-head", sign=cell.sign, progress=cell.progress, button=button)
+        return self._fill("cell-head", sign=sign, progress=cell.progress, button=button)
 
     def _fill(self, part: str, **values: Any) -> SafeString:
         html = shared_html(part, self.printing, **values)
@@ -150,7 +161,9 @@ def shared_html(part: str, printing: Printing, **values: Any) -> str:
 def storage_keys(facts: list[Facts], reader: Reader) -> list[str]:
     kind = f"{reader.language}:{reader.time_zone}:{reader.rights}:{reader.hour}:{look()}"
     return [
-        f"row:{fact['id'].hex}:{fact['revision']}:{fact['spapi_health']}:{kind}" for fact in facts
+        f"row:{fact['id'].hex}:{fact['revision']}:{fact['spapi_health']}"
+        f":{fact['turned_at']:%Y%m%d%H%M%S%f}:{kind}"
+        for fact in facts
     ]
 
 

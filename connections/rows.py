@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
-from connections.models import CONSENT_DAYS, Grant
+from connections.health import EXPIRING_DAYS, Health
+from connections.health_words import SideHealth, consent_end, days_until, spapi_health
+from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
 from connections.words import (
@@ -25,8 +26,10 @@ from connections.words import (
     reconnect_button,
     url_of,
 )
+from sellerlegend.applications.models import LwaApplication
 
-EXPIRING_DAYS = 60
+# What holds only for a while and mends itself: a refused reading of the marketplaces leads.
+PASSING = (Health.CONNECTED, Health.EXPIRING, Health.THROTTLED, Health.STALE, Health.INCIDENT)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class ConnectionRow:
     question_buttons: tuple[Button, ...]
     trouble: Reason | None
     trouble_button: Button | None
+    trouble_tone: str
+    spapi_health: SideHealth
+    ppc_health: SideHealth | None
     spapi: Cell
     ppc: Cell
     menu: tuple[Button, ...]
@@ -55,7 +61,10 @@ class ConnectionRow:
 
     @property
     def asks_for_you(self) -> bool:
-        return bool(self.trouble or self.question)
+        """Not what mends itself: that is only told."""
+        is_trouble = self.trouble is not None and self.trouble_tone != "info"
+        is_ppc = self.ppc_health is not None and self.ppc_health.needs_a_person
+        return bool(self.question) or is_trouble or is_ppc
 
     @property
     def trouble_text(self) -> str:
@@ -72,10 +81,19 @@ class ConnectionRow:
 
 
 def build_row(
-    fact: Facts, stores: list[str], *, spapi: Cell, ppc: Cell, reader: Reader
+    fact: Facts,
+    stores: list[str],
+    *,
+    spapi: Cell,
+    ppc: Cell,
+    ppc_health: SideHealth | None,
+    reader: Reader,
 ) -> ConnectionRow:
     """`fact` is what `screen` read of the connection; the cells are built by their own apps."""
-    trouble = trouble_of(fact)
+    health = spapi_health(fact, reader)
+    trouble, is_reading = trouble_of(fact, health)
+    if ppc_health is not None and ppc_health.button:  # one next step for each side
+        ppc = replace(ppc, button=None)
     return ConnectionRow(
         id=fact["id"],
         name=fact["name"],
@@ -89,7 +107,10 @@ def build_row(
         question=question_words(fact, stores),
         question_buttons=question_buttons(fact, reader),
         trouble=trouble,
-        trouble_button=trouble_button(fact, trouble, reader),
+        trouble_button=trouble_button(fact, trouble, reader) if is_reading else health.button,
+        trouble_tone="warning" if is_reading else health.tone,
+        spapi_health=health,
+        ppc_health=ppc_health,
         spapi=spapi,
         ppc=ppc,
         menu=menu_buttons(fact, reader),
@@ -113,21 +134,24 @@ def authorized_words(fact: Facts) -> str:
 
 def consent_words(fact: Facts) -> dict[str, Any]:
     """The end of Amazon's consent, 365 days after it was given, as date and distance."""
-    if fact["authorized_at"] is None or fact["grant_status"] == Grant.Status.DISCONNECTED:
+    ends = consent_end(LwaApplication.SPAPI, fact["authorized_at"])
+    if ends is None or fact["grant_status"] == Grant.Status.DISCONNECTED:
         return {"consent_ends": "", "consent_ends_exact": "", "consent_sign": None}
-    ends = fact["authorized_at"] + timedelta(days=CONSENT_DAYS)
-    days = (timezone.localdate(ends) - timezone.localdate()).days
-    if days < 0:
+    # The same moments as `health` compares with, so that both say the same.
+    left = ends - timezone.now()
+    days = days_until(ends)
+    words, sign = _("Consent ends on %(day)s"), None
+    if left < timedelta():
         words, sign = _("Consent ended on %(day)s"), Sign(_("Expired"), "alert", "danger")
-    elif days <= EXPIRING_DAYS:
-        words = ngettext(
-            "Consent ends in %(days)d day, on %(day)s",
-            "Consent ends in %(days)d days, on %(day)s",
-            days,
-        )
+    elif left < timedelta(days=EXPIRING_DAYS):
         sign = Sign(_("Expiring"), "clock", "warning")
-    else:
-        words, sign = _("Consent ends on %(day)s"), None
+        words = _("Consent ends today, %(day)s")
+        if days:
+            words = ngettext(
+                "Consent ends in %(days)d day, on %(day)s",
+                "Consent ends in %(days)d days, on %(day)s",
+                days,
+            )
     return {
         "consent_ends": words % {"days": days, "day": exact_day(ends)},
         "consent_ends_exact": exact_time(ends),
@@ -165,18 +189,12 @@ def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
     )
 
 
-def trouble_of(fact: Facts) -> Reason | None:
-    """What stops the whole row: the consent, or the reading of the marketplaces."""
-    codes = {
-        Grant.Status.DOUBTED: "grant_doubted",
-        Grant.Status.INVALID: "grant_invalid",
-        Grant.Status.DISCONNECTED: "disconnected",
-    }
-    code = codes.get(fact["grant_status"]) or fact["reading_error"]
-    stopped_by_us = (RECONNECT_REQUIRED, VAULT_LOCKED)
-    if fact["grant_status"] == Grant.Status.INVALID and fact["grant_error"] in stopped_by_us:
-        code = fact["grant_error"]
-    return reason_for(code) if code else None
+def trouble_of(fact: Facts, health: SideHealth) -> tuple[Reason | None, bool]:
+    """What stops the whole row, and whether that is the reading of the marketplaces rather than
+    the consent: one notice, never both."""
+    if fact["reading_error"] and health.state in PASSING:
+        return reason_for(fact["reading_error"]), True
+    return health.reason, False
 
 
 def trouble_button(fact: Facts, trouble: Reason | None, reader: Reader) -> Button | None:

@@ -30,7 +30,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Lower
 
 from connections.details import build_detail, other_words
-from connections.health import MOMENTS, health_of, moments
+from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.models import Connection
 from connections.reader import Reader
 from connections.row_html import rendered_rows
@@ -38,7 +38,7 @@ from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
 from marketplaces.models import Marketplace, MarketplaceAccount
-from ppc.cell import ppc_cell, ppc_side
+from ppc.cell import ppc_cell, ppc_health, ppc_side
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
@@ -160,6 +160,7 @@ def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reade
         list(stores),
         spapi=spapi_cell(fact, known, reader),
         ppc=ppc_cell(fact, known, reader),
+        ppc_health=ppc_health(fact, known, reader),
         reader=reader,
     )
 
@@ -216,6 +217,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         authorized_by=F("spapi_grant__authorized_by__name"),
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
+        turned_at=last_turn(),
         **{name: F(f"spapi_grant__{name}") for name in GRANT_FACTS},
     )
     ordered: QuerySet[Any, Any] = rows.order_by(
@@ -261,6 +263,7 @@ CONNECTION_COLUMNS = (
     "authorized_by",
     "authorized_by_email",
     "spapi_health",
+    "turned_at",
     *GRANT_FACTS,
 )
 
@@ -277,6 +280,7 @@ MARKETPLACE_COLUMNS = (
     "has_ads",
     "link_status",
     "link_reason",
+    "link_changed_at",
     "link_job_due",
     "link_job_reason",
     "ads_grant_id",
@@ -297,7 +301,6 @@ DETAIL_COLUMNS = (
     "has_suspended_listings",
     "onboarding_changed_at",
     "attention_reason",
-    "link_changed_at",
     "profile_name",
     "profile_country",
     "profile_can_edit",

@@ -9,6 +9,8 @@ from typing import Any
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from connections import health
+from connections.health_words import SideHealth, ads_health, feeding
 from connections.reader import Reader
 from connections.reasons import reason_for
 from connections.words import (
@@ -103,6 +105,17 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         button=button,
         is_moving=any(part["link_status"] == Link.WORKING for part in parts),
     )
+
+
+def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | None:
+    """The worst of the consents that feed the row; None where there is nothing to link."""
+    if fact["selling_partner_id"] is None or not any(has_ppc(part) for part in known):
+        return None
+    consents = list(feeding(known).values())
+    worst = health.worst([consent["health"] for consent in consents])
+    waiting: Facts = {"health": worst}
+    speaker = next((consent for consent in consents if consent["health"] == worst), waiting)
+    return ads_health(speaker, fact, reader)
 
 
 def ppc_roll_up(countable: list[Facts], done: int) -> Sign:

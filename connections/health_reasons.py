@@ -1,0 +1,120 @@
+"""What each state of health means for the data, with the one next step. Keyed `health_<state>` for
+Selling Partner and `health_ads_<state>` for PPC, where the way back is another one."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from connections.reasons import Reason
+
+HEALTH: dict[str, Reason] = {
+    "health_connected": Reason(
+        _("Connected"),
+        _("Amazon answers with this consent, and data flows."),
+        _("Nothing to do."),
+    ),
+    "health_expiring": Reason(
+        _("The consent ends soon"),
+        _("Data flows until then. Amazon ends every consent after a year."),
+        _("Reconnect now: it takes a minute, and nothing is interrupted."),
+        "reconnect",
+    ),
+    "health_expired": Reason(
+        _("The consent has ended"),
+        _("A year has passed since it was given, so no new data arrives. What is here is kept."),
+        _("Reconnect the account, signed in as its primary user."),
+        "reconnect",
+    ),
+    "health_doubted": Reason(
+        _("Amazon refused your consent a moment ago"),
+        _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
+        _("Wait a quarter of an hour, or reconnect now if you removed the app yourself."),
+        "reconnect",
+    ),
+    "health_revoked": Reason(
+        _("Amazon no longer accepts your consent"),
+        _("It was revoked in Seller Central, so no new data arrives. What is here is kept."),
+        _("Reconnect the account, signed in as its primary user."),
+        "reconnect",
+    ),
+    "health_permission_missing": Reason(
+        _("A permission is missing"),
+        _("The consent works, but data that needs this permission does not arrive."),
+        _("Reconnect the account, so that the consent holds every permission."),
+        "reconnect",
+    ),
+    "health_throttled": Reason(
+        _("Amazon asks us to slow down"),
+        _("Data arrives, but later than usual. Your consent is not affected."),
+        _("Nothing to do: we continue by ourselves."),
+    ),
+    "health_stale": Reason(
+        _("No answer from Amazon for more than a day"),
+        _("Nobody knows at the moment whether data still flows. What is here is kept."),
+        _("We ask again by ourselves; press Retry to ask now."),
+        "retry",
+    ),
+    "health_incident": Reason(
+        _("Amazon has a problem"),
+        _("It meets many sellers at once. Your consent is not affected; data arrives later."),
+        _("Nothing to do: we try again by ourselves."),
+    ),
+    "health_waiting": Reason(
+        _("Waiting for consent"),
+        _("Without a consent Amazon shows us nothing."),
+        _("Resume, and approve the connection in Seller Central."),
+        "reconnect",
+    ),
+    "health_disconnected": Reason(
+        _("Disconnected"),
+        _("Its token is destroyed, and nothing is asked of Amazon any more."),
+        _("Reconnect within 30 days to keep its history; after that the row is erased."),
+        "reconnect",
+    ),
+    # PPC ------------------------------------------------------------------------------------
+    "health_ads_expiring": Reason(
+        _("The Amazon Ads consent ends soon"),
+        _("Advertising data flows until then. Amazon ends these consents after a year."),
+        _("Connect Amazon Ads again before that day."),
+        "connect_ads",
+    ),
+    "health_ads_expired": Reason(
+        _("The Amazon Ads consent has ended"),
+        _("A year has passed since it was given, so no new advertising data arrives."),
+        _("Connect Amazon Ads again."),
+        "connect_ads",
+    ),
+    "health_ads_doubted": Reason(
+        _("Amazon refused the Amazon Ads consent a moment ago"),
+        _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
+        _("Wait a quarter of an hour, or connect again now if you removed the app yourself."),
+        "connect_ads",
+    ),
+    "health_ads_revoked": Reason(
+        _("Amazon no longer accepts the Amazon Ads consent"),
+        _("It was removed by its owner, so no new advertising data arrives."),
+        _("Connect Amazon Ads again."),
+        "connect_ads",
+    ),
+    "health_ads_permission_missing": Reason(
+        _("A permission of Amazon Ads is missing"),
+        _("The consent works, but advertising data that needs the permission does not arrive."),
+        _("Connect Amazon Ads again, signed in as somebody who may edit the campaigns."),
+        "connect_ads",
+    ),
+    "health_ads_throttled": Reason(
+        _("Amazon Ads asks us to slow down"),
+        _("Advertising data arrives, but later than usual. The consent is not affected."),
+        _("Nothing to do: we continue by ourselves."),
+    ),
+    "health_ads_stale": Reason(
+        _("No answer from Amazon Ads for more than a day"),
+        _("Nobody knows at the moment whether advertising data still flows."),
+        _("Nothing to do: we ask again by ourselves at least once a day."),
+    ),
+    "health_ads_incident": Reason(
+        _("Amazon Ads has a problem"),
+        _("It meets many advertisers at once. The consent is not affected; data arrives later."),
+        _("Nothing to do: we try again by ourselves."),
+    ),
+}

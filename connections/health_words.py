@@ -1,0 +1,220 @@
+"""What a state of health is called, since when, what it means and the one next step. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
+from connections.health import NEEDS_A_PERSON, Health
+from connections.health_reasons import HEALTH
+from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS
+from connections.reader import Reader
+from connections.reasons import Reason, reason_for
+from connections.words import (
+    Button,
+    Facts,
+    Sign,
+    exact_day,
+    exact_time,
+    reconnect_button,
+    url_of,
+)
+from sellerlegend.applications.models import LwaApplication
+
+# Refused by us, not by Amazon: *Revoked* would be untrue.
+STOPPED_BY_US = (RECONNECT_REQUIRED, VAULT_LOCKED)
+
+SIGNS: dict[str, Callable[[], Sign]] = {
+    Health.CONNECTED: lambda: Sign(_("Connected"), "check-circle", "success"),
+    Health.EXPIRING: lambda: Sign(_("Expiring"), "clock", "warning"),
+    Health.EXPIRED: lambda: Sign(_("Expired"), "alert", "danger"),
+    Health.DOUBTED: lambda: Sign(_("Refused, checking again"), "progress", "warning"),
+    Health.REVOKED: lambda: Sign(_("Revoked"), "stop", "danger"),
+    Health.PERMISSION_MISSING: lambda: Sign(_("Permission missing"), "key", "warning"),
+    Health.THROTTLED: lambda: Sign(_("Throttled"), "pause", "info"),
+    Health.STALE: lambda: Sign(_("Stale"), "dashed", "warning"),
+    Health.INCIDENT: lambda: Sign(_("Amazon incident"), "info", "info"),
+    Health.WAITING: lambda: Sign(_("Waiting for consent"), "clock", "neutral"),
+    Health.DISCONNECTED: lambda: Sign(_("Disconnected"), "minus", "neutral"),
+}
+# Of what a person can mend, and of what mends itself.
+TONES = {
+    Health.EXPIRED: "danger",
+    Health.REVOKED: "danger",
+    Health.THROTTLED: "info",
+    Health.STALE: "info",
+    Health.INCIDENT: "info",
+}
+# Nothing has to be told: all is well, or the cell's own button is the next step.
+WITHOUT_NOTICE = (Health.CONNECTED, Health.WAITING)
+
+
+@dataclass(frozen=True)
+class SideHealth:
+    """One side of a row. `reason` is None where there is nothing to explain."""
+
+    state: str
+    sign: Sign
+    since: str
+    reason: Reason | None = None
+    button: Button | None = None
+
+    @property
+    def tone(self) -> str:
+        return TONES.get(Health(self.state), "warning")
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self.state in NEEDS_A_PERSON
+
+    @property
+    def text(self) -> str:
+        return f"{self.reason.meaning} {self.reason.next_step}" if self.reason else ""
+
+    @property
+    def buttons(self) -> tuple[Button, ...]:
+        return (self.button,) if self.button else ()
+
+
+def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
+    """The Selling Partner side, from what `screen` read of the row."""
+    state = fact["spapi_health"]
+    is_ours = state == Health.REVOKED and fact["grant_error"] in STOPPED_BY_US
+    sign = Sign(_("New consent needed"), "alert", "warning") if is_ours else SIGNS[state]()
+    reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
+    if is_ours:
+        reason = reason_for(fact["grant_error"])
+    return SideHealth(
+        state=state,
+        sign=sign,
+        since=since_words(state, LwaApplication.SPAPI, fact),
+        reason=reason,
+        button=health_button(reason, fact, reader),
+    )
+
+
+def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
+    """The PPC side, from the worst consent that feeds the row (`worst_consent`)."""
+    state = consent["health"]
+    is_told = state not in (*WITHOUT_NOTICE, Health.DISCONNECTED)
+    reason = HEALTH[f"health_ads_{state}"] if is_told else None
+    return SideHealth(
+        state=state,
+        sign=SIGNS[state](),
+        since=since_words(state, LwaApplication.ADS, consent),
+        reason=reason,
+        button=health_button(reason, fact, reader),
+    )
+
+
+def health_button(reason: Reason | None, fact: Facts, reader: Reader) -> Button | None:
+    """The one button of a state's next step."""
+    if reason is None or not reader.may_act:
+        return None
+    if reason.action == "reconnect":
+        return reconnect_button(fact, reader, primary=True)
+    if reason.action == "connect_ads":
+        url = url_of("ppc_connect", reader, fact["id"])
+        return Button(_("Connect Amazon Ads again"), url, is_primary=True)
+    if reason.action == "retry":
+        url = url_of("connection_read_again", reader, fact["id"])
+        return Button(_("Retry"), url, opens=False, is_primary=True)
+    return None
+
+
+# Since when --------------------------------------------------------------------------------
+
+
+def since_words(state: str, application: LwaApplication, facts: Facts) -> str:
+    """The fact that the state follows from, as a date. `facts` are the columns of the grant."""
+    if state == Health.EXPIRING:
+        return ending_words(consent_end(application, facts["authorized_at"]))
+    if state in (Health.STALE, Health.INCIDENT):
+        return answer_words(facts["last_success_at"])
+    if state == Health.PERMISSION_MISSING and facts["permission_missing_since"] is None:
+        return _("not part of the consent of %(day)s") % {"day": exact_day(facts["authorized_at"])}
+    moment = since_when(state, application, facts)
+    if moment is None:
+        return ""
+    # Of what passes within the hour, the day says nothing.
+    is_brief = state in (Health.DOUBTED, Health.THROTTLED)
+    return _("since %(day)s") % {"day": exact_time(moment) if is_brief else exact_day(moment)}
+
+
+def since_when(state: str, application: LwaApplication, facts: Facts) -> datetime | None:
+    if state == Health.EXPIRED:
+        return consent_end(application, facts["authorized_at"])
+    columns = {
+        Health.CONNECTED: "status_changed_at",
+        Health.REVOKED: "status_changed_at",
+        Health.DISCONNECTED: "status_changed_at",
+        Health.DOUBTED: "first_refused_at",
+        Health.THROTTLED: "throttled_since",
+        Health.PERMISSION_MISSING: "permission_missing_since",
+        Health.WAITING: "created_at",
+    }
+    moment: datetime | None = facts.get(columns[Health(state)])
+    return moment
+
+
+def answer_words(moment: datetime | None) -> str:
+    if moment is None:
+        return _("no answer from Amazon yet")
+    return _("last answer from Amazon on %(time)s") % {"time": exact_time(moment)}
+
+
+def consent_end(application: LwaApplication, given: datetime | None) -> datetime | None:
+    """When Amazon ends a consent. None: it was never given, or has no fixed end."""
+    if given is None:
+        return None
+    if application == LwaApplication.ADS and given < ADS_YEAR_RULE_SINCE:
+        return None
+    return given + timedelta(days=CONSENT_DAYS)
+
+
+def days_until(moment: datetime) -> int:
+    """Counted as people count: by the calendar, never below zero."""
+    return max(0, (timezone.localdate(moment) - timezone.localdate()).days)
+
+
+def ending_words(ends: datetime | None) -> str:
+    if ends is None:
+        return ""
+    days = days_until(ends)
+    if days == 0:
+        return _("ends today, %(day)s") % {"day": exact_day(ends)}
+    words = ngettext("ends in %(days)d day, on %(day)s", "ends in %(days)d days, on %(day)s", days)
+    return words % {"days": days, "day": exact_day(ends)}
+
+
+# Which consent speaks for a side ---------------------------------------------------------------
+
+
+def feeding(parts: list[Facts]) -> dict[Any, Facts]:
+    """The Ads consents that the row's links use, by id, as columns of a grant.
+
+    A link that a person ended uses none any more; that side is disconnected, not unhealthy.
+    """
+    found: dict[Any, Facts] = {}
+    for part in parts:
+        if part["ads_grant_id"] is None:
+            continue
+        consent = {
+            name.removeprefix("ads_"): value
+            for name, value in part.items()
+            if name.startswith("ads_")
+        }
+        if part["link_status"] == "unlinked":
+            consent |= {"health": Health.DISCONNECTED.value}
+            consent |= {"status_changed_at": part.get("link_changed_at")}
+            found.setdefault(part["ads_grant_id"], consent)
+        else:
+            found[part["ads_grant_id"]] = consent
+    return found
