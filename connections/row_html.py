@@ -18,11 +18,14 @@ from uuid import UUID
 from django.core.cache import cache
 from django.template.loader import get_template
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import translation
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from connections.health import Health
 from connections.health_words import SideHealth
+from connections.listing import SORT_WORDS, Chosen
 from connections.reader import Reader
 from connections.rows import ConnectionRow
 from connections.words import HOLES, Button, Cell, Facts, MarketplaceLine
@@ -153,6 +156,18 @@ def lines_html(lines: tuple[MarketplaceLine, ...], printing: Printing) -> SafeSt
 def shared_html(part: str, printing: Printing, **values: Any) -> str:
     context = {"icons": printing.icons, "row_id": ID_HOLE, "row_name": NAME_HOLE, **values}
     return get_template(f"{PAGE}#{part}").render(context)
+
+
+@lru_cache(maxsize=512)
+def filter_bar(slug: str, _language: str, chosen: Chosen) -> SafeString:
+    """The bar above the list: few differ, and every page has one."""
+    context = {
+        "chosen": chosen,
+        "list_url": reverse("account_connections", args=[slug]),
+        "healths": [(state.value, state.label) for state in Health],
+        "sorts": [(name, words()) for name, words in SORT_WORDS.items()],
+    }
+    return SafeString(get_template("connections/filter_bar.html").render(context))
 
 
 # Stored HTML -------------------------------------------------------------------------------

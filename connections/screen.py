@@ -29,11 +29,13 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Lower
 
+from connections.attention import attention_of
 from connections.details import build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
+from connections.listing import Chosen, narrowed
 from connections.models import Connection
 from connections.reader import Reader
-from connections.row_html import rendered_rows
+from connections.row_html import filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
@@ -54,11 +56,12 @@ ROWS_PER_PAGE = 25
 def page_context(request: OrganizationRequest) -> dict[str, Any]:
     """One page of rows with everything around them."""
     reader = Reader.of(request)
+    chosen = Chosen.of(request.GET)
     number = page_number(request.GET.get("page", ""))
-    facts = page_facts(request.organization.pk, number)
+    facts = chosen_facts(request.organization.pk, number, chosen)
     if not facts and number > 1:
         number = 1
-        facts = page_facts(request.organization.pk, number)
+        facts = chosen_facts(request.organization.pk, number, chosen)
     total = facts[0]["total"] if facts else 0
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {
@@ -67,6 +70,10 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "revision": request.organization.revision,
         "page": page_of(number, total),
         "may_act": reader.may_act,
+        "chosen": chosen,
+        "poll_query": poll_query(chosen, number),
+        "filter_bar": filter_bar(reader.slug, reader.language, chosen),
+        "attention": attention_of(request.organization.pk, request.organization.revision),
     }
 
 
@@ -86,7 +93,18 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
         "names": list(changed.values()),
         "is_moving": moving,
         "revision": request.organization.revision,
+        "attention": attention_of(request.organization.pk, request.organization.revision),
     }
+
+
+def poll_query(chosen: Chosen, number: int) -> str:
+    """The poll asks about the page that the reader sees."""
+    return "&".join(filter(None, [chosen.query, f"page={number}" if number > 1 else ""]))
+
+
+def is_narrowed(request: OrganizationRequest) -> bool:
+    """A change may move rows into and out of such a list, and everywhere in it."""
+    return not Chosen.of(request.GET).is_default
 
 
 def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> dict[str, Any]:
@@ -178,6 +196,18 @@ def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
     """What one page shows of its connections."""
     query = page_query((number - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
     return query.rows(organization_id=organization_id, **moments())
+
+
+def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dict[str, Any]]:
+    """The same of a list that the reader narrowed or ordered."""
+    if chosen.is_default:
+        return page_facts(organization_id, number)
+    at = moments()
+    with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
+    rows = narrowed(
+        connection_facts(organization_id, **at), chosen, organization_id, at, with_ads
+    )
+    return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
 
 
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:

@@ -98,7 +98,7 @@ def connection_changes(request: OrganizationRequest) -> HttpResponse:
     since = screen.revision_from(request.GET.get("since", ""))
     if request.organization.revision <= since:
         return HttpResponse(status=204)
-    if request.organization.listed_at_revision > since:
+    if request.organization.listed_at_revision > since or screen.is_narrowed(request):
         return render_changes(request, "changed-list", screen.page_context(request), {})
     return render_changes(request, "changed-rows", screen.changes_context(request, since), {})
 

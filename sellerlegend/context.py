@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
+from connections.attention import Attention, attention_of
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, User
 from sellerlegend.prepared import PreparedQuery
@@ -24,13 +25,15 @@ def product(request: HttpRequest) -> dict[str, Any]:
     organization = getattr(request, "organization", None)
     choices: Any = SimpleLazyObject(lambda: own_organizations(user)) if signed_in else ()
     last_id = organization.pk if organization else getattr(user, "last_organization_id", None)
+    current: Any = SimpleLazyObject(lambda: current_of(choices, last_id))
     return {
         "site_name": settings.SITE_NAME,
         "amazon_emulator_url": settings.AMAZON_EMULATOR_URL,
         "organization": organization,
         "membership": getattr(request, "membership", None),
         "organizations": choices,
-        "current_organization": SimpleLazyObject(lambda: current_of(choices, last_id)),
+        "current_organization": current,
+        "attention": SimpleLazyObject(lambda: attention_for(current)),
         "quarantine_words": SimpleLazyObject(quarantine_words),
         "debug": settings.DEBUG,
     }
@@ -56,11 +59,13 @@ class Choice:
     id: UUID
     name: str
     slug: str
+    revision: int
 
 
 def memberships(user_id: UUID) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = Membership.objects.for_user(User(pk=user_id))
-    return rows.values("organization_id", "organization__name", "organization__slug")
+    names = ("name", "slug", "revision")
+    return rows.values("organization_id", *(f"organization__{name}" for name in names))
 
 
 MEMBERSHIPS = PreparedQuery(memberships, user_id=UUID)
@@ -75,3 +80,8 @@ def current_of(choices: list[Choice], last_id: UUID | None) -> Choice | None:
     """The organization whose page this is, else the last one used, else any."""
     last = [choice for choice in choices if choice.id == last_id]
     return next(iter([*last, *choices]), None)
+
+
+def attention_for(current: Choice | None) -> Attention:
+    """What the menu counts; the list's own page brings it along."""
+    return attention_of(current.id, current.revision) if current else Attention(0)

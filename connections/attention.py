@@ -1,0 +1,110 @@
+"""How many rows of an organization need a person: the banner, and the count in the menu.
+
+Kept in the shared cache for each revision and hour of the organization: events move the revision,
+and what time alone changes is an hour old at most.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.cache import cache
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from connections.health import MOMENTS, NEEDS_A_PERSON, health_of, moments
+from connections.models import AdsGrant, Connection
+from sellerlegend.applications.models import LwaApplication
+from sellerlegend.prepared import PreparedQuery
+
+logger = logging.getLogger(__name__)
+
+STORED_SECONDS = 7_200
+# A link that a person ended uses its consent no more.
+LINKS_IN_USE = ("pending", "working", "linked", "needs_attention")
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Of one organization, for the templates. Nothing is shown while `count` is 0."""
+
+    count: int
+
+    @property
+    def words(self) -> str:
+        return ngettext(
+            "%(count)d connection needs you", "%(count)d connections need you", self.count
+        ) % {"count": self.count}
+
+
+def attention_of(organization_id: UUID, revision: int) -> Attention:
+    hour = timezone.now().strftime("%Y%m%d%H")
+    key = f"attention:{organization_id.hex}:{revision}:{hour}"
+    count = _stored(key)
+    if count is None:
+        count = counted(organization_id)
+        _store(key, count)
+    return Attention(count)
+
+
+def counted(organization_id: UUID) -> int:
+    rows = COUNT.rows(organization_id=organization_id, **moments())
+    return int(rows[0]["number"]) if rows else 0
+
+
+def needing(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
+    """The rows with a side that waits for a person."""
+    rows = Connection.objects.for_organization(organization_id)
+    state = health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region")
+    found: QuerySet[Any, Any] = rows.annotate(spapi_state=state).filter(
+        Q(spapi_state__in=NEEDS_A_PERSON)
+        | Q(pk__in=fed_by(organization_id, NEEDS_A_PERSON, at))
+    )
+    return found
+
+
+def fed_by(
+    organization_id: UUID, states: tuple[str, ...], at: dict[str, datetime]
+) -> QuerySet[Any, Any]:
+    """The rows whose links use an Ads consent in one of these states. The consents are few, and
+    found once for all rows."""
+    grants = AdsGrant.objects.for_organization(organization_id)
+    troubled = grants.annotate(state=health_of(LwaApplication.ADS, at)).filter(state__in=states)
+    rows = Connection.objects.for_organization(organization_id)
+    fed: QuerySet[Any, Any] = rows.filter(
+        marketplace_accounts__ppc_link__status__in=LINKS_IN_USE,
+        marketplace_accounts__ppc_link__profile__grant__in=troubled.values("pk"),
+    ).values("pk")
+    return fed
+
+
+def count_query(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
+    rows = needing(organization_id, **at).order_by()
+    counts: QuerySet[Any, Any] = rows.values("organization_id").annotate(number=Count("pk"))
+    return counts
+
+
+COUNT = PreparedQuery(
+    count_query, organization_id=UUID, **dict.fromkeys(MOMENTS, datetime)
+)
+
+
+def _stored(key: str) -> int | None:
+    try:
+        found = cache.get(key)
+    except Exception as error:  # noqa: BLE001  # a cache that is down is a cache miss
+        logger.warning("cache_unavailable", extra={"cause": type(error).__name__})
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _store(key: str, count: int) -> None:
+    try:
+        cache.set(key, count, STORED_SECONDS)
+    except Exception as error:  # noqa: BLE001  # it was counted all the same
+        logger.warning("cache_unavailable", extra={"cause": type(error).__name__})
