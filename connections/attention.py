@@ -62,8 +62,7 @@ def needing(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
     rows = Connection.objects.for_organization(organization_id)
     state = health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region")
     found: QuerySet[Any, Any] = rows.annotate(spapi_state=state).filter(
-        Q(spapi_state__in=NEEDS_A_PERSON)
-        | Q(pk__in=fed_by(organization_id, NEEDS_A_PERSON, at))
+        Q(spapi_state__in=NEEDS_A_PERSON) | Q(pk__in=fed_by(organization_id, NEEDS_A_PERSON, at))
     )
     return found
 
@@ -89,9 +88,7 @@ def count_query(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
     return counts
 
 
-COUNT = PreparedQuery(
-    count_query, organization_id=UUID, **dict.fromkeys(MOMENTS, datetime)
-)
+COUNT = PreparedQuery(count_query, organization_id=UUID, **dict.fromkeys(MOMENTS, datetime))
 
 
 def _stored(key: str) -> int | None:

@@ -6,8 +6,17 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from connections.health_words import (
+    SideHealth,
+    ads_health,
+    consent_facts,
+    feeding,
+    spapi_health,
+)
+from connections.reader import Reader
 from connections.words import Facts, Side
 from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.applications.models import LwaApplication
 
 
 @dataclass(frozen=True)
@@ -19,6 +28,29 @@ class Detail:
     facts: tuple[tuple[str, str], ...]
     spapi: Side
     ppc: Side | None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """One consent of a row when it is unfolded."""
+
+    title: str
+    health: SideHealth
+    facts: tuple[tuple[str, str], ...]
+
+
+def build_consents(fact: Facts, parts: list[Facts], reader: Reader) -> list[Consent]:
+    """Selling Partner first, then each Amazon Ads consent that feeds the row."""
+    found = []
+    if fact["authorized_at"] is not None:
+        spapi = LwaApplication.SPAPI
+        health = spapi_health(fact, reader)
+        found.append(Consent(_("Selling Partner"), health, consent_facts(spapi, fact)))
+    for consent in feeding(parts).values():
+        health = ads_health(consent, fact, reader)
+        facts = consent_facts(LwaApplication.ADS, consent)
+        found.append(Consent(_("PPC"), health, facts))
+    return found
 
 
 def build_detail(part: Facts, *, spapi: Side, ppc: Side | None) -> Detail:

@@ -194,6 +194,69 @@ def ending_words(ends: datetime | None) -> str:
     return words % {"days": days, "day": exact_day(ends)}
 
 
+# Unfolded ------------------------------------------------------------------------------------
+
+
+def consent_facts(application: LwaApplication, facts: Facts) -> tuple[tuple[str, str], ...]:
+    """Who, when, until when, and what came of it: terms and descriptions of one consent."""
+    if facts["authorized_at"] is None:
+        return ()
+    items = [
+        (_("Authorised by"), who_words(facts)),
+        (_("Consent given"), exact_time(facts["authorized_at"])),
+        (_("Renew by"), renew_words(application, facts)),
+        (_("Last verified"), exact_time(facts["verified_at"]) or _("not yet")),
+        (_("Last success"), exact_time(facts["last_success_at"]) or _("not yet")),
+        (_("Last failure"), failure_words(facts)),
+    ]
+    gap = gap_words(facts)
+    return (*items, (_("Gap"), gap)) if gap else tuple(items)
+
+
+def who_words(facts: Facts) -> str:
+    found: str = facts["authorized_by"] or facts["authorized_by_email"] or _("somebody who left")
+    return found
+
+
+def renew_words(application: LwaApplication, facts: Facts) -> str:
+    ends = consent_end(application, facts["authorized_at"])
+    return exact_day(ends) if ends else _("no fixed end")
+
+
+def failure_words(facts: Facts) -> str:
+    """The code goes with the next success; the moment stays."""
+    if facts["last_failure_at"] is None:
+        return _("none since the consent was given")
+    when = exact_time(facts["last_failure_at"])
+    if not facts["last_failure_code"]:
+        return _("%(time)s, over since then") % {"time": when}
+    why = reason_for(facts["last_failure_code"]).title
+    return _("%(time)s: %(why)s") % {"time": when, "why": why}
+
+
+def gap_words(facts: Facts) -> str:
+    if facts["gap_started_at"] is None:
+        return ""
+    began = exact_time(facts["gap_started_at"])
+    if facts["gap_ended_at"] is None:
+        return _("No access since %(began)s.") % {"began": began}
+    return _(
+        "No access from %(began)s to %(ended)s; what was missed is fetched again by the importers."
+    ) % {"began": began, "ended": exact_time(facts["gap_ended_at"])}
+
+
+def seller_words(fact: Facts) -> str:
+    """Whether the Seller ID is still a claim of the browser."""
+    if fact["seller_proved_at"] is None:
+        return _(
+            "The Seller ID is what Amazon's consent page told us; no other call has confirmed it "
+            "yet."
+        )
+    return _("A call to Amazon confirmed the Seller ID on %(time)s.") % {
+        "time": exact_time(fact["seller_proved_at"])
+    }
+
+
 # Which consent speaks for a side ---------------------------------------------------------------
 
 

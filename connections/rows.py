@@ -212,6 +212,8 @@ def menu_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
     if reader.may_act:
         waits = fact["selling_partner_id"] is None
         buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
+    story = url_of("connection_timeline", reader, fact["id"])
+    buttons.append(Button(_("Timeline"), story, is_page=True))
     if reader.may_administer:
         buttons.append(Button(_("Rename"), url_of("connection_rename", reader, fact["id"])))
         buttons += ending_menu(fact, reader)

@@ -30,8 +30,9 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Lower
 
 from connections.attention import attention_of
-from connections.details import build_detail, other_words
+from connections.details import build_consents, build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
+from connections.health_words import seller_words
 from connections.listing import Chosen, narrowed
 from connections.models import Connection
 from connections.reader import Reader
@@ -159,6 +160,8 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
         "others": [
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
+        "consents": build_consents(fact, known, reader),
+        "seller": seller_words(fact) if fact["selling_partner_id"] else "",
         "read_at": exact_time(fact["participations_read_at"]),
     }
 
@@ -204,9 +207,7 @@ def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dic
         return page_facts(organization_id, number)
     at = moments()
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    rows = narrowed(
-        connection_facts(organization_id, **at), chosen, organization_id, at, with_ads
-    )
+    rows = narrowed(connection_facts(organization_id, **at), chosen, organization_id, at, with_ads)
     return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
 
 
@@ -279,6 +280,7 @@ CONNECTION_COLUMNS = (
     "selling_partner_id",
     "created_at",
     "account_confirmed_at",
+    "seller_proved_at",
     "participations_read_at",
     "reading_error",
     "revision",
@@ -334,6 +336,8 @@ DETAIL_COLUMNS = (
     "profile_name",
     "profile_country",
     "profile_can_edit",
+    "ads_authorized_by",
+    "ads_authorized_by_email",
 )
 
 
@@ -390,6 +394,8 @@ def marketplace_query(places: int, columns: tuple[str, ...]) -> PreparedQuery:
             ads_grant_id=F(f"{ADS_GRANT}pk"),
             ads_health=health_of(LwaApplication.ADS, at, prefix=ADS_GRANT),
             ads_authorized_at=F(f"{ADS_GRANT}authorized_at"),
+            ads_authorized_by=F(f"{ADS_GRANT}authorized_by__name"),
+            ads_authorized_by_email=F(f"{ADS_GRANT}authorized_by__email"),
             **{f"ads_{name}": F(f"{ADS_GRANT}{name}") for name in GRANT_FACTS},
         )
         return facts.values(*columns)

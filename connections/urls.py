@@ -11,6 +11,7 @@ urlpatterns = [
     path("o/<slug:slug>/connections/changes", views.connection_changes, name="connection_changes"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
     path(ROW, views.connection_details, name="connection_details"),
+    path(f"{ROW}timeline", views.connection_timeline, name="connection_timeline"),
     path(f"{ROW}authorize", views.connection_authorize, name="connection_authorize"),
     path(f"{ROW}authorize-as-new", views.connection_add_as_new, name="connection_add_as_new"),
     path(f"{ROW}rename", views.connection_rename, name="connection_rename"),

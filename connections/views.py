@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import flows, screen, services
+from connections import flows, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from marketplaces import services as marketplace_services
@@ -109,6 +109,14 @@ def connection_details(request: OrganizationRequest, connection_id: UUID) -> Htt
     connection = connection_of(request, connection_id)
     context = screen.details_context(request, connection)
     return render_part(request, "connections/details.html", "dialog", context)
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def connection_timeline(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
+    connection = connection_of(request, connection_id)
+    context = timeline.timeline_context(connection, request.GET.get("page", ""))
+    return render(request, "connections/timeline.html", context)
 
 
 # Adding and changing rows ------------------------------------------------------------------

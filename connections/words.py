@@ -31,13 +31,15 @@ class Sign:
 
 @dataclass(frozen=True)
 class Button:
-    """`opens`: a GET page or dialog. Otherwise a POST through the page's one form."""
+    """`opens`: a GET page or dialog; `is_page`: never a dialog. Otherwise a POST through the
+    page's one form."""
 
     label: str
     url: str
     opens: bool = True
     is_primary: bool = False
     is_dangerous: bool = False
+    is_page: bool = False
 
     @property
     def tone(self) -> str:

@@ -150,7 +150,7 @@ def test_a_row_without_consent_waits_and_offers_two_ways(organization: Organizat
     assert row.spapi.button.label == "Resume"
     assert row.ppc == Cell(sign=None, lines=(), progress="", button=None)
     assert row.spapi.lines == ()
-    assert labels(row.menu) == ["Remove", "Rename"]
+    assert labels(row.menu) == ["Remove", "Timeline", "Rename"]
     assert not row.is_moving
     assert not row.asks_for_you
 
@@ -447,11 +447,11 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
 @pytest.mark.parametrize(
     ("role", "rights", "menu"),
     [
-        (Role.VIEWER, "read", []),
+        (Role.VIEWER, "read", ["Timeline"]),
         (
             Role.MEMBER,
             "act",
-            ["Reconnect", "Connect another region", "Read marketplaces again"],
+            ["Reconnect", "Connect another region", "Read marketplaces again", "Timeline"],
         ),
         (
             Role.ADMIN,
@@ -460,6 +460,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
                 "Reconnect",
                 "Connect another region",
                 "Read marketplaces again",
+                "Timeline",
                 "Rename",
                 "Disconnect",
             ],

@@ -1,4 +1,4 @@
-"""A past for the demo's rows, written through the ORM: consents have dates, and one was revoked."""
+"""A past for the demo's rows, written through the ORM: consents have dates, some have troubles."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ CONSENT_AGE_DAYS = {
     "Blue Harbor Kitchen": 0,
     "Oasis by Desert Rose": 201,
     "Sakura Tea": 340,
-    "Northstar, managed by us": 35,
+    "Northstar, managed by us": 367,
 }
 ADS_CONSENT_AGE_DAYS = 96
 REVOKED = "Oasis by Desert Rose"
 REVOKED_DAYS_AGO = 2
+THROTTLED = "Northstar Outdoors EU"
+WITHOUT_PERMISSION = "Northstar Outdoors Japan"
 
 
 def write_history(organization_id: UUID) -> None:
@@ -45,6 +47,13 @@ def write_history(organization_id: UUID) -> None:
             given = now - timedelta(days=CONSENT_AGE_DAYS.get(row.name, 0), hours=3)
             give_past(row, given)
         revoke(SpApiGrant.objects.filter(connection__in=rows.filter(name=REVOKED)))
+        trouble(rows.filter(name=THROTTLED), "throttled_since", "amazon_throttled", 1)
+        trouble(
+            rows.filter(name=WITHOUT_PERMISSION),
+            "permission_missing_since",
+            "permission_missing",
+            80,
+        )
         consented = now - timedelta(days=ADS_CONSENT_AGE_DAYS)
         AdsGrant.objects.filter(organization_id=organization_id).update(authorized_at=consented)
         links = PpcLink.objects.filter(organization_id=organization_id)
@@ -79,6 +88,13 @@ def revoke(grants: Any) -> None:
         refusals=3,
         last_error_code="invalid_grant",
     )
+
+
+def trouble(rows: Any, column: str, code: str, hours_ago: int) -> None:
+    """As a call that Amazon refused leaves the consent, until another one succeeds."""
+    began = timezone.now() - timedelta(hours=hours_ago)
+    grants = SpApiGrant.objects.filter(connection__in=rows)
+    grants.update(**{column: began}, last_failure_at=began, last_failure_code=code)
 
 
 if __name__ == "__main__":

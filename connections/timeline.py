@@ -1,0 +1,244 @@
+"""What happened to a connection, in words for the organization's own people.
+
+Read from the audit events of the row and of the Amazon Ads consents that feed it. Of an event's
+details only those are shown that the organization wrote itself or that a catalogue translates:
+staff's reasons, causes and fingerprints stay with staff.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from connections.models import AdsGrant, Connection
+from connections.reasons import OUTCOMES, REASONS
+from connections.words import Sign, clock_time, exact_day
+from sellerlegend.organizations.models import AuditEvent
+
+EVENTS_PER_PAGE = 50
+
+Kind = AuditEvent.ActorKind
+Words = str | Promise
+_lazy = gettext_lazy
+
+# (words, icon, tone). Words may hold details named in SHOWN.
+CODES: dict[str, tuple[Words, str, str]] = {
+    # The row
+    "connection_created": (_lazy("Connection added"), "plus", "neutral"),
+    "connection_renamed": (_lazy("Renamed from “%(old)s” to “%(new)s”"), "info", "neutral"),
+    "connection_confirmed": (_lazy("Confirmed that it is the right store"), "check", "success"),
+    "connection_undone": (_lazy("Undone: not the right store"), "minus", "neutral"),
+    "connection_merged": (_lazy("Joined with the row of the same seller"), "link", "neutral"),
+    "connection_disconnected": (_lazy("Disconnected"), "minus", "neutral"),
+    "connection_removed": (_lazy("Connection removed"), "minus", "neutral"),
+    # Trips to Amazon
+    "authorization_opened": (_lazy("Set out to Amazon for a consent"), "external", "neutral"),
+    "authorization_request_consumed": (_lazy("Came back from Amazon"), "external", "neutral"),
+    "authorization_request_expired": (
+        _lazy("A trip to Amazon ended without a return"),
+        "clock",
+        "neutral",
+    ),
+    "authorization_ended": (_lazy("A trip to Amazon was completed"), "external", "neutral"),
+    "authorization_refused": (_lazy("A return from Amazon was not accepted"), "alert", "warning"),
+    # Selling Partner
+    "spapi_grant_stored": (_lazy("First consent of Selling Partner"), "key", "success"),
+    "spapi_grant_active": (
+        _lazy("The consent of Selling Partner is in order"),
+        "check-circle",
+        "success",
+    ),
+    "spapi_grant_doubted": (
+        _lazy("Amazon refused the consent of Selling Partner; we ask again"),
+        "progress",
+        "warning",
+    ),
+    "spapi_grant_invalid": (
+        _lazy("The consent of Selling Partner is no longer used"),
+        "stop",
+        "danger",
+    ),
+    "spapi_grant_disconnected": (
+        _lazy("The consent of Selling Partner was ended, its token destroyed"),
+        "minus",
+        "neutral",
+    ),
+    "spapi_grant_token_erased": (
+        _lazy("The token of an ended consent of Selling Partner was erased"),
+        "minus",
+        "neutral",
+    ),
+    # Amazon Ads
+    "ads_grant_stored": (_lazy("Consent of Amazon Ads given"), "key", "success"),
+    "ads_grant_active": (_lazy("The consent of Amazon Ads is in order"), "check-circle", "success"),
+    "ads_grant_doubted": (
+        _lazy("Amazon refused the consent of Amazon Ads; we ask again"),
+        "progress",
+        "warning",
+    ),
+    "ads_grant_invalid": (_lazy("The consent of Amazon Ads is no longer used"), "stop", "danger"),
+    "ads_grant_disconnected": (
+        _lazy("The consent of Amazon Ads was ended, its token destroyed"),
+        "minus",
+        "neutral",
+    ),
+    "ads_grant_token_erased": (
+        _lazy("The token of an ended consent of Amazon Ads was erased"),
+        "minus",
+        "neutral",
+    ),
+    "ads_profiles_read": (_lazy("Amazon Ads profiles read"), "check", "neutral"),
+    "ads_profiles_failed": (
+        _lazy("Amazon Ads profiles could not be read"),
+        "alert",
+        "warning",
+    ),
+    "vault_locked": (_lazy("A stored consent could not be opened"), "stop", "danger"),
+    # Marketplaces and links
+    "participations_read": (_lazy("Marketplaces read from Amazon"), "check", "neutral"),
+    "participations_failed": (_lazy("The marketplaces could not be read"), "alert", "warning"),
+    "onboarding_pending": (_lazy("A marketplace was set back to pending"), "dashed", "neutral"),
+    "onboarding_working": (_lazy("Onboarding of a marketplace began"), "progress", "progress"),
+    "onboarding_onboarded": (_lazy("A marketplace was onboarded"), "check-circle", "success"),
+    "onboarding_needs_attention": (
+        _lazy("Onboarding of a marketplace needs somebody"),
+        "alert",
+        "warning",
+    ),
+    "onboarding_paused": (_lazy("A marketplace was paused"), "pause", "neutral"),
+    "ppc_link_pending": (_lazy("An Ads link was set back to pending"), "dashed", "neutral"),
+    "ppc_link_working": (_lazy("Linking an Ads profile began"), "progress", "progress"),
+    "ppc_link_linked": (_lazy("An Ads profile was linked"), "check-circle", "success"),
+    "ppc_link_needs_attention": (_lazy("An Ads link needs somebody"), "alert", "warning"),
+    "ppc_link_unlinked": (_lazy("An Ads profile was unlinked"), "minus", "neutral"),
+    # Support
+    "resync_requested": (_lazy("Asked Amazon for everything again"), "progress", "neutral"),
+    "retry_requested": (_lazy("Repeated what had failed"), "progress", "neutral"),
+    "staff_looked": (_lazy("Looked at this connection"), "search", "neutral"),
+}
+
+# What staff do to the installation, to people and organizations: no part of a row's story, and
+# never listed here even if it came to carry a connection.
+NOT_FOR_TENANTS = frozenset(
+    {
+        "client_secret_dated",
+        "client_secret_rotated",
+        "client_secret_rotation_requested",
+        "client_secret_stored",
+        "client_secrets_rewrapped",
+        "data_key_renewed",
+        "data_key_rewrapped",
+        "data_keys_renewal_began",
+        "data_keys_renewal_ended",
+        "encryption_key_retired",
+        "erased",
+        "marketplace_supported",
+        "marketplace_unsupported",
+        "organization_created",
+        "organization_deleted",
+        "organization_renamed",
+        "person_changed",
+        "pruned",
+        "quarantine_began",
+        "quarantine_released",
+    }
+)
+
+# Details that are the organization's own words.
+SHOWN = ("old", "new")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event, every string ready."""
+
+    time: str
+    sign: Sign
+    who: str
+    note: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Day:
+    day: str
+    lines: tuple[Line, ...]
+
+
+def timeline_context(connection: Connection, number: str) -> dict[str, Any]:
+    page = page_of(events_of(connection), number)
+    return {"connection": connection, "days": days_of(list(page.object_list)), "page": page}
+
+
+def page_of(events: QuerySet[AuditEvent], number: str) -> Page[AuditEvent]:
+    known = number if number.isascii() and number.isdigit() and len(number) < 6 else 1
+    return Paginator(events, EVENTS_PER_PAGE).get_page(known)
+
+
+def events_of(connection: Connection) -> QuerySet[AuditEvent]:
+    """Newest first: of the row, and of the Ads consents that feed it today."""
+    rows = Connection.objects.for_organization(connection.organization_id)
+    feeding = rows.filter(
+        pk=connection.pk, marketplace_accounts__ppc_link__profile__isnull=False
+    ).values("marketplace_accounts__ppc_link__profile__grant")
+    of_ads = Q(subject_type=AdsGrant._meta.model_name, subject_id__in=feeding)
+    events: QuerySet[AuditEvent] = (
+        AuditEvent.objects.for_organization(connection.organization_id)
+        .filter(Q(connection_id=connection.pk) | of_ads)
+        .exclude(code__in=NOT_FOR_TENANTS)
+        .select_related("actor")
+        .order_by("-at", "-id")
+    )
+    return events
+
+
+def days_of(events: list[AuditEvent]) -> list[Day]:
+    days = groupby(events, key=lambda event: timezone.localdate(event.at))
+    found = []
+    for _day, members in days:
+        of_day = list(members)
+        found.append(Day(exact_day(of_day[0].at), tuple(line_of(event) for event in of_day)))
+    return found
+
+
+def line_of(event: AuditEvent) -> Line:
+    return Line(
+        time=clock_time(event.at),
+        sign=sign_of(event),
+        who=who_of(event),
+        note=note_of(event),
+        reference=event.reference,
+    )
+
+
+def sign_of(event: AuditEvent) -> Sign:
+    words, icon, tone = CODES.get(event.code, (_("Something was recorded"), "info", "neutral"))
+    values = {name: str(event.details.get(name, "")) for name in SHOWN}
+    return Sign(str(words) % values, icon, tone)
+
+
+def who_of(event: AuditEvent) -> str:
+    """Staff and our operators are Support: which of them is no business of the organization's."""
+    if event.actor_kind in (Kind.STAFF, Kind.COMMAND):
+        return _("Support")
+    if event.actor_kind == Kind.WORKER:
+        return _("Automatically")
+    if event.actor is None:
+        return _("Somebody who left")
+    return event.actor.name or event.actor.email
+
+
+def note_of(event: AuditEvent) -> str:
+    """Why, where a catalogue knows the reason. Free text is staff's, and not shown."""
+    reason = REASONS.get(str(event.details.get("reason", "")))
+    outcome = OUTCOMES.get(str(event.details.get("outcome", "")))
+    told = reason or outcome
+    return str(told.title) if told else ""
