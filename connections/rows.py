@@ -135,10 +135,13 @@ def authorized_words(fact: Facts) -> str:
 def consent_words(fact: Facts) -> dict[str, Any]:
     """The end of Amazon's consent, 365 days after it was given, as date and distance."""
     ends = consent_end(LwaApplication.SPAPI, fact["authorized_at"])
+    nothing = {"consent_ends": "", "consent_ends_exact": "", "consent_sign": None}
     if ends is None or fact["grant_status"] == Grant.Status.DISCONNECTED:
-        return {"consent_ends": "", "consent_ends_exact": "", "consent_sign": None}
+        return nothing
     # The same moments as `health` compares with, so that both say the same.
     left = ends - timezone.now()
+    if fact["grant_status"] == Grant.Status.INVALID and left > timedelta():
+        return nothing  # it ended before that day
     days = days_until(ends)
     words, sign = _("Consent ends on %(day)s"), None
     if left < timedelta():

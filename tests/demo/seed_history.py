@@ -55,7 +55,9 @@ def write_history(organization_id: UUID) -> None:
             80,
         )
         consented = now - timedelta(days=ADS_CONSENT_AGE_DAYS)
-        AdsGrant.objects.filter(organization_id=organization_id).update(authorized_at=consented)
+        AdsGrant.objects.filter(organization_id=organization_id).update(
+            authorized_at=consented, status_changed_at=consented
+        )
         links = PpcLink.objects.filter(organization_id=organization_id)
         links.filter(status=PpcLink.Status.LINKED).update(
             status_changed_at=consented, linked_at=consented

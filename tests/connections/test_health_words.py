@@ -1,0 +1,363 @@
+"""Each state of health on the screen: a word, since when, and one next step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from connections import screen
+from connections.health import Health
+from connections.health_reasons import HEALTH
+from connections.health_words import SIGNS
+from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, SpApiGrant
+from connections.reader import Reader
+from connections.rows import ConnectionRow
+from sellerlegend.applications.models import ApplicationRole, LwaApplication
+from sellerlegend.jobs.models import Incident
+from sellerlegend.organizations.models import Organization
+from tests import factories
+from tests.factories import CANADA, US
+
+pytestmark = pytest.mark.django_db
+
+ADMIN = Reader("acme", "en", "UTC", "administer", "2026-11-23")
+VIEWER = Reader("acme", "en", "UTC", "read", "2026-11-23")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return factories.make_organization("Acme")
+
+
+def shown(connection: Connection, reader: Reader = ADMIN) -> ConnectionRow:
+    facts = screen.some_facts(connection.organization_id, [connection.pk])
+    return screen.compose_rows(facts, reader=reader)[0]
+
+
+def with_facts(organization: Organization, **facts: Any) -> Connection:
+    connection = factories.make_connection(organization)
+    grants = SpApiGrant.objects.for_organization(organization)
+    grants.filter(connection=connection).update(**facts)
+    return connection
+
+
+def with_ads(organization: Organization, *all_facts: dict[str, Any]) -> Connection:
+    """A row that is fed by one Ads consent for each of the given facts."""
+    connection = factories.make_connection(organization)
+    for place, facts in zip((US, CANADA), all_facts, strict=False):
+        grant = factories.make_ads_grant(organization)
+        profile = factories.make_profile(
+            grant, seller=connection.selling_partner_id or "", marketplace_id=place
+        )
+        factories.make_link(factories.make_account(connection, place), profile)
+        grants = AdsGrant.objects.for_organization(organization)
+        grants.filter(pk=grant.pk).update(**facts)
+    return connection
+
+
+def day_of(moment: Any) -> str:
+    return date_format(timezone.localtime(moment), "DATE_FORMAT")
+
+
+def time_of(moment: Any) -> str:
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+
+
+NOW = timezone.now()
+TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
+    (
+        {"authorized_at": NOW - 326 * DAY},
+        "Expiring",
+        f"ends in 39 days, on {day_of(NOW + 39 * DAY)}",
+        "The consent ends soon",
+        "Reconnect",
+    ),
+    (
+        {"authorized_at": NOW - 367 * DAY},
+        "Expired",
+        f"since {day_of(NOW - 2 * DAY)}",
+        "The consent has ended",
+        "Reconnect",
+    ),
+    (
+        {"status": "doubted", "first_refused_at": NOW},
+        "Refused, checking again",
+        f"since {time_of(NOW)}",
+        "Amazon refused your consent a moment ago",
+        "Reconnect",
+    ),
+    (
+        {"status": "invalid", "status_changed_at": NOW - 3 * DAY},
+        "Revoked",
+        f"since {day_of(NOW - 3 * DAY)}",
+        "Amazon no longer accepts your consent",
+        "Reconnect",
+    ),
+    (
+        {"permission_missing_since": NOW - DAY},
+        "Permission missing",
+        f"since {day_of(NOW - DAY)}",
+        "A permission is missing",
+        "Reconnect",
+    ),
+    (
+        {"throttled_since": NOW},
+        "Throttled",
+        f"since {time_of(NOW)}",
+        "Amazon asks us to slow down",
+        "",
+    ),
+    (
+        {"last_success_at": NOW - 2 * DAY},
+        "Stale",
+        f"last answer from Amazon on {time_of(NOW - 2 * DAY)}",
+        "No answer from Amazon for more than a day",
+        "Retry",
+    ),
+    (
+        {"last_success_at": None},
+        "Stale",
+        "no answer from Amazon yet",
+        "No answer from Amazon for more than a day",
+        "Retry",
+    ),
+    (
+        {"status": "disconnected", "refresh_token": "", "status_changed_at": NOW - DAY},
+        "Disconnected",
+        f"since {day_of(NOW - DAY)}",
+        "Disconnected",
+        "Reconnect",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "word", "since", "title", "button"), TROUBLES)
+def test_selling_partner_says_what_is_wrong_since_when_and_the_one_next_step(
+    organization: Organization,
+    facts: dict[str, Any],
+    word: str,
+    since: str,
+    title: str,
+    button: str,
+) -> None:
+    row = shown(with_facts(organization, **facts))
+
+    assert (row.spapi_health.sign.word, row.spapi_health.since) == (word, since)
+    assert row.trouble is not None
+    assert str(row.trouble.title) == title
+    assert [found.label for found in row.trouble_buttons] == ([button] if button else [])
+
+
+def test_a_healthy_side_says_since_when_and_nothing_else(organization: Organization) -> None:
+    row = shown(with_facts(organization, status_changed_at=NOW - 9 * DAY))
+
+    assert row.spapi_health.sign.word == "Connected"
+    assert row.spapi_health.since == f"since {day_of(NOW - 9 * DAY)}"
+    assert row.trouble is None
+    assert not row.asks_for_you
+
+
+def test_the_last_day_of_a_consent_is_told_without_a_number(organization: Organization) -> None:
+    row = shown(with_facts(organization, authorized_at=NOW - 365 * DAY + timedelta(seconds=60)))
+
+    assert row.spapi_health.sign.word == "Expiring"
+    assert row.spapi_health.since.startswith(("ends today, ", "ends in 1 day, "))
+
+
+def test_one_day_is_one_day(organization: Organization) -> None:
+    row = shown(with_facts(organization, authorized_at=timezone.now() - 364 * DAY))
+
+    assert row.spapi_health.since == f"ends in 1 day, on {day_of(timezone.now() + DAY)}"
+
+
+@pytest.mark.parametrize("days", [10, 306, 364, 366])
+def test_the_sign_beside_the_date_agrees_with_health(organization: Organization, days: int) -> None:
+    row = shown(with_facts(organization, authorized_at=timezone.now() - days * DAY))
+
+    beside = row.consent_sign.word if row.consent_sign else "Connected"
+    assert beside == row.spapi_health.sign.word
+
+
+def test_a_revoked_consent_names_no_end(organization: Organization) -> None:
+    row = shown(with_facts(organization, status="invalid"))
+
+    assert (row.consent_ends, row.consent_sign) == ("", None)
+
+
+def test_a_new_role_is_told_by_the_consent_that_lacks_it(organization: Organization) -> None:
+    connection = with_facts(organization, authorized_at=NOW - 30 * DAY)
+    ApplicationRole.objects.create(
+        application=LwaApplication.SPAPI, name="Brand Analytics", added_at=NOW - DAY
+    )
+
+    row = shown(connection)
+
+    assert row.spapi_health.sign.word == "Permission missing"
+    assert row.spapi_health.since == f"not part of the consent of {day_of(NOW - 30 * DAY)}"
+
+
+def test_an_incident_is_amazons_and_asks_nobody_for_anything(organization: Organization) -> None:
+    connection = with_facts(
+        organization,
+        last_success_at=NOW - timedelta(hours=1),
+        last_failure_at=NOW,
+        last_failure_code="amazon_unavailable",
+    )
+    Incident.objects.create(surface="lwa")
+
+    row = shown(connection)
+
+    assert row.spapi_health.sign.word == "Amazon incident"
+    assert row.trouble_tone == "info"
+    assert row.trouble_buttons == ()
+    assert not row.asks_for_you
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        ("reconnect_required", "Our support asks for a new consent"),
+        ("vault_locked", "The stored consent cannot be read"),
+    ],
+)
+def test_what_we_stopped_ourselves_is_not_called_revoked(
+    organization: Organization, code: str, title: str
+) -> None:
+    row = shown(with_facts(organization, status="invalid", last_error_code=code))
+
+    assert row.spapi_health.sign.word == "New consent needed"
+    assert row.trouble is not None
+    assert str(row.trouble.title) == title
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        ({"status": "invalid"}, "Amazon no longer accepts your consent"),
+        ({"permission_missing_since": NOW}, "A permission is missing"),
+        ({"throttled_since": NOW}, "Amazon answered in a way we do not understand"),
+        ({}, "Amazon answered in a way we do not understand"),
+    ],
+)
+def test_a_row_has_one_notice_and_the_consent_leads(
+    organization: Organization, facts: dict[str, Any], title: str
+) -> None:
+    connection = (
+        with_facts(organization, **facts) if facts else with_facts(organization, refusals=0)
+    )
+    rows = Connection.objects.for_organization(organization)
+    rows.update(reading_error="unexpected_reply")
+
+    row = shown(connection)
+
+    assert row.trouble is not None
+    assert str(row.trouble.title) == title
+    assert len(row.trouble_buttons) == 1
+
+
+def test_a_viewer_reads_the_next_step_and_gets_no_button(organization: Organization) -> None:
+    row = shown(with_facts(organization, status="invalid"), VIEWER)
+
+    assert row.trouble is not None
+    assert row.trouble_buttons == ()
+
+
+# PPC ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "word", "button"),
+    [
+        ({}, "Connected", ""),
+        ({"authorized_at": NOW - 350 * DAY}, "Connected", ""),
+        ({"status": "invalid"}, "Revoked", "Connect Amazon Ads again"),
+        ({"status": "doubted"}, "Refused, checking again", "Connect Amazon Ads again"),
+        ({"permission_missing_since": NOW}, "Permission missing", "Connect Amazon Ads again"),
+        ({"throttled_since": NOW}, "Throttled", ""),
+        ({"last_success_at": None}, "Stale", ""),
+    ],
+)
+def test_ppc_says_how_its_consent_is(
+    organization: Organization, facts: dict[str, Any], word: str, button: str
+) -> None:
+    connection = with_ads(organization, {"authorized_at": ADS_YEAR_RULE_SINCE - DAY} | facts)
+
+    row = shown(connection)
+
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == word
+    assert [found.label for found in row.ppc_health.buttons] == ([button] if button else [])
+    assert (row.ppc_health.reason is None) == (word == "Connected")
+
+
+def test_the_worst_consent_speaks_for_ppc_and_leaves_one_button(
+    organization: Organization,
+) -> None:
+    connection = with_ads(
+        organization, {}, {"status": "invalid", "status_changed_at": NOW - 4 * DAY}
+    )
+
+    row = shown(connection)
+
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "Revoked"
+    assert row.ppc_health.since == f"since {day_of(NOW - 4 * DAY)}"
+    assert row.ppc.button is None
+    assert row.spapi_health.sign.word == "Connected"
+    assert row.asks_for_you
+
+
+def test_ppc_waits_for_a_consent_where_there_is_something_to_link(
+    organization: Organization,
+) -> None:
+    connection = factories.make_connection(organization)
+    assert shown(connection).ppc_health is None
+    factories.make_account(connection, US)
+
+    row = shown(connection)
+
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "Waiting for consent"
+    assert row.ppc_health.reason is None
+    assert row.ppc.button is not None
+
+
+def test_a_link_that_a_person_ended_is_disconnected_however_its_consent_is(
+    organization: Organization,
+) -> None:
+    connection = factories.make_connection(organization)
+    grant = factories.make_ads_grant(organization)
+    profile = factories.make_profile(grant, seller=connection.selling_partner_id or "")
+    factories.make_link(factories.make_account(connection, US), profile, status="unlinked")
+    AdsGrant.objects.for_organization(organization).update(status="invalid")
+
+    row = shown(connection)
+
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "Disconnected"
+    assert not row.asks_for_you
+
+
+# Catalogue ---------------------------------------------------------------------------------
+
+
+def test_every_state_has_a_word_and_an_icon_of_its_own() -> None:
+    signs = {state: sign() for state, sign in SIGNS.items()}
+
+    assert signs.keys() == set(Health)
+    assert len({sign.word for sign in signs.values()}) == len(Health)
+    assert all(sign.icon for sign in signs.values())
+
+
+def test_every_state_says_what_it_means_and_what_is_next() -> None:
+    assert {f"health_{state}" for state in Health} <= HEALTH.keys()
+    told_on_ppc = set(Health) - {Health.CONNECTED, Health.WAITING, Health.DISCONNECTED}
+    assert {f"health_ads_{state}" for state in told_on_ppc} <= HEALTH.keys()
+    for reason in HEALTH.values():
+        assert str(reason.meaning).endswith(".")
+        assert str(reason.next_step).endswith(".")
