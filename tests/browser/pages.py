@@ -87,6 +87,12 @@ def details_page(page: Page) -> None:
     page.goto(f"{NORTHSTAR}{address.removeprefix('connection-')}/")
 
 
+def timeline_page(page: Page) -> None:
+    details_page(page)
+    page.get_by_role("link", name="Timeline").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Timeline of")
+
+
 def open_menu(summary: str) -> Arrive:
     def arrive(page: Page) -> None:
         page.goto(NORTHSTAR)
@@ -196,6 +202,9 @@ CONNECTIONS = (
     Place("details unfolded", details(NA)),
     Place("details of trouble", details("Oasis by Desert Rose")),
     Place("details page", details_page),
+    Place("list narrowed", at(f"{NORTHSTAR}?show=attention&sort=renew_by")),
+    Place("list narrowed to nothing", at(f"{NORTHSTAR}?health=incident")),
+    Place("timeline", timeline_page),
     Place("new", at(f"{NORTHSTAR}new")),
     Place("new with mistakes", form_with_mistakes, status=422),
     Place("onboard pop-up", onboard),

@@ -19,6 +19,8 @@ from connections import attention, health, revisions, screen
 from connections.health import Health
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.reader import Reader
+from sellerlegend.applications.models import ApplicationRole, LwaApplication
+from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import Organization, Role, User
 from tests import factories, trips
 from tests.factories import CANADA, US
@@ -256,7 +258,7 @@ def test_pages_and_the_poll_keep_what_was_chosen(
     for number in range(27):
         row(organization, f"Row {number:02d}", status="invalid")
 
-    page = browser.get(list_url(organization), {"show": "attention", "sort": "renew_by", "page": 2})
+    page = browser.get(f"{list_url(organization)}?show=attention&sort=renew_by&page=2")
 
     text = html.unescape(page.content.decode())
     assert "26–27 of 27" in words_of(page)
@@ -277,7 +279,7 @@ def test_a_poll_of_a_narrowed_list_brings_it_whole(
     revisions.touch(organization.pk, [mended.pk])
 
     url = reverse("connection_changes", args=[organization.slug])
-    reply = browser.get(url, {"since": since, "show": "attention"}, headers={"HX-Request": "true"})
+    reply = browser.get(f"{url}?show=attention&since={since}", headers={"HX-Request": "true"})
 
     text = reply.content.decode()
     assert 'hx-swap-oob="outerHTML:#connection-list"' in text
@@ -412,3 +414,35 @@ def test_the_count_of_a_query_is_that_of_the_states(
     rows = attention.needing(organization.pk, **health.moments())
 
     assert attention.counted(organization.pk) == rows.count()
+
+
+# Stored rows -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("surface", ["ads", "lwa"])
+def test_an_incident_shows_at_once_on_rows_that_did_not_change(
+    organization: Organization, browser: Client, surface: str
+) -> None:
+    connection = row(organization, "Shop")
+    feed(connection, last_failure_at=NOW + DAY, last_failure_code="amazon_unavailable")
+    before = words_of(browser.get(list_url(organization)))
+
+    incident = Incident.objects.create(surface=surface)
+    during = words_of(browser.get(list_url(organization)))
+    Incident.objects.filter(pk=incident.pk).update(closed_at=timezone.now())
+    after = words_of(browser.get(list_url(organization)))
+
+    assert "Amazon Ads has a problem" in during
+    assert "Amazon Ads has a problem" not in before
+    assert "Amazon Ads has a problem" not in after
+
+
+def test_a_new_role_shows_at_once_on_rows_that_did_not_change(
+    organization: Organization, browser: Client
+) -> None:
+    feed(row(organization, "Shop"))
+    browser.get(list_url(organization))
+
+    ApplicationRole.objects.create(application=LwaApplication.ADS, name="Reporting")
+
+    assert "A permission of Amazon Ads is missing" in words_of(browser.get(list_url(organization)))
