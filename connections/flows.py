@@ -28,6 +28,7 @@ from connections.authorization import CallbackParams, is_seller_id
 from connections.models import AdsGrant, AuthorizationRequest, Connection
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
+from ppc import upkeep as ppc_upkeep
 from sellerlegend import crypto, outage
 from sellerlegend.amazon import consent, lwa
 from sellerlegend.amazon.errors import (
@@ -421,6 +422,8 @@ def _store_ads(
             account_ids=[UUID(value) for value in request.chosen],
             actor=Actor.person(user),
         )
+        if not request.chosen:
+            ppc_upkeep.begin_listing(grant)
         _record_success(request, request.connection_id, "ads_connected")
     return "ads_connected"
 

@@ -99,6 +99,12 @@ def is_covered(connection: Connection, account_ids: Iterable[UUID]) -> bool:
     return all(_match(account, connection, listed).profile is not None for account in chosen)
 
 
+def can_renew(connection: Connection) -> bool:
+    """Whether the row is fed by a consent that a person can give again, with nothing to choose."""
+    links = PpcLink.objects.for_organization(connection.organization_id)
+    return bool(links.filter(account__connection=connection, status=Status.LINKED).exists())
+
+
 def proposals(connection: Connection) -> dict[str, AdsProfile]:
     """The profile we would use for each marketplace of the row, by marketplace id."""
     grants = usable_grants(connection.organization_id)

@@ -67,6 +67,12 @@ def living_grants(connection: Connection) -> list[AdsGrant]:
     return list(grants.exclude(status=Grant.Status.DISCONNECTED).order_by("pk"))
 
 
+def begin_listing(grant: AdsGrant) -> Job:
+    """After a consent that was given to renew another one: whose place it takes shows when its
+    profiles are read."""
+    return _enqueue(grant)
+
+
 def _enqueue(grant: AdsGrant) -> Job:
     return ledger.enqueue(RESYNC, organization=grant.organization_id, subject_id=grant.pk)
 

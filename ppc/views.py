@@ -39,16 +39,17 @@ def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpRespon
     error = ""
     if request.method == "POST":
         chosen = uuids_from(request.POST.getlist("account"))
-        if chosen:
-            return link_or_leave(
-                request, connection, chosen, is_new_consent="new_consent" in request.POST
-            )
+        is_renewal = "renew" in request.POST and services.can_renew(connection)
+        if chosen or is_renewal:
+            is_new_consent = is_renewal or "new_consent" in request.POST
+            return link_or_leave(request, connection, chosen, is_new_consent=is_new_consent)
         error = _("Tick at least one marketplace.")
     choices = screen.link_choices(connection)
     context = {
         "connection": connection,
         "choices": choices,
         "can_start": any(not choice.obstacle for choice in choices),
+        "can_renew": services.can_renew(connection),
         "consents": screen.consents(connection),
         "error": error,
     }
