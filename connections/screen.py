@@ -28,6 +28,7 @@ from django.db.models import (
     Window,
 )
 from django.db.models.functions import Cast, Coalesce, Lower
+from django.utils.functional import SimpleLazyObject
 
 from connections.attention import attention_of
 from connections.details import build_consents, build_detail, other_words
@@ -74,7 +75,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
         "filter_bar": filter_bar(reader.slug, reader.language, chosen),
-        "attention": attention_of(request.organization.pk, request.organization.revision),
+        "attention": attention(request),
     }
 
 
@@ -94,8 +95,14 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
         "names": list(changed.values()),
         "is_moving": moving,
         "revision": request.organization.revision,
-        "attention": attention_of(request.organization.pk, request.organization.revision),
+        "attention": attention(request),
     }
+
+
+def attention(request: OrganizationRequest) -> Any:
+    """Counted when it is shown: the list alone does not need it."""
+    organization = request.organization
+    return SimpleLazyObject(lambda: attention_of(organization.pk, organization.revision))
 
 
 def poll_query(chosen: Chosen, number: int) -> str:
