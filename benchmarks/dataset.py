@@ -99,8 +99,16 @@ def copy_trees(tenants: list[tuple[Organization, User, int]]) -> None:
 
 def tree(organization: Organization, person: User, rows: int) -> Iterator[models.Model]:
     now = timezone.now().replace(microsecond=0)
-    consent = {"authorized_by_id": person.pk, "refresh_token": "not a token", "status": "active"}
-    ads = AdsGrant(organization=organization, authorized_at=now - timedelta(days=30), **consent)
+    consent = {
+        "authorized_by_id": person.pk,
+        "refresh_token": "not a token",
+        "status": "active",
+        "last_success_at": now,
+    }
+    given = now - timedelta(days=30)
+    ads = AdsGrant(
+        organization=organization, authorized_at=given, status_changed_at=given, **consent
+    )
     yield ads
     for number in range(rows):
         authorized_at = now - timedelta(days=20 + number % 250)
@@ -115,7 +123,9 @@ def tree(organization: Organization, person: User, rows: int) -> Iterator[models
             revision=2 + number % 5,
         )
         yield row
-        yield SpApiGrant(connection=row, authorized_at=authorized_at, **consent)
+        yield SpApiGrant(
+            connection=row, authorized_at=authorized_at, status_changed_at=authorized_at, **consent
+        )
         yield Job(
             organization=organization,
             kind="marketplaces.read",

@@ -15,17 +15,20 @@ from typing import Any
 import psycopg2
 
 CONNECTIONS = """
-    SELECT c.id::text, c.name, c.region, c.selling_partner_id, g.authorized_at, u.name
+    SELECT c.id::text, c.name, c.region, c.selling_partner_id, g.authorized_at, u.name,
+           g.status_changed_at
     FROM connections_connection c
     JOIN connections_spapigrant g ON g.connection_id = c.id
     JOIN organizations_user u ON u.id = g.authorized_by_id
     WHERE c.organization_id = %s ORDER BY lower(c.name) LIMIT %s
 """
 MARKETPLACES = """
-    SELECT a.connection_id::text, m.name, a.onboarding, l.status
+    SELECT a.connection_id::text, m.name, a.onboarding, l.status, g.status_changed_at
     FROM marketplaces_marketplaceaccount a
     JOIN marketplaces_marketplace m ON m.marketplace_id = a.marketplace_id
     LEFT JOIN ppc_ppclink l ON l.account_id = a.id
+    LEFT JOIN ppc_adsprofile p ON p.id = l.profile_id
+    LEFT JOIN connections_adsgrant g ON g.id = p.grant_id
     WHERE a.connection_id = ANY(%s::uuid[]) ORDER BY m.name
 """
 REGIONS = {"NA": "North America", "EU": "Europe", "FE": "Far East"}
@@ -72,14 +75,21 @@ class Floor:
             connections = cursor.fetchall()
             cursor.execute(MARKETPLACES, [[row[0] for row in connections]])
             stores: dict[str, tuple[list[Line], list[Line]]] = {}
-            for key, name, onboarding, link in cursor.fetchall():
+            fed_since: dict[str, datetime] = {}
+            for key, name, onboarding, link, since in cursor.fetchall():
                 cells = stores.setdefault(key, ([], []))
                 cells[0].append((name, onboarding))
                 cells[1].append((name, link))
-        return HEAD + "".join([self.row(row, *stores[row[0]]) for row in connections]) + FOOT
+                if since:
+                    fed_since[key] = since
+        return (
+            HEAD
+            + "".join([self.row((*row, fed_since[row[0]]), *stores[row[0]]) for row in connections])
+            + FOOT
+        )
 
     def row(self, row: tuple[Any, ...], spapi: list[Line], ppc: list[Line]) -> str:
-        key, name, region, seller, authorized_at, who = row
+        key, name, region, seller, authorized_at, who, since, fed_since = row
         name = escape(name)
         ends = authorized_at + timedelta(days=365)
         url = f"/o/{self.slug}/connections/{key}/"
@@ -104,7 +114,9 @@ class Floor:
 <li><button class="menu__item" id="go-{key}-refresh" type="submit" form="row-actions" \
 formaction="{url}refresh" hx-post="{url}refresh" hx-include="#row-actions" hx-swap="none">\
 Read marketplaces again</button></li>
+<li><a class="menu__item" id="go-{key}-timeline" href="{url}timeline">Timeline</a></li>
 {opener("Rename", f"go-{key}-rename", f"{url}rename")}
+{opener("Disconnect", f"go-{key}-disconnect", f"{url}disconnect", " menu__item--danger")}
 </ul></div>
 </details>
 </div>
@@ -113,9 +125,13 @@ Read marketplaces again</button></li>
 Amazon no longer issues it (ended April 2024)
 </div></td>
 <td data-label="Selling Partner">
+{self.connected(since)}
 {self.cell(spapi, ONBOARDING, "needs_attention", f"go-{key}-onboard", f"{url}onboard", context)}
 </td>
-<td data-label="PPC">{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", context)}</td>
+<td data-label="PPC">
+{self.connected(fed_since)}
+{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", context)}
+</td>
 </tr>
 <tr class="connection-details"><td colspan="4">
 <details class="disclosure" id="details-{key}" hx-get="{url}" hx-trigger="toggle once" \
@@ -126,6 +142,13 @@ Stores, currencies, languages and states</a></p></div>
 </details>
 </td></tr>
 </tbody>"""
+
+    def connected(self, since: datetime) -> str:
+        return (
+            f'<p class="connection-health"><span class="status tone-success">'
+            f"{self.icon('check-circle')}<span>Connected</span></span> "
+            f'<span class="connection-health__since">since {day(since)}</span></p>'
+        )
 
     def cell(
         self, lines: list[Line], signs: Any, worst: Any, button: str, url: str, context: str
@@ -164,9 +187,9 @@ Continue{context}</a></span>
         )
 
 
-def opener(label: str, key: str, url: str) -> str:
+def opener(label: str, key: str, url: str, more: str = "") -> str:
     return (
-        f'<li><a class="menu__item" id="{key}" href="{url}" hx-get="{url}" '
+        f'<li><a class="menu__item{more}" id="{key}" href="{url}" hx-get="{url}" '
         f'hx-target="#dialog" hx-swap="innerHTML">{label}</a></li>'
     )
 

@@ -174,11 +174,12 @@ def filter_bar(slug: str, _language: str, chosen: Chosen) -> SafeString:
 
 
 def storage_keys(facts: list[Facts], reader: Reader) -> list[str]:
+    if not facts:
+        return []
     kind = f"{reader.language}:{reader.time_zone}:{reader.rights}:{reader.hour}:{look()}"
+    kind = f"{facts[0]['turned_at'].timestamp()}:{kind}"  # of the installation, not of a row
     return [
-        f"row:{fact['id'].hex}:{fact['revision']}:{fact['spapi_health']}"
-        f":{fact['turned_at']:%Y%m%d%H%M%S%f}:{kind}"
-        for fact in facts
+        f"row:{fact['id'].hex}:{fact['revision']}:{fact['spapi_health']}:{kind}" for fact in facts
     ]
 
 
