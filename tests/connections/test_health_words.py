@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -163,10 +164,15 @@ def test_a_healthy_side_says_since_when_and_nothing_else(organization: Organizat
 
 
 def test_the_last_day_of_a_consent_is_told_without_a_number(organization: Organization) -> None:
-    row = shown(with_facts(organization, authorized_at=NOW - 365 * DAY + timedelta(seconds=60)))
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    connection = with_facts(organization, authorized_at=noon - 365 * DAY + timedelta(hours=3))
+
+    with time_machine.travel(noon):
+        row = shown(connection)
 
     assert row.spapi_health.sign.word == "Expiring"
-    assert row.spapi_health.since.startswith(("ends today, ", "ends in 1 day, "))
+    assert row.spapi_health.since == "ends today, Nov. 20, 2026"
+    assert row.consent_ends == "Consent ends today, Nov. 20, 2026"
 
 
 def test_one_day_is_one_day(organization: Organization) -> None:
