@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from connections.words import Facts, Side
+from connections.words import Facts, Side, exact_day
 from sellerlegend.amazon.regions import MARKETPLACES
 
 
@@ -40,6 +40,8 @@ def detail_facts(part: Facts) -> tuple[tuple[str, str], ...]:
     else:
         listing = _("The seller does not take part in this marketplace")
     return (
+        (_("Joined after the consent"), exact_day(part["joined_at"])),
+        (_("Gone since"), exact_day(part["lost_at"])),
         (_("Currency"), part["currency"]),
         (_("Language"), part["language"]),
         (_("Listings"), listing),

@@ -29,6 +29,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Lower
 
+from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_detail, other_words
 from connections.health import MOMENTS, health_of, moments
 from connections.models import Connection
@@ -38,6 +39,7 @@ from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
 from marketplaces.models import Marketplace, MarketplaceAccount
+from marketplaces.verification import VERIFY
 from ppc.cell import ppc_cell, ppc_side
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
@@ -142,6 +144,11 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
         "read_at": exact_time(fact["participations_read_at"]),
+        "capabilities": capability_lines(connection),
+        "data_sets": data_set_lines(connection),
+        "seller": seller_words(
+            connection, has_ads_profile=any(part["link_status"] == "linked" for part in known)
+        ),
     }
 
 
@@ -270,6 +277,8 @@ MARKETPLACE_COLUMNS = (
     "marketplace_id",
     "store_name",
     "is_participating",
+    "joined_at",
+    "lost_at",
     "onboarding",
     "job_due",
     "job_reason",
@@ -307,7 +316,8 @@ DETAIL_COLUMNS = (
 def live_job(organization_id: UUID, column: str, subject: str) -> Subquery:
     """A column of the one live job of a subject row; NULL while there is none."""
     jobs = Job.objects.for_organization(organization_id)
-    live = jobs.filter(subject_id=OuterRef(subject), status__in=Job.LIVE)
+    # The daily proof goes on behind the scenes.
+    live = jobs.filter(subject_id=OuterRef(subject), status__in=Job.LIVE).exclude(kind=VERIFY)
     return Subquery(live.values(column)[:1])
 
 
