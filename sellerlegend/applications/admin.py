@@ -56,7 +56,9 @@ class ApplicationRoleAdmin(ScopedModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return self.get_fields(request, obj) if obj is not None else []
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001  # Django's signature
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
         if change:
             raise PermissionDenied("a role is added, not changed")
         application_roles.add_role(obj, actor=Actor.staff(request.user))  # type: ignore[arg-type]  # staff only
