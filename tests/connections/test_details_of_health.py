@@ -99,7 +99,7 @@ def test_a_new_marketplace_is_offered_until_it_is_started(row: Connection, brows
 
 
 def test_a_lost_marketplace_is_shown_as_such(row: Connection, browser: Client) -> None:
-    gone = {"is_participating": False, "lost_at": NOW - timedelta(days=1)}
+    gone: dict[str, Any] = {"is_participating": False, "lost_at": NOW - timedelta(days=1)}
     factories.make_account(row, US, onboarding="onboarded", **gone)
     factories.make_account(row, CANADA, **gone)
 
