@@ -64,15 +64,18 @@ class Line:
 def capability_lines(connection: Connection) -> list[Line]:
     checks = CapabilityCheck.objects.for_organization(connection.organization_id)
     known = {check.capability: check for check in checks.filter(connection=connection)}
-    return [_capability_line(each, known.get(each)) for each in Capability]
+    # Every reading asks for the marketplaces, so that only a refusal is written down.
+    is_read = connection.participations_read_at is not None
+    unasked = {Capability.MARKETPLACES: State.GRANTED} if is_read else {}
+    return [
+        _capability_line(each, known.get(each), unasked.get(each, State.UNKNOWN))
+        for each in Capability
+    ]
 
 
-def _capability_line(capability: Capability, check: CapabilityCheck | None) -> Line:
+def _capability_line(capability: Capability, check: CapabilityCheck | None, unasked: State) -> Line:
     unlocks, role = UNLOCKS[capability]
-    state = check.state if check else State.UNKNOWN
-    if capability == Capability.MARKETPLACES and check is None:
-        # Every reading asks for it, so that only a refusal is written down.
-        state = State.GRANTED
+    state = check.state if check else unasked
     stamp = ""
     if check is not None:
         words = _("%(state)s since %(day)s; asked %(time)s")

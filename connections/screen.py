@@ -144,7 +144,9 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
         "read_at": exact_time(fact["participations_read_at"]),
-        "capabilities": capability_lines(connection),
+        "capabilities": (
+            [] if fact["grant_status"] == "disconnected" else capability_lines(connection)
+        ),
         "data_sets": data_set_lines(connection),
         "seller": seller_words(
             connection, has_ads_profile=any(part["link_status"] == "linked" for part in known)

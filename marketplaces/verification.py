@@ -188,7 +188,13 @@ def _ask(connection: Connection, kind: ProbeKind, marketplace_id: str) -> State:
                 marketplace_id=marketplace_id,
             )
 
-    if credentials.spapi_probe(connection, call):
+    try:
+        is_granted = credentials.spapi_probe(connection, call)
+    except AmazonUnavailable as error:
+        if error.throttled and not isinstance(error, HeldBack):
+            rates.drain_bucket(key)
+        raise
+    if is_granted:
         return State.GRANTED
     if kind == ProbeKind.LISTINGS and connection.seller_proved_at is None:
         # A missing role or another seller's id: Amazon's words are the same.

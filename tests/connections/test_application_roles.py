@@ -61,6 +61,18 @@ def test_a_role_is_written_down_recorded_and_shown_to_everybody() -> None:
     assert [new > old for new, old in zip(after, revisions, strict=True)] == [True, True]
 
 
+def test_a_role_of_tomorrow_is_refused() -> None:
+    staff = factories.make_user(is_staff=True, is_superuser=True)
+    tomorrow = timezone.localtime() + timedelta(days=1)
+
+    response = signed_in_freshly(staff).post(
+        reverse(ADD), form() | {"added_at_0": f"{tomorrow:%Y-%m-%d}"}
+    )
+
+    assert "This lies in the future." in response.content.decode()
+    assert not ApplicationRole.objects.exists()
+
+
 def test_support_may_not_add_a_role() -> None:
     response = signed_in_freshly(make_support()).post(reverse(ADD), form())
 

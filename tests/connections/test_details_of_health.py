@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import Capability, CapabilityCheck, Connection
+from connections.models import Capability, CapabilityCheck, Connection, SpApiGrant
 from sellerlegend.organizations.models import Organization
 from tests import factories
 from tests.factories import CANADA, US
@@ -49,6 +49,7 @@ def change(row: Connection, **columns: Any) -> None:
 def test_each_permission_is_listed_with_what_it_unlocks(row: Connection, browser: Client) -> None:
     check(row, Capability.ORDERS, "granted")
     check(row, Capability.FINANCES, "missing")
+    change(row, participations_read_at=NOW)
 
     text = details(browser, row)
 
@@ -58,6 +59,15 @@ def test_each_permission_is_listed_with_what_it_unlocks(row: Connection, browser
     assert text.count("Amazon does not give us the role") == 1
     # Inventory, listings and reports: nobody has asked for them yet.
     assert text.count("Not known yet") == 3
+
+
+def test_a_disconnected_row_claims_no_permission(row: Connection, browser: Client) -> None:
+    check(row, Capability.ORDERS, "granted")
+    SpApiGrant.objects.for_organization(row.organization_id).update(
+        status="disconnected", refresh_token=""
+    )
+
+    assert "Orders and sales." not in details(browser, row)
 
 
 def test_the_details_say_how_sure_we_are_of_the_seller(row: Connection, browser: Client) -> None:

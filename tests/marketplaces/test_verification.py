@@ -371,6 +371,13 @@ def test_a_throttled_question_says_nothing_and_keeps_no_other_from_being_asked(
 
     assert states(row) == dict.fromkeys(ROLE_OF, GRANTED) | {Capability.ORDERS: UNKNOWN}
     assert grant_of(row).throttled_since is None
+    amazon.faults.clear()
+    amazon.ledger.clear()
+
+    run(proofs.CHECK, row)
+
+    # Amazon said that nothing is left: it is not asked again before there is.
+    assert "searchOrders" not in calls(amazon)
 
 
 def test_roles_are_asked_for_once_a_week_and_two_at_a_time(row: Connection) -> None:
