@@ -56,10 +56,10 @@ def note_success(grant: AnyGrant) -> None:
     if not is_visible and grant.last_success_at and now - grant.last_success_at < NOTED_EVERY:
         return
     columns = {"last_success_at": now, "last_failure_code": "", "throttled_since": None}
-    with transaction.atomic():
-        _write(grant, columns, is_visible=is_visible)
-        if grant.permission_missing_since is not None:
-            _note_capability(grant, CapabilityCheck.State.GRANTED)
+    # First, and by itself: it takes the organization's lock, which goes before the grant's.
+    if grant.permission_missing_since is not None:
+        _note_capability(grant, CapabilityCheck.State.GRANTED)
+    _write(grant, columns, is_visible=is_visible)
 
 
 def note_failure(grant: AnyGrant, error: AmazonError) -> None:
@@ -71,10 +71,9 @@ def note_failure(grant: AnyGrant, error: AmazonError) -> None:
     columns: dict[str, Any] = {"last_failure_at": now, "last_failure_code": code}
     if code == "amazon_throttled" and grant.throttled_since is None:
         columns["throttled_since"] = now
-    with transaction.atomic():
-        _write(grant, columns, is_visible=code != grant.last_failure_code)
-        if code == "permission_missing":
-            _note_capability(grant, CapabilityCheck.State.MISSING)
+    if code == "permission_missing":
+        _note_capability(grant, CapabilityCheck.State.MISSING)
+    _write(grant, columns, is_visible=code != grant.last_failure_code)
 
 
 def _note_capability(grant: AnyGrant, state: CapabilityCheck.State) -> None:

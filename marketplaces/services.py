@@ -178,7 +178,8 @@ def record_participations(
             accounts.create(connection=connection, marketplace_id=item.marketplace_id, **columns)
     for account in known.values():
         columns = changes.columns_of_missing(account)
-        accounts.filter(pk=account.pk).update(is_participating=False, **columns)
+        if columns:
+            accounts.filter(pk=account.pk).update(is_participating=False, **columns)
     rows = Connection.objects.for_organization(connection.organization_id)
     rows.filter(pk=connection.pk).update(participations_read_at=now, reading_error="")
     discovery.note_proof(connection)
