@@ -111,8 +111,10 @@ def test_what_is_overdue_is_queued_in_bounded_batches(crowd: Organization) -> No
     for _ in range(3):
         verification.queue_due(SpApiGrant, lambda _owner, found: queued.append(len(found)))
 
-    assert queued == [verification.BATCH] * 3
-    assert grants.filter(verify_due_at__gt=timezone.now()).count() == 3 * verification.BATCH
+    assert queued == [verification.QUEUED_AT_ONCE] * 3
+    assert (
+        grants.filter(verify_due_at__gt=timezone.now()).count() == 3 * verification.QUEUED_AT_ONCE
+    )
 
 
 def test_a_time_that_a_reading_set_meanwhile_stays(db: None) -> None:
