@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from benchmarks.measure import calibration
 from benchmarks.report import Report, Span
-from benchmarks.slow_amazon import GERMANY, LATENCY_SECONDS, slow_amazon
+from benchmarks.slow_amazon import JAPAN, LATENCY_SECONDS, slow_amazon
 from connections import credentials
 from connections.models import Connection, SpApiGrant
 from sellerlegend import crypto
@@ -27,7 +27,9 @@ from sellerlegend.organizations.models import Organization
 GRANTS = 640
 CONCURRENCY = 64
 CALLS_OF_A_GRANT = 2
-SLUG = "bench-resync"
+# Of their own: the rows of the data set stand in Europe, and their tokens do not open.
+ORGANIZATIONS = 32
+REGION = "FE"
 
 
 def refreshing(report: Report) -> None:
@@ -39,7 +41,7 @@ def refreshing(report: Report) -> None:
         call_command(
             "resync_tokens",
             "--json",
-            f"--organization={SLUG}",
+            f"--region={REGION}",
             f"--concurrency={CONCURRENCY}",
             stdout=out,
             stderr=io.StringIO(),
@@ -54,20 +56,25 @@ def refreshing(report: Report) -> None:
 
 
 def make_grants() -> None:
-    """An organization of its own, with consents that open."""
-    organization = Organization(name=SLUG, slug=SLUG)
-    organization.data_key = crypto.new_data_key(organization.pk)
-    organization.save()
+    """Organizations of their own, with consents that open."""
+    for number in range(ORGANIZATIONS):
+        organization = Organization(name=f"Re-sync {number}", slug=f"bench-resync-{number}")
+        organization.data_key = crypto.new_data_key(organization.pk)
+        organization.save()
+        make_grants_of(organization, GRANTS // ORGANIZATIONS)
+
+
+def make_grants_of(organization: Organization, count: int) -> None:
     rows = [
         Connection(
             organization=organization,
             name=f"Store {number}",
-            region="EU",
-            marketplace_id=GERMANY.marketplace_id,
+            region=REGION,
+            marketplace_id=JAPAN.marketplace_id,
             selling_partner_id=f"ARESYNC{number:06d}",
             account_confirmed_at=timezone.now(),
         )
-        for number in range(GRANTS)
+        for number in range(count)
     ]
     Connection.objects.for_organization(organization).bulk_create(rows)
     grants = [SpApiGrant(connection=row, authorized_at=timezone.now()) for row in rows]

@@ -15,7 +15,7 @@ from sellerlegend.amazon.regions import MARKETPLACES
 
 LATENCY_SECONDS = 0.05
 CALLERS = 128
-GERMANY = MARKETPLACES["A1PA6795UKMFR9"]
+JAPAN = MARKETPLACES["A1VC38T7YXB528"]
 
 
 class SlowAmazon(Tokens):
@@ -24,12 +24,12 @@ class SlowAmazon(Tokens):
             "payload": [
                 {
                     "marketplace": {
-                        "id": GERMANY.marketplace_id,
-                        "name": GERMANY.name,
-                        "countryCode": GERMANY.country_code,
-                        "defaultCurrencyCode": GERMANY.currency,
-                        "defaultLanguageCode": GERMANY.language,
-                        "domainName": GERMANY.domain,
+                        "id": JAPAN.marketplace_id,
+                        "name": JAPAN.name,
+                        "countryCode": JAPAN.country_code,
+                        "defaultCurrencyCode": JAPAN.currency,
+                        "defaultLanguageCode": JAPAN.language,
+                        "domainName": JAPAN.domain,
                     },
                     "storeName": "Northstar",
                     "participation": {"isParticipating": True, "hasSuspendedListings": False},
