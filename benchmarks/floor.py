@@ -111,9 +111,9 @@ class Floor:
 <div class="menu__panel"><ul>
 {opener("Reconnect", f"go-{key}-authorize", f"{url}authorize")}
 {opener("Connect another region", f"go-{key}-another-region", f"{url}another-region")}
-<li><button class="menu__item" id="go-{key}-refresh" type="submit" form="row-actions" \
-formaction="{url}refresh" hx-post="{url}refresh" hx-include="#row-actions" hx-swap="none">\
-Read marketplaces again</button></li>
+<li><button class="menu__item" id="go-{key}-check" type="submit" form="row-actions" \
+formaction="{url}check" hx-post="{url}check" hx-include="#row-actions" hx-swap="none">\
+Check now</button></li>
 <li><a class="menu__item" id="go-{key}-timeline" href="{url}timeline">Timeline</a></li>
 {opener("Rename", f"go-{key}-rename", f"{url}rename")}
 {opener("Disconnect", f"go-{key}-disconnect", f"{url}disconnect", " menu__item--danger")}

@@ -72,6 +72,31 @@ class Rate:
         )
 
 
+@dataclass(frozen=True)
+class Span:
+    """How long many took at once, against the time in which they only wait; and our own CPU."""
+
+    name: str
+    seconds: float
+    ideal: float
+    goal: float
+    cpu_ms: float
+    cpu_goal: float
+    loop: float
+
+    @property
+    def is_reached(self) -> bool:
+        return self.seconds <= self.goal * self.ideal and self.cpu_ms <= self.cpu_goal
+
+    def line(self) -> str:
+        return (
+            f"{self.name:16} {self.seconds:8.2f} s against {self.ideal:.2f} s: "
+            f"{self.seconds / self.ideal:5.1f} times, goal ≤ {self.goal:g} times; "
+            f"{self.cpu_ms:.2f} ms CPU each, goal ≤ {self.cpu_goal:g} ms; "
+            f"loop {self.loop:.1f} ms  {'reached' if self.is_reached else 'NOT REACHED'}"
+        )
+
+
 HEADING = (
     f"{'':16} {'CPU ms':>8} {'':>8} {'PG':>6} {'':>22} {'':>8} {'times':>6} {'':>6}  "
     f"{'goal':7} {'queries':8} {'loop ms':>11}\n"
@@ -82,9 +107,9 @@ HEADING = (
 
 @dataclass
 class Report:
-    figures: list[Figure | Rate] = field(default_factory=list)
+    figures: list[Figure | Rate | Span] = field(default_factory=list)
 
-    def add(self, figure: Figure | Rate) -> None:
+    def add(self, figure: Figure | Rate | Span) -> None:
         if isinstance(figure, Figure) and not any(isinstance(f, Figure) for f in self.figures):
             print(HEADING)
         self.figures.append(figure)

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import observations, token_cache
+from connections import observations, token_cache, verification
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.observations import current as _current
 from connections.observations import show as _show
@@ -91,9 +91,20 @@ def spapi_call(
     return _call_noted(_grant_of(connection), call, force_refresh)
 
 
+def spapi_probe(connection: Connection, call: Callable[[Secret], T]) -> T:
+    """The same for a call that only asks whether we may: how it goes is no news of the consent,
+    unless Amazon refuses its tokens. Raises AmazonError kinds."""
+    return _call_with_token(_grant_of(connection), call, force_refresh=False)
+
+
 def prove(connection: Connection) -> None:
     """Have a live access token, without a call of the API. Raises AmazonError kinds."""
     _call_with_token(_grant_of(connection), lambda _access_token: None, force_refresh=False)
+
+
+def spapi_grant_of(connection: Connection) -> SpApiGrant | None:
+    """As it is stored now; to be asked before a call whose outcome is noted."""
+    return _grant_of(connection)
 
 
 def _grant_of(connection: Connection) -> SpApiGrant | None:
@@ -373,12 +384,14 @@ def _refused(grant: AnyGrant, cause: str) -> AmazonError:
         if grant.status == Grant.Status.ACTIVE or (
             grant.status == Grant.Status.DOUBTED and believed
         ):
+            is_end = grant.status == Grant.Status.DOUBTED
             advance(
                 grant,
                 to=to[Grant.Status(grant.status)],
                 actor=WORKER,
                 reason=cause,
                 status_changed_at=now,
+                **(verification.columns_of_end(now) if is_end else {}),
             )
     if grant.status == Grant.Status.INVALID:
         return GrantInvalid(operation="lwa.refresh")

@@ -14,7 +14,7 @@ from connections.health_words import (
     spapi_health,
 )
 from connections.reader import Reader
-from connections.words import Facts, Side
+from connections.words import Facts, Side, exact_day
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 
@@ -72,6 +72,8 @@ def detail_facts(part: Facts) -> tuple[tuple[str, str], ...]:
     else:
         listing = _("The seller does not take part in this marketplace")
     return (
+        (_("Joined after the consent"), exact_day(part["joined_at"])),
+        (_("Gone since"), exact_day(part["lost_at"])),
         (_("Currency"), part["currency"]),
         (_("Language"), part["language"]),
         (_("Listings"), listing),

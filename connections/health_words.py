@@ -245,18 +245,6 @@ def gap_words(facts: Facts) -> str:
     ) % {"began": began, "ended": exact_time(facts["gap_ended_at"])}
 
 
-def seller_words(fact: Facts) -> str:
-    """Whether the Seller ID is still a claim of the browser."""
-    if fact["seller_proved_at"] is None:
-        return _(
-            "The Seller ID is what Amazon's consent page told us; no other call has confirmed it "
-            "yet."
-        )
-    return _("A call to Amazon confirmed the Seller ID on %(time)s.") % {
-        "time": exact_time(fact["seller_proved_at"])
-    }
-
-
 # Which consent speaks for a side ---------------------------------------------------------------
 
 

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from connections import revisions
-from connections.models import SpApiGrant
+from connections import capabilities, revisions
+from connections.models import Capability, CapabilityCheck, SpApiGrant
 from connections.token_cache import AnyGrant
 from sellerlegend.amazon.errors import (
     AccessDenied,
@@ -47,17 +47,18 @@ def fresh_columns() -> dict[str, Any]:
 
 
 def note_success(grant: AnyGrant) -> None:
-    """Amazon answered as it should. Ends what was noted of failures, visibly if it was visible."""
+    """Amazon answered as it should. Ends what was noted of failures, visibly if it was visible.
+
+    A role that a probe found missing is another matter: only its own probe finds it again.
+    """
     now = timezone.now()
     is_visible = _was_in_trouble(grant, now)
     if not is_visible and grant.last_success_at and now - grant.last_success_at < NOTED_EVERY:
         return
-    columns = {
-        "last_success_at": now,
-        "last_failure_code": "",
-        "throttled_since": None,
-        "permission_missing_since": None,
-    }
+    columns = {"last_success_at": now, "last_failure_code": "", "throttled_since": None}
+    # First, and by itself: it takes the organization's lock, which goes before the grant's.
+    if grant.permission_missing_since is not None:
+        _note_capability(grant, CapabilityCheck.State.GRANTED)
     _write(grant, columns, is_visible=is_visible)
 
 
@@ -70,9 +71,20 @@ def note_failure(grant: AnyGrant, error: AmazonError) -> None:
     columns: dict[str, Any] = {"last_failure_at": now, "last_failure_code": code}
     if code == "amazon_throttled" and grant.throttled_since is None:
         columns["throttled_since"] = now
-    if code == "permission_missing" and grant.permission_missing_since is None:
-        columns["permission_missing_since"] = now
+    if code == "permission_missing":
+        _note_capability(grant, CapabilityCheck.State.MISSING)
     _write(grant, columns, is_visible=code != grant.last_failure_code)
+
+
+def _note_capability(grant: AnyGrant, state: CapabilityCheck.State) -> None:
+    """The calls that are noted here read the seller's marketplaces, or list Ads profiles."""
+    if isinstance(grant, SpApiGrant):
+        capabilities.record(grant, {Capability.MARKETPLACES: state})
+        return
+    is_missing = state == CapabilityCheck.State.MISSING
+    since = (grant.permission_missing_since or timezone.now()) if is_missing else None
+    if since != grant.permission_missing_since:
+        _write(grant, {"permission_missing_since": since}, is_visible=True)
 
 
 def code_of(error: AmazonError) -> str:
@@ -87,7 +99,7 @@ def code_of(error: AmazonError) -> str:
 
 
 def _was_in_trouble(grant: AnyGrant, now: datetime) -> bool:
-    if grant.last_failure_code or grant.throttled_since or grant.permission_missing_since:
+    if grant.last_failure_code or grant.throttled_since:
         return True
     return grant.last_success_at is None or now - grant.last_success_at > NEWS_AFTER
 

@@ -243,11 +243,11 @@ def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
 
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     """*Reconnect* is always there, also while all is well: renew before the holidays."""
-    read_again = url_of("connection_read_again", reader, fact["id"])
+    check = url_of("connection_check", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
         Button(
             _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
         ),
-        Button(_("Read marketplaces again"), read_again, opens=False),
+        Button(_("Check now"), check, opens=False),
     ]

@@ -31,9 +31,9 @@ from django.db.models.functions import Cast, Coalesce, Lower
 from django.utils.functional import SimpleLazyObject
 
 from connections.attention import attention_of
+from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
-from connections.health_words import seller_words
 from connections.listing import Chosen, narrowed
 from connections.models import Connection
 from connections.reader import Reader
@@ -42,6 +42,7 @@ from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
 from marketplaces.models import Marketplace, MarketplaceAccount
+from marketplaces.verification import VERIFY
 from ppc.cell import ppc_cell, ppc_health, ppc_side
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
@@ -168,8 +169,14 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
         "consents": build_consents(fact, known, reader),
-        "seller": seller_words(fact) if fact["selling_partner_id"] else "",
         "read_at": exact_time(fact["participations_read_at"]),
+        "capabilities": (
+            [] if fact["grant_status"] == "disconnected" else capability_lines(connection)
+        ),
+        "data_sets": data_set_lines(connection),
+        "seller": seller_words(
+            connection, has_ads_profile=any(part["link_status"] == "linked" for part in known)
+        ),
     }
 
 
@@ -312,6 +319,8 @@ MARKETPLACE_COLUMNS = (
     "marketplace_id",
     "store_name",
     "is_participating",
+    "joined_at",
+    "lost_at",
     "onboarding",
     "job_due",
     "job_reason",
@@ -351,7 +360,8 @@ DETAIL_COLUMNS = (
 def live_job(organization_id: UUID, column: str, subject: str) -> Subquery:
     """A column of the one live job of a subject row; NULL while there is none."""
     jobs = Job.objects.for_organization(organization_id)
-    live = jobs.filter(subject_id=OuterRef(subject), status__in=Job.LIVE)
+    # The daily proof goes on behind the scenes.
+    live = jobs.filter(subject_id=OuterRef(subject), status__in=Job.LIVE).exclude(kind=VERIFY)
     return Subquery(live.values(column)[:1])
 
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import credentials, revisions
+from connections import capabilities, credentials, revisions
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -247,6 +247,7 @@ def _next_grant(row: Connection, token: Secret, user: User) -> None:
         return
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     columns |= {"authorized_at": timezone.now(), "authorized_by": user}
+    capabilities.forget(row)
     credentials.replace(grant, actor=Actor.person(user), columns=columns)
 
 

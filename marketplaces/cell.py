@@ -46,7 +46,8 @@ def onboarding_sign(part: Facts) -> Sign:
     if part["onboarding"] == Onboarding.PENDING and not part["is_supported"]:
         return Sign(_("Not supported yet"), "dashed", "neutral")
     if part["onboarding"] == Onboarding.PENDING and not part["is_participating"]:
-        return Sign(_("Not participating"), "minus", "neutral")
+        word = _("No longer participating") if part["lost_at"] else _("Not participating")
+        return Sign(word, "minus", "neutral")
     return ONBOARDING_SIGNS[part["onboarding"]]()
 
 
@@ -59,13 +60,14 @@ def spapi_line(part: Facts) -> MarketplaceLine:
         part["onboarding"],
         part["is_supported"],
         part["is_participating"],
+        part["lost_at"] is not None,
     )
 
 
 @lru_cache(maxsize=4096)
 def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
-    names = ("onboarding", "is_supported", "is_participating")
+    names = ("onboarding", "is_supported", "is_participating", "lost_at")
     part = {**dict(zip(names, states, strict=True)), "job_reason": None}
     return line_with(onboarding_sign(part), marketplace_id, part)
 
@@ -85,7 +87,7 @@ def participation_note(part: Facts) -> str:
     """For what was begun before the seller left; a pending marketplace says it as its state."""
     if part["is_participating"] or part["onboarding"] == Onboarding.PENDING:
         return ""
-    return _("not participating")
+    return _("no longer participating") if part["lost_at"] else _("not participating")
 
 
 def counted(part: Facts) -> bool:
@@ -116,7 +118,7 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         lines=tuple(spapi_line(part) for part in known),
         progress=progress_words(done, len(counts)),
         button=button,
-        note=reading_words(fact) or nothing_listed(fact, known),
+        note=reading_words(fact) or nothing_listed(fact, known) or joined_words(counts),
         is_moving=fact["reading_due"] is not None
         or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
@@ -156,8 +158,20 @@ def nothing_listed(fact: Facts, known: list[Facts]) -> str:
         return ""
     return _(
         "Amazon lists no active marketplace for this seller in this region. Check the account in "
-        "Seller Central, then read the marketplaces again."
+        "Seller Central, then check again."
     )
+
+
+def joined_words(counts: list[Facts]) -> str:
+    """What the seller joined since the consent and nobody has started: *Continue* leads on."""
+    new = [
+        MARKETPLACES[part["marketplace_id"]].name
+        for part in counts
+        if part["joined_at"] and part["onboarding"] == Onboarding.PENDING
+    ]
+    if not new:
+        return ""
+    return _("New: %(names)s. Press Continue to start onboarding.") % {"names": ", ".join(new)}
 
 
 def reading_words(fact: Facts) -> str:

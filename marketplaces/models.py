@@ -74,6 +74,9 @@ class MarketplaceAccount(ScopedModel):
     is_participating = models.BooleanField()
     has_suspended_listings = models.BooleanField(default=False)
     seen_at = models.DateTimeField(default=timezone.now)
+    # When the seller joined or left it after the row's first reading, as our readings show it.
+    joined_at = models.DateTimeField(null=True)
+    lost_at = models.DateTimeField(null=True)
     onboarding = models.CharField(
         max_length=16, choices=Onboarding.choices, default=Onboarding.PENDING
     )

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from connections import credentials, revisions, verdicts
 from connections.models import Connection
+from marketplaces import discovery
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.amazon import sellers
 from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, HeldBack
@@ -103,7 +104,7 @@ def resync(claim: Claim) -> None:
 
 
 def _read(claim: Claim, *, force_refresh: bool) -> None:
-    connection = _connection_of(claim, claim.job.subject_id)
+    connection = connection_of(claim, claim.job.subject_id)
     if connection is None:
         with claim.finishing():
             return
@@ -113,7 +114,7 @@ def _read(claim: Claim, *, force_refresh: bool) -> None:
         reason = verdicts.wait_or_reason(claim, error)
         if reason is not None:
             with claim.finishing(error=reason):
-                _reading_failed(connection, reason)
+                reading_failed(connection, reason)
         return
     with claim.finishing(error=""):
         record_participations(connection=connection, reply=reply)
@@ -157,24 +158,34 @@ def fetch_participations(
         raise
 
 
-def record_participations(*, connection: Connection, reply: ParticipationReply) -> None:
+def record_participations(
+    *, connection: Connection, reply: ParticipationReply, is_routine: bool = False
+) -> None:
     """Write what Amazon listed, in the caller's transaction. Nothing is deleted: marketplaces
-    missing from the reply are kept and marked not participating."""
+    missing from the reply are kept and marked not participating. `is_routine`: the daily proof,
+    which is an event of its own only when something came or went."""
     now = timezone.now()
     accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
     known = {account.marketplace_id: account for account in accounts.filter(connection=connection)}
     listed = [item for item in reply.participations if len(item.marketplace_id) <= ID_LENGTH]
+    changes = discovery.Changes(connection, now)
     for item in listed:
-        columns = _facts(item) | {"seen_at": now}
-        if item.marketplace_id in known:
-            accounts.filter(pk=known.pop(item.marketplace_id).pk).update(**columns)
+        before = known.pop(item.marketplace_id, None)
+        columns = _facts(item) | {"seen_at": now} | changes.columns_of(item, before)
+        if before is not None:
+            accounts.filter(pk=before.pk).update(**columns)
         else:
             accounts.create(connection=connection, marketplace_id=item.marketplace_id, **columns)
-    accounts.filter(pk__in=[account.pk for account in known.values()]).update(
-        is_participating=False
-    )
+    for account in known.values():
+        columns = changes.columns_of_missing(account)
+        if columns:
+            accounts.filter(pk=account.pk).update(is_participating=False, **columns)
     rows = Connection.objects.for_organization(connection.organization_id)
     rows.filter(pk=connection.pk).update(participations_read_at=now, reading_error="")
+    discovery.note_proof(connection)
+    changes.record()
+    if is_routine and not changes:
+        return
     record_event(
         "participations_read",
         actor=WORKER,
@@ -198,7 +209,7 @@ def _facts(item: Participation) -> dict[str, object]:
     }
 
 
-def _reading_failed(connection: Connection, reason: str) -> None:
+def reading_failed(connection: Connection, reason: str) -> None:
     rows = Connection.objects.for_organization(connection.organization_id)
     rows.filter(pk=connection.pk).update(reading_error=reason)
     record_event("participations_failed", actor=WORKER, subject=connection, reason=reason)
@@ -209,7 +220,7 @@ def reading_given_up(job: Job) -> None:
         Connection.objects.for_organization(job.organization_id).filter(pk=job.subject_id).first()
     )
     if connection is not None:
-        _reading_failed(connection, "gave_up")
+        reading_failed(connection, "gave_up")
 
 
 # Onboarding --------------------------------------------------------------------------------
@@ -382,11 +393,15 @@ def _settle(
 
 def _snapshot(connection: Connection) -> ParticipationReply | None:
     """None: the shared reading is fresh and only the grant was proved; else a new reading."""
-    read_at = connection.participations_read_at
-    if read_at is not None and timezone.now() - read_at < SNAPSHOT_LIFETIME:
+    if has_fresh_snapshot(connection):
         credentials.prove(connection)
         return None
     return fetch_participations(connection)
+
+
+def has_fresh_snapshot(connection: Connection) -> bool:
+    read_at = connection.participations_read_at
+    return read_at is not None and timezone.now() - read_at < SNAPSHOT_LIFETIME
 
 
 def _obstacle(account: MarketplaceAccount) -> str:
@@ -432,6 +447,6 @@ def onboarding_given_up(job: Job) -> None:
         _needs_attention(account, "gave_up")
 
 
-def _connection_of(claim: Claim, connection_id: UUID) -> Connection | None:
+def connection_of(claim: Claim, connection_id: UUID) -> Connection | None:
     rows = Connection.objects.for_organization(claim.job.organization_id)
     return rows.filter(pk=connection_id).first()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connections import revisions
-from marketplaces import services
+from marketplaces import services, verification
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
@@ -42,3 +42,22 @@ ledger.register(
         restart=services.onboarding_restarted,
     )
 )
+ledger.register(
+    ledger.Kind(
+        name=verification.VERIFY,
+        run=budgets.watched(verification.verify),
+        changed=show_change,
+        give_up=services.reading_given_up,
+        queue="background",
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=verification.CHECK,
+        run=budgets.watched(verification.check),
+        changed=show_change,
+        give_up=services.reading_given_up,
+        restart=verification.check_restarted,
+    )
+)
+ledger.register_sweeper(verification.sweep_due)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials
+from connections import credentials, verification
 from connections.models import AdsGrant, Grant
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon import ads
@@ -56,12 +56,16 @@ def read_profiles(
     return credentials.ads_call(grant, call, force_refresh=force)
 
 
-def record_profiles(*, grant: AdsGrant, profiles: list[ads.Profile]) -> None:
+def record_profiles(
+    *, grant: AdsGrant, profiles: list[ads.Profile], is_routine: bool = False
+) -> None:
     """Write what Amazon listed for one consent, in the caller's transaction. Profiles that are
-    gone are kept and marked as no longer listed."""
+    gone are kept and marked as no longer listed. `is_routine`: the daily proof, which is an event
+    of its own only when something came or went."""
     now = timezone.now()
     rows = AdsProfile.objects.for_organization(grant.organization_id)
     known = {row.profile_id: row for row in rows.filter(grant=grant)}
+    before = {row.profile_id for row in known.values() if row.is_listed}
     for item in profiles:
         columns = facts_of(item) | {"seen_at": now, "is_listed": True}
         if item.profile_id in known:
@@ -72,7 +76,9 @@ def record_profiles(*, grant: AdsGrant, profiles: list[ads.Profile]) -> None:
     AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).update(
         profiles_read_at=now
     )
-    record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(profiles))
+    verification.note_proof(grant)
+    if not is_routine or before != {item.profile_id for item in profiles}:
+        record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(profiles))
     retire_superseded(grant)
 
 

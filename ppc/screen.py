@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from connections.models import Connection
+from connections.models import Connection, Grant
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import services
 from ppc.models import AdsProfile, PpcLink
+from sellerlegend.organizations.scoping import ScopedQuerySet
+
+# Of one selection: as many as a page of the list could ever tick.
+MOST_CHECKED = 100
 
 
 @dataclass(frozen=True)
@@ -86,4 +92,30 @@ def consents(connection: Connection) -> list[Consent]:
             ),
         )
         for grant in services.usable_grants(connection.organization_id)
+    ]
+
+
+def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
+    """Rows that Amazon can be asked about, by name."""
+    rows = Connection.objects.for_organization(organization_id)
+    consented = rows.filter(selling_partner_id__isnull=False, spapi_grant__isnull=False)
+    living = consented.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
+    ordered: ScopedQuerySet[Connection] = living.order_by(Lower("name"), "region")
+    return ordered
+
+
+def check_choices(organization_id: UUID, ticked: set[UUID]) -> list[Choice]:
+    """With ids only those rows, ticked; else all of them, and none is."""
+    rows = checkable(organization_id)
+    if ticked:
+        rows = rows.filter(pk__in=ticked)
+    return [
+        Choice(
+            account_id=row.pk,
+            name=row.name,
+            note=f"{row.selling_partner_id} · {row.region}",
+            is_ticked=bool(ticked),
+            obstacle="",
+        )
+        for row in rows[:MOST_CHECKED]
     ]

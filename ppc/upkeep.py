@@ -79,7 +79,7 @@ def _enqueue(grant: AdsGrant) -> Job:
 
 def resync_grant(claim: Claim) -> None:
     """The job: prove an Ads consent by a refresh, then list its profiles again."""
-    grant = _grant_of(claim.job)
+    grant = grant_of(claim.job)
     if grant is None or grant.status == Grant.Status.DISCONNECTED:
         with claim.finishing(error=""):
             return
@@ -89,20 +89,20 @@ def resync_grant(claim: Claim) -> None:
         reason = verdicts.wait_or_reason(claim, error)
         if reason is not None:
             with claim.finishing(error=reason):
-                _listing_failed(grant, reason)
+                listing_failed(grant, reason)
         return
     with claim.finishing(error=""):
         profiles.record_profiles(grant=grant, profiles=listed or [])
 
 
 def resync_given_up(job: Job) -> None:
-    grant = _grant_of(job)
+    grant = grant_of(job)
     if grant is not None:
-        _listing_failed(grant, "gave_up")
+        listing_failed(grant, "gave_up")
 
 
 def resync_restarted(job: Job, actor: Actor) -> bool:
-    grant = _grant_of(job)
+    grant = grant_of(job)
     return grant is not None and bool(begin_grant_resync(grant=grant, actor=actor))
 
 
@@ -111,11 +111,11 @@ def show_listing(job: Job) -> None:
     revisions.touch_all(job.organization_id)
 
 
-def _grant_of(job: Job) -> AdsGrant | None:
+def grant_of(job: Job) -> AdsGrant | None:
     return AdsGrant.objects.for_organization(job.organization_id).filter(pk=job.subject_id).first()
 
 
-def _listing_failed(grant: AdsGrant, reason: str) -> None:
+def listing_failed(grant: AdsGrant, reason: str) -> None:
     record_event("ads_profiles_failed", actor=WORKER, subject=grant, reason=reason)
 
 

@@ -7,9 +7,11 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from connections import flows
+from connections import screen as connection_screen
 from connections.models import Connection
 from connections.views import (
     answer_changed,
@@ -17,9 +19,10 @@ from connections.views import (
     cannot_leave,
     connection_of,
     form_page,
+    render_changes,
 )
 from marketplaces.views import say_started, uuids_from
-from ppc import disconnecting, screen, services
+from ppc import checking, disconnecting, screen, services
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
@@ -121,3 +124,47 @@ def disconnected_words(name: str) -> str:
         "Seller Central → Apps and Services → Manage Your Apps."
     )
     return words % {"name": name}
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+@costly
+def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
+    """*Check now*: ask Amazon about both sides of the row."""
+    connection = connection_of(request, connection_id)
+    if connection.waits_for_consent:
+        raise Http404("nothing to check before a consent")
+    checking.begin_check(connection=connection, actor=request.actor())
+    return answer_changed(request, connection)
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@costly
+def connections_check(request: OrganizationRequest) -> HttpResponseBase:
+    """The same for a selection: `?row=` ticks, and the form sends what is ticked in the end."""
+    error = ""
+    if request.method == "POST":
+        chosen = uuids_from(request.POST.getlist("account"))
+        rows = list(
+            screen.checkable(request.organization.pk).filter(pk__in=chosen)[: screen.MOST_CHECKED]
+        )
+        if rows:
+            return check_and_show(request, rows)
+        error = _("Tick at least one connection.")
+    ticked = set(uuids_from(request.GET.getlist("row")))
+    context = {"choices": screen.check_choices(request.organization.pk, ticked), "error": error}
+    status = 422 if error else 200
+    return render_part(request, "connections/check.html", "dialog", context, status=status)
+
+
+def check_and_show(request: OrganizationRequest, rows: list[Connection]) -> HttpResponse:
+    count = checking.begin_checks(connections=rows, actor=request.actor())
+    if request.htmx:
+        context = connection_screen.rows_context(request, [row.pk for row in rows])
+        return render_changes(request, "changed-rows", context, {"close-dialog": True})
+    words = ngettext(
+        "%(count)d connection is being checked.", "%(count)d connections are being checked.", count
+    )
+    messages.success(request, words % {"count": count})
+    return HttpResponseRedirect(back_to_list(request), status=303)

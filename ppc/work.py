@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connections import revisions
-from ppc import pruning, services, upkeep
+from ppc import checking, pruning, services, upkeep
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
@@ -32,4 +32,23 @@ ledger.register(
         queue="background",
     )
 )
+ledger.register(
+    ledger.Kind(
+        name=checking.VERIFY,
+        run=budgets.watched(checking.verify),
+        changed=upkeep.show_listing,
+        give_up=upkeep.resync_given_up,
+        queue="background",
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=checking.CHECK,
+        run=budgets.watched(checking.check),
+        changed=upkeep.show_listing,
+        give_up=upkeep.resync_given_up,
+        restart=checking.check_restarted,
+    )
+)
+ledger.register_sweeper(checking.sweep_due)
 ledger.register_sweeper(pruning.prune_in_turn)

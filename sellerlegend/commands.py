@@ -189,6 +189,8 @@ class OpsCommand(BaseCommand):
     is_destructive = False
     # The others ask Amazon, or prepare it.
     works_in_quarantine = False
+    # One run at a time, for all others too. False where the service sorts out who was first.
+    runs_alone = True
     is_stopping = False
 
     def targets(self, scope: Scope) -> list[Target]:
@@ -238,12 +240,13 @@ class OpsCommand(BaseCommand):
         wanted_dry = options["dry_run"]
         is_dry = wanted_dry or is_unconfirmed
         options["dry_run"] = is_dry
+        needs_lock = self.runs_alone and not is_dry
         if not is_dry and not self.works_in_quarantine:
             refuse_in_quarantine()
         try:
             with (
                 self.finishing_row_on_sigterm(),
-                nullcontext() if is_dry else locks.hold(self.lock_name) as lock,
+                locks.hold(self.lock_name) if needs_lock else nullcontext() as lock,
             ):
                 self.work(self.targets(scope), options, lock)
             if is_unconfirmed and not wanted_dry:
@@ -279,7 +282,7 @@ class OpsCommand(BaseCommand):
             if lock is not None:
                 lock.renew()
         progress.clear()
-        if lock is None:
+        if options["dry_run"]:
             self.say(f"Dry run: {len(targets)} rows, nothing was done.")
         else:
             self.conclude(progress, last)

@@ -19,6 +19,11 @@ class Malformed(ValueError):
     """An item that is not what Amazon's model promises. Names the key, never the value."""
 
 
+def is_identifier(text: str) -> bool:
+    """Whether this could stand in an address as one of Amazon's ids: letters and digits alone."""
+    return text.isascii() and text.isalnum() and len(text) <= 64
+
+
 def mapping(value: object, key: str) -> Mapping[str, object]:
     found = _member(value, key)
     if not isinstance(found, dict):

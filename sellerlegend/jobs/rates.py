@@ -27,6 +27,14 @@ class UsagePlan:
 
 
 MARKETPLACE_PARTICIPATIONS = UsagePlan("sellers.getMarketplaceParticipations", 0.016, 15)
+# Of the calls that only ask whether we may (Amazon's API models of 2026-08-05).
+PROBES = {
+    "orders": UsagePlan("orders.searchOrders", 0.0056, 20),
+    "inventory": UsagePlan("fbaInventory.getInventorySummaries", 2.0, 2),
+    "finances": UsagePlan("finances.listFinancialEventGroups", 0.5, 30),
+    "listings": UsagePlan("listings.searchListingsItems", 5.0, 5),
+    "reports": UsagePlan("reports.getReports", 0.0222, 10),
+}
 
 
 def bucket_key(

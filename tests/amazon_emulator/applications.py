@@ -19,13 +19,16 @@ SPAPI_CLIENT_SECRET = "amzn1.oa2-cs.v1.demo-spapi"
 ADS_CLIENT_ID = "amzn1.application-oa2-client.demo-ads"
 ADS_CLIENT_SECRET = "amzn1.oa2-cs.v1.demo-ads"
 
-# Sellers API roles (Amazon's model): participations need one of the first two, the account
-# one of the last two in the EU.
+# Roles (Amazon's models): participations need one of the first two, the account one of the next
+# two in the EU; which ones the other operations need stands in sellers.py.
 ROLES = (
     "Product Listing",
     "Selling Partner Insights",
     "Account Information Service Provider",
     "Finance and Accounting",
+    "Inventory and Order Tracking",
+    "Amazon Fulfillment",
+    "Brand Analytics",
 )
 ADS_SCOPES = ("advertising::campaign_management", "cpc_advertising:campaign_management")
 GRANTLESS_SCOPES = (

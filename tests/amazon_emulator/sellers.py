@@ -16,17 +16,64 @@ from tests.amazon_emulator.world import Grant, World
 PARTICIPATIONS = "getMarketplaceParticipations"
 ACCOUNT = "getAccount"
 ROTATE = "rotateApplicationClientSecret"
+ORDERS = "searchOrders"
+INVENTORY = "getInventorySummaries"
+FINANCES = "listFinancialEventGroups"
+LISTINGS = "searchListingsItems"
+REPORTS = "getReports"
 _OPERATIONS = {
     ("GET", "sellers/v1/marketplaceParticipations"): PARTICIPATIONS,
     ("GET", "sellers/v1/account"): ACCOUNT,
     ("POST", "applications/2023-11-30/clientSecret"): ROTATE,
+    ("GET", "orders/2026-01-01/orders"): ORDERS,
+    ("GET", "fba/inventory/v1/summaries"): INVENTORY,
+    ("GET", "finances/v0/financialEventGroups"): FINANCES,
+    ("GET", "reports/2021-06-30/reports"): REPORTS,
 }
+# The Seller ID stands in the path.
+_LISTINGS_PATH = "listings/2021-08-01/items/"
 # Rate per second, as Amazon writes it, and burst.
-LIMITS = {PARTICIPATIONS: ("0.016", 15), ACCOUNT: ("0.016", 15), ROTATE: ("0.0167", 1)}
+LIMITS = {
+    PARTICIPATIONS: ("0.016", 15),
+    ACCOUNT: ("0.016", 15),
+    ROTATE: ("0.0167", 1),
+    ORDERS: ("0.0056", 20),
+    INVENTORY: ("2.0", 2),
+    FINANCES: ("0.5", 30),
+    LISTINGS: ("5.0", 5),
+    REPORTS: ("0.0222", 10),
+}
 _ROLES = {
     PARTICIPATIONS: {"Product Listing", "Selling Partner Insights"},
     ACCOUNT: {"Account Information Service Provider", "Finance and Accounting"},
+    ORDERS: {"Inventory and Order Tracking"},
+    INVENTORY: {"Amazon Fulfillment", "Inventory and Order Tracking"},
+    FINANCES: {"Finance and Accounting"},
+    LISTINGS: {"Product Listing"},
+    REPORTS: {"Brand Analytics"},
 }
+# What a call must name (Amazon's models); orders need exactly one of two windows besides.
+_REQUIRED = {
+    INVENTORY: ("granularityType", "granularityId", "marketplaceIds"),
+    LISTINGS: ("marketplaceIds",),
+    REPORTS: ("reportTypes",),
+}
+_NOTHING_FOUND: dict[str, dict[str, object]] = {
+    ORDERS: {"orders": []},
+    INVENTORY: {"payload": {"granularity": {}, "inventorySummaries": []}},
+    FINANCES: {"payload": {"FinancialEventGroupList": []}},
+    LISTINGS: {"numberOfResults": 0, "items": []},
+    REPORTS: {"reports": []},
+}
+
+
+def _operation_of(method: str, path: str) -> str:
+    """Empty for what Amazon does not have."""
+    seller_id = path.removeprefix(_LISTINGS_PATH)
+    if method == "GET" and seller_id != path and seller_id and "/" not in seller_id:
+        return LISTINGS
+    return _OPERATIONS.get((method, path), "")
+
 
 TOKEN_MISSING = "Access token is missing in the request header."
 TOKEN_INVALID = "The access token you provided is revoked, malformed or invalid."
@@ -63,7 +110,7 @@ class SellingPartnerApi:
         path = args.get("path", "")
         return Identity(
             surface="sellers",
-            operation=_OPERATIONS.get((call.method, path), f"{call.method} /{path}"),
+            operation=_operation_of(call.method, path) or f"{call.method} /{path}",
             region=SPAPI_HOSTS[args["host"]],
             client_id=token.client_id if token else "",
             seller=grant.seller if grant else "",
@@ -71,16 +118,16 @@ class SellingPartnerApi:
         )
 
     def answer(self, call: Call, args: Args) -> Reply:
-        operation = _OPERATIONS.get((call.method, args["path"]), "")
+        operation = _operation_of(call.method, args["path"])
         try:
-            reply = self._answer(call, operation, SPAPI_HOSTS[args["host"]])
+            reply = self._answer(call, args["path"], operation, SPAPI_HOSTS[args["host"]])
         except SpapiRefused as refusal:
             reply = refusal.reply
         if operation and (200 <= reply.status < 210 or reply.status in (400, 404)):
             reply.headers.append(("x-amzn-RateLimit-Limit", LIMITS[operation][0]))
         return reply
 
-    def _answer(self, call: Call, operation: str, region: str) -> Reply:
+    def _answer(self, call: Call, path: str, operation: str, region: str) -> Reply:
         if not operation:
             raise denied(NO_DETAILS)
         token, application = self._require_token(call)
@@ -90,10 +137,28 @@ class SellingPartnerApi:
         self._require_rate(application, seller.seller_id, region, operation)
         if call.body or "content-length" in call.headers:
             raise SpapiRefused(400, "InvalidInput", "Invalid Input", None)
+        if operation in _NOTHING_FOUND:
+            return self._nothing_found(call, path, operation, seller)
         entries = [item.as_wire() for item in seller.participations_in(region)]
         if operation == PARTICIPATIONS:
             return json_reply(200, {"payload": entries})
         return json_reply(200, {"payload": _account(seller, entries)})
+
+    def _nothing_found(self, call: Call, path: str, operation: str, seller: Seller) -> Reply:
+        """Nobody here has orders or goods: a good call is answered with an empty page.
+
+        Amazon does not say what a foreign Seller ID in the path meets: here the 403 without
+        details, which says nothing of why.
+        """
+        if operation == LISTINGS and path.removeprefix(_LISTINGS_PATH) != seller.seller_id:
+            raise denied(NO_DETAILS)
+        is_complete = all(call.query.get(name) for name in _REQUIRED.get(operation, ()))
+        if operation == ORDERS:
+            windows = ("createdAfter", "lastUpdatedAfter")
+            is_complete = sum(name in call.query for name in windows) == 1
+        if not is_complete:
+            raise SpapiRefused(400, "InvalidInput", "Invalid Input", None)
+        return json_reply(200, _NOTHING_FOUND[operation])
 
     # Checks -----------------------------------------------------------------------------
 
@@ -120,7 +185,7 @@ class SellingPartnerApi:
         if grant.region != region:
             raise denied(WRONG_REGION)
         # getAccount needs its roles in the EU only.
-        needs_role = operation == PARTICIPATIONS or region == "EU"
+        needs_role = operation != ACCOUNT or region == "EU"
         if needs_role and not _ROLES[operation] & set(application.roles):
             raise denied(NO_DETAILS)
         return self.world.sellers[grant.seller]

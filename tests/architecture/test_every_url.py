@@ -69,6 +69,8 @@ ORGANIZATION_ROUTES = (
     Route("connection_undo", FORM, Role.MEMBER, ROW),
     Route("connection_read_again", ACTION, Role.MEMBER, ROW),
     Route("connection_another_region", FORM, Role.MEMBER, ROW),
+    Route("connection_check", ACTION, Role.MEMBER, ROW),
+    Route("connections_check", FORM, Role.MEMBER),
     Route("marketplaces_onboard", FORM, Role.MEMBER, ROW),
     Route("marketplaces_retry", ACTION, Role.MEMBER, ACCOUNT),
     Route("ppc_connect", FORM, Role.MEMBER, ROW),

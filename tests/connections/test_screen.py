@@ -451,7 +451,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
         (
             Role.MEMBER,
             "act",
-            ["Reconnect", "Connect another region", "Read marketplaces again", "Timeline"],
+            ["Reconnect", "Connect another region", "Check now", "Timeline"],
         ),
         (
             Role.ADMIN,
@@ -459,7 +459,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
             [
                 "Reconnect",
                 "Connect another region",
-                "Read marketplaces again",
+                "Check now",
                 "Timeline",
                 "Rename",
                 "Disconnect",

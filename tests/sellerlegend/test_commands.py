@@ -219,6 +219,7 @@ def test_those_are_all_commands_of_operators() -> None:
         "link_ppc",
         "prune",
         "release_quarantine",
+        "report_data_set",
         "resync_tokens",
         "rotate_client_secret",
         "rotate_encryption_keys",

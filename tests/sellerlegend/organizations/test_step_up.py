@@ -194,6 +194,8 @@ COSTLY = {
     "connection_add_as_new",
     "connection_another_region",
     "connection_read_again",
+    "connection_check",
+    "connections_check",
     "marketplaces_onboard",
     "marketplaces_retry",
     "ppc_connect",

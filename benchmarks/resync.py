@@ -1,0 +1,86 @@
+"""P9: `resync_tokens` over many grants, with an Amazon that answers after 50 ms.
+
+Each grant is two calls that wait for each other, a refresh and a reading; the ideal is what 64
+that only wait would need for them. The upstream is another process, so that its CPU is not ours.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+
+from django.conf import settings
+from django.core.management import call_command
+from django.utils import timezone
+
+from benchmarks.measure import calibration
+from benchmarks.report import Report, Span
+from benchmarks.slow_amazon import JAPAN, LATENCY_SECONDS, slow_amazon
+from connections import credentials
+from connections.models import Connection, SpApiGrant
+from sellerlegend import crypto
+from sellerlegend.amazon.endpoints import Endpoints
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.organizations.models import Organization
+
+GRANTS = 640
+CONCURRENCY = 64
+CALLS_OF_A_GRANT = 2
+# Of their own: the rows of the data set stand in Europe, and their tokens do not open.
+ORGANIZATIONS = 32
+REGION = "FE"
+
+
+def refreshing(report: Report) -> None:
+    make_grants()
+    out = io.StringIO()
+    with slow_amazon() as address:
+        settings.AMAZON_ENDPOINTS = Endpoints.emulator(address)
+        began, cpu = time.monotonic(), time.process_time()
+        call_command(
+            "resync_tokens",
+            "--json",
+            f"--region={REGION}",
+            f"--concurrency={CONCURRENCY}",
+            stdout=out,
+            stderr=io.StringIO(),
+        )
+        seconds, used = time.monotonic() - began, time.process_time() - cpu
+    ended = [json.loads(line)["outcome"] for line in out.getvalue().splitlines()]
+    if ended != ["done"] * GRANTS:
+        raise RuntimeError(f"only {ended.count('done')} of {GRANTS} are done")
+    ideal = GRANTS * CALLS_OF_A_GRANT * LATENCY_SECONDS / CONCURRENCY
+    cpu_of_each = 1_000 * used / GRANTS
+    report.add(Span("P9 re-sync", seconds, ideal, 1.3, cpu_of_each, 2.0, calibration()))
+
+
+def make_grants() -> None:
+    """Organizations of their own, with consents that open."""
+    for number in range(ORGANIZATIONS):
+        organization = Organization(name=f"Re-sync {number}", slug=f"bench-resync-{number}")
+        organization.data_key = crypto.new_data_key(organization.pk)
+        organization.save()
+        make_grants_of(organization, GRANTS // ORGANIZATIONS)
+
+
+def make_grants_of(organization: Organization, count: int) -> None:
+    rows = [
+        Connection(
+            organization=organization,
+            name=f"Store {number}",
+            region=REGION,
+            marketplace_id=JAPAN.marketplace_id,
+            selling_partner_id=f"ARESYNC{number:06d}",
+            account_confirmed_at=timezone.now(),
+        )
+        for number in range(count)
+    ]
+    Connection.objects.for_organization(organization).bulk_create(rows)
+    grants = [SpApiGrant(connection=row, authorized_at=timezone.now()) for row in rows]
+    for grant in grants:
+        token = Secret(f"Atzr|bench-{grant.connection_id}")
+        sealed = credentials.seal_refresh_token(grant, token, organization.data_key)
+        for name, value in ({"status": "active"} | sealed).items():
+            setattr(grant, name, value)
+    SpApiGrant.objects.for_organization(organization).bulk_create(grants)

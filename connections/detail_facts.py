@@ -1,0 +1,157 @@
+"""What the details of a row say about its permissions, its data sets and its Seller ID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from connections import data_sets
+from connections.models import (
+    Capability,
+    CapabilityCheck,
+    Connection,
+    DataSet,
+    DataSetReport,
+)
+from connections.words import Sign, exact_day, exact_time
+
+Words = str | Promise
+State = CapabilityCheck.State
+
+# What each capability unlocks, and the role of Amazon's that gives it.
+UNLOCKS: dict[Capability, tuple[Words, Words]] = {
+    Capability.MARKETPLACES: (
+        gettext_lazy("Your marketplaces and stores: everything else starts with them."),
+        gettext_lazy("Selling Partner Insights"),
+    ),
+    Capability.ORDERS: (
+        gettext_lazy("Orders and sales."),
+        gettext_lazy("Inventory and Order Tracking"),
+    ),
+    Capability.INVENTORY: (
+        gettext_lazy("Stock at Amazon's warehouses."),
+        gettext_lazy("Amazon Fulfillment"),
+    ),
+    Capability.FINANCES: (
+        gettext_lazy("Fees, refunds and payments."),
+        gettext_lazy("Finance and Accounting"),
+    ),
+    Capability.LISTINGS: (
+        gettext_lazy("Your products, their prices and texts. Confirms the Seller ID, too."),
+        gettext_lazy("Product Listing"),
+    ),
+    Capability.REPORTS: (
+        gettext_lazy("Sales and traffic reports, and Brand Analytics for registered brands."),
+        gettext_lazy("Brand Analytics"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One capability or data set: its state in a word, since when, and what to do about it."""
+
+    name: Words
+    sign: Sign
+    meaning: Words
+    stamp: str = ""
+    help: str = ""
+
+
+def capability_lines(connection: Connection) -> list[Line]:
+    checks = CapabilityCheck.objects.for_organization(connection.organization_id)
+    known = {check.capability: check for check in checks.filter(connection=connection)}
+    # Every reading asks for the marketplaces, so that only a refusal is written down.
+    is_read = connection.participations_read_at is not None
+    unasked = {Capability.MARKETPLACES: State.GRANTED} if is_read else {}
+    return [
+        _capability_line(each, known.get(each), unasked.get(each, State.UNKNOWN))
+        for each in Capability
+    ]
+
+
+def _capability_line(capability: Capability, check: CapabilityCheck | None, unasked: State) -> Line:
+    unlocks, role = UNLOCKS[capability]
+    state = check.state if check else unasked
+    stamp = ""
+    if check is not None:
+        words = _("%(state)s since %(day)s; asked %(time)s")
+        stamp = words % {
+            "state": State(check.state).label,
+            "day": exact_day(check.changed_at),
+            "time": exact_time(check.checked_at),
+        }
+    return Line(capability.label, _capability_sign(state), unlocks, stamp, _help(state, role))
+
+
+def _capability_sign(state: str) -> Sign:
+    signs = {
+        State.GRANTED: Sign(_("Granted"), "check-circle", "success"),
+        State.MISSING: Sign(_("Missing"), "alert", "warning"),
+    }
+    return signs.get(State(state), Sign(_("Not known yet"), "dashed", "neutral"))
+
+
+def _help(state: str, role: Words) -> str:
+    if state == State.MISSING:
+        words = _(
+            "Amazon does not give us the role %(role)s with the present consent. Reconnect the "
+            "account, signed in as its primary user, then check again."
+        )
+        return words % {"role": role}
+    if state == State.UNKNOWN:
+        return _("Nothing to do: we ask Amazon by ourselves, and Check now asks at once.")
+    return ""
+
+
+def data_set_lines(connection: Connection) -> list[Line]:
+    reports = DataSetReport.objects.for_organization(connection.organization_id)
+    known = {row.data_set: row for row in reports.filter(connection=connection)}
+    return [_data_set_line(each, known.get(each)) for each in DataSet]
+
+
+def _data_set_line(data_set: DataSet, row: DataSetReport | None) -> Line:
+    if row is None:
+        sign = Sign(_("No report yet"), "dashed", "neutral")
+        return Line(data_set.label, sign, _("Nobody reports about this data set yet."))
+    if row.data_through is None:
+        words = _("%(percent)d%% imported.") % {"percent": row.percent}
+    else:
+        words = _("%(percent)d%% imported, complete up to %(time)s.") % {
+            "percent": row.percent,
+            "time": exact_time(row.data_through),
+        }
+    stamp = _("Reported %(time)s") % {"time": exact_time(row.reported_at)}
+    return Line(data_set.label, _data_set_sign(row), words, stamp, _delay(row))
+
+
+def _data_set_sign(row: DataSetReport) -> Sign:
+    if data_sets.is_late(row):
+        return Sign(_("Delayed"), "clock", "warning")
+    if row.percent < data_sets.ALL:
+        return Sign(_("Importing"), "progress", "progress")
+    return Sign(_("Up to date"), "check-circle", "success")
+
+
+def _delay(row: DataSetReport) -> str:
+    if row.delay_reason:
+        return str(data_sets.DELAYS[row.delay_reason])
+    return _("The import gave no reason for the delay.") if data_sets.is_late(row) else ""
+
+
+def seller_words(connection: Connection, *, has_ads_profile: bool) -> str:
+    """How sure we are whose row this is."""
+    if connection.waits_for_consent:
+        return ""
+    if connection.seller_proved_at is not None:
+        words = _("Amazon confirmed the Seller ID on %(day)s.")
+        return words % {"day": exact_day(connection.seller_proved_at)}
+    words = _(
+        "The Seller ID is what Amazon's consent page told us; no other call has confirmed it yet."
+    )
+    if has_ads_profile:
+        words += " " + _("An Amazon Ads profile with the same Seller ID supports it.")
+    return words

@@ -1,0 +1,77 @@
+"""Marketplaces that a seller joins or leaves after the consent, as readings show it.
+
+What the first reading of a row lists is where it starts; from then on each that comes or goes is
+dated and recorded once. Nothing is deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from connections import verification
+from connections.models import CapabilityCheck, Connection, SpApiGrant
+from marketplaces.models import MarketplaceAccount
+from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.amazon.sellers import Participation
+from sellerlegend.organizations.audit import WORKER, record_event
+
+
+@dataclass
+class Changes:
+    """What one reading shows against the one before. True when there is anything."""
+
+    connection: Connection
+    now: datetime
+    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.events)
+
+    def columns_of(self, item: Participation, before: MarketplaceAccount | None) -> dict[str, Any]:
+        """For a marketplace that Amazon lists."""
+        was_there = before is not None and before.is_participating
+        if item.is_participating and not was_there:
+            return self._joined(item.marketplace_id)
+        if was_there and not item.is_participating:
+            return self._left(item.marketplace_id, is_listed=True)
+        return {}
+
+    def columns_of_missing(self, before: MarketplaceAccount) -> dict[str, Any]:
+        """For one that Amazon no longer lists."""
+        if not before.is_participating:
+            return {}
+        return self._left(before.marketplace_id, is_listed=False)
+
+    def record(self) -> None:
+        for code, marketplace_id, details in self.events:
+            record_event(
+                code,
+                actor=WORKER,
+                subject=self.connection,
+                marketplace_id=marketplace_id,
+                **details,
+            )
+
+    def _joined(self, marketplace_id: str) -> dict[str, Any]:
+        if self.connection.participations_read_at is None:
+            return {"lost_at": None}
+        if marketplace_id in MARKETPLACES:
+            self.events.append(("marketplace_added", marketplace_id, {}))
+        return {"joined_at": self.now, "lost_at": None}
+
+    def _left(self, marketplace_id: str, *, is_listed: bool) -> dict[str, Any]:
+        if marketplace_id in MARKETPLACES:
+            self.events.append(("marketplace_lost", marketplace_id, {"is_listed": is_listed}))
+        return {"lost_at": self.now, "joined_at": None}
+
+
+def note_proof(connection: Connection) -> None:
+    """A reading proves the consent. After the first one its roles are asked for soon."""
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    grant = grants.filter(connection=connection).first()
+    if grant is not None:
+        checks = CapabilityCheck.objects.for_organization(connection.organization_id)
+        is_known = checks.filter(connection=connection).exists()
+        verification.note_proof(grant, is_incomplete=not is_known)

@@ -1,0 +1,129 @@
+"""What a row and its details say of permissions, the Seller ID, and marketplaces that moved."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections.models import Capability, CapabilityCheck, Connection, SpApiGrant
+from sellerlegend.organizations.models import Organization
+from tests import factories
+from tests.factories import CANADA, US
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+
+
+@pytest.fixture
+def row(organization: Organization) -> Connection:
+    return factories.make_connection(organization, name="Shop")
+
+
+def details(browser: Client, row: Connection) -> str:
+    url = reverse("connection_details", args=[row.organization.slug, row.pk])
+    return " ".join(browser.get(url).content.decode().split())
+
+
+def listed(browser: Client, row: Connection) -> str:
+    url = reverse("account_connections", args=[row.organization.slug])
+    return " ".join(browser.get(url).content.decode().split())
+
+
+def check(row: Connection, capability: Capability, state: str) -> None:
+    checks = CapabilityCheck.objects.for_organization(row.organization_id)
+    checks.create(
+        connection=row, capability=capability, state=state, checked_at=NOW, changed_at=NOW
+    )
+
+
+def change(row: Connection, **columns: Any) -> None:
+    Connection.objects.for_organization(row.organization_id).update(**columns)
+
+
+def test_each_permission_is_listed_with_what_it_unlocks(row: Connection, browser: Client) -> None:
+    check(row, Capability.ORDERS, "granted")
+    check(row, Capability.FINANCES, "missing")
+    change(row, participations_read_at=NOW)
+
+    text = details(browser, row)
+
+    assert "Orders and sales." in text
+    assert "Fees, refunds and payments." in text
+    assert "Amazon does not give us the role Finance and Accounting" in text
+    assert text.count("Amazon does not give us the role") == 1
+    # Inventory, listings and reports: nobody has asked for them yet.
+    assert text.count("Not known yet") == 3
+
+
+def test_a_disconnected_row_claims_no_permission(row: Connection, browser: Client) -> None:
+    check(row, Capability.ORDERS, "granted")
+    SpApiGrant.objects.for_organization(row.organization_id).update(
+        status="disconnected", refresh_token=""
+    )
+
+    assert "Orders and sales." not in details(browser, row)
+
+
+def test_the_details_say_how_sure_we_are_of_the_seller(row: Connection, browser: Client) -> None:
+    unproved = "no other call has confirmed it yet"
+    assert unproved in details(browser, row)
+
+    change(row, seller_proved_at=NOW)
+
+    text = details(browser, row)
+    assert "Amazon confirmed the Seller ID on" in text
+    assert unproved not in text
+
+
+def test_an_ads_profile_of_the_same_seller_supports_the_claim(
+    row: Connection, browser: Client
+) -> None:
+    account = factories.make_account(row, US)
+    grant = factories.make_ads_grant(row.organization)
+    profile = factories.make_profile(grant, seller=row.selling_partner_id or "")
+    factories.make_link(account, profile)
+
+    assert "An Amazon Ads profile with the same Seller ID supports it." in details(browser, row)
+
+
+def test_a_new_marketplace_is_offered_until_it_is_started(row: Connection, browser: Client) -> None:
+    factories.make_account(row, US, onboarding="onboarded")
+    account = factories.make_account(row, CANADA, joined_at=NOW)
+    offer = "New: Canada. Press Continue to start onboarding."
+
+    assert offer in listed(browser, row)
+    assert "Joined after the consent" in details(browser, row)
+
+    type(account).objects.for_organization(row.organization_id).filter(pk=account.pk).update(
+        onboarding="onboarded", onboarded_at=NOW
+    )
+    change(row, revision=row.revision + 1)
+
+    assert offer not in listed(browser, row)
+
+
+def test_a_lost_marketplace_is_shown_as_such(row: Connection, browser: Client) -> None:
+    gone: dict[str, Any] = {"is_participating": False, "lost_at": NOW - timedelta(days=1)}
+    factories.make_account(row, US, onboarding="onboarded", **gone)
+    factories.make_account(row, CANADA, **gone)
+
+    text = listed(browser, row)
+
+    assert "Onboarded, no longer participating" in text
+    assert "No longer participating" in text
+    assert "Gone since" in details(browser, row)
+
+
+def test_the_daily_proof_does_not_make_a_row_move(row: Connection, browser: Client) -> None:
+    from marketplaces.verification import VERIFY
+    from sellerlegend.jobs import ledger
+
+    ledger.enqueue(VERIFY, organization=row.organization, subject_id=row.pk, connection_id=row.pk)
+
+    assert "Reading the marketplaces from Amazon" not in listed(browser, row)

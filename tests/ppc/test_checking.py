@@ -1,0 +1,258 @@
+"""The daily proof of an Ads consent, and *Check now* for both sides of rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import verification
+from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from marketplaces import verification as marketplace_verification
+from ppc import checking
+from ppc.models import AdsProfile
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.models import AuditEvent, Organization
+from tests import factories, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.amazon_emulator.demo import NORTHSTAR, NORTHSTAR_LOGIN
+from tests.nothing_changed import nothing_changes
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return factories.make_organization("Northstar")
+
+
+@pytest.fixture
+def browser(organization: Organization) -> Client:
+    return trips.sign_in(factories.make_member(organization))
+
+
+@pytest.fixture
+def row(amazon: RunningEmulator, organization: Organization) -> Connection:
+    return factories.make_connection(
+        organization,
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+
+
+@pytest.fixture
+def ads(amazon: RunningEmulator, organization: Organization) -> AdsGrant:
+    return factories.make_ads_grant(
+        organization, refresh_token=amazon.world.authorize_ads(NORTHSTAR_LOGIN)
+    )
+
+
+def jobs_of(organization: Organization) -> list[Job]:
+    return list(Job.objects.for_organization(organization).order_by("kind"))
+
+
+def fresh(grant: AdsGrant) -> AdsGrant:
+    found: AdsGrant = AdsGrant.objects.for_organization(grant.organization_id).get(pk=grant.pk)
+    return found
+
+
+def set_ads(grant: AdsGrant, **columns: Any) -> None:
+    AdsGrant.objects.for_organization(grant.organization_id).update(**columns)
+
+
+def run(kind: str, grant: AdsGrant) -> Job:
+    return ledger.run_here(
+        ledger.enqueue(kind, organization=grant.organization_id, subject_id=grant.pk)
+    )
+
+
+def calls(amazon: RunningEmulator, surface: str) -> int:
+    return sum(call.surface == surface for call in amazon.ledger.calls())
+
+
+# The proof ---------------------------------------------------------------------------------
+
+
+def test_a_proof_lists_the_profiles_and_sets_the_next_one(
+    ads: AdsGrant, amazon: RunningEmulator
+) -> None:
+    job = run(checking.VERIFY, ads)
+
+    grant = fresh(ads)
+    assert (job.status, job.last_error_code, job.queue) == ("done", "", "background")
+    assert grant.verified_at is not None
+    assert grant.verify_due_at is not None
+    assert timedelta(hours=20) <= grant.verify_due_at - grant.verified_at <= DAY
+    assert AdsProfile.objects.for_organization(ads.organization_id).exists()
+    amazon.ledger.clear()
+
+    run(checking.VERIFY, ads)
+
+    assert amazon.ledger.calls() == []
+
+
+def test_a_routine_listing_that_shows_nothing_new_is_no_event(ads: AdsGrant) -> None:
+    run(checking.VERIFY, ads)
+    set_ads(ads, profiles_read_at=timezone.now() - DAY)
+    events = AuditEvent.objects.for_organization(ads.organization_id)
+    before = events.count()
+
+    run(checking.VERIFY, ads)
+
+    assert events.count() == before
+
+
+def test_an_ended_ads_consent_is_asked_again_tomorrow(
+    ads: AdsGrant, amazon: RunningEmulator
+) -> None:
+    amazon.world.revoke(NORTHSTAR_LOGIN)
+    ended = timezone.now() - DAY
+    set_ads(
+        ads,
+        status=Grant.Status.INVALID,
+        last_error_code="invalid_grant",
+        status_changed_at=ended,
+        verify_due_at=timezone.now(),
+    )
+
+    assert verification.queue_due(AdsGrant, checking.queue_proofs) == 1
+    (job,) = jobs_of(ads.organization)
+    ledger.run_here(job)
+
+    assert fresh(ads).status == "invalid"
+    assert fresh(ads).verify_due_at == ended + 2 * DAY
+    assert calls(amazon, "lwa") == 1
+
+
+def test_a_sweep_run_twice_queues_one_job(ads: AdsGrant) -> None:
+    for _ in range(2):
+        set_ads(ads, verify_due_at=timezone.now() - DAY)
+        verification.queue_due(AdsGrant, checking.queue_proofs)
+
+    assert [job.kind for job in jobs_of(ads.organization)] == [checking.VERIFY]
+
+
+# Check now ---------------------------------------------------------------------------------
+
+
+def test_one_row_is_checked_on_both_sides(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    run(checking.VERIFY, ads)
+    other = factories.make_ads_grant(organization)  # sees nothing of this seller
+    Job.objects.for_organization(organization).delete()
+    url = reverse("connection_check", args=[organization.slug, row.pk])
+
+    first = browser.post(url)
+    second = browser.post(url)
+
+    assert first.status_code == second.status_code == 303
+    assert first.headers["Location"].endswith(f"#connection-{row.pk}")
+    queued = [(job.kind, job.subject_id, job.queue) for job in jobs_of(organization)]
+    assert queued == [
+        (marketplace_verification.CHECK, row.pk, "interactive"),
+        (checking.CHECK, ads.pk, "interactive"),
+    ]
+    assert other.pk not in {job.subject_id for job in jobs_of(organization)}
+    events = AuditEvent.objects.for_organization(organization).filter(code="check_requested")
+    assert events.count() == 1
+
+
+def test_the_result_of_a_check_is_in_the_row(
+    row: Connection, organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    SpApiGrant.objects.for_organization(organization).update(
+        status=Grant.Status.INVALID, last_error_code="invalid_grant"
+    )
+    browser.post(reverse("connection_check", args=[organization.slug, row.pk]))
+    for job in jobs_of(organization):
+        ledger.run_here(job)
+
+    page = browser.get(reverse("account_connections", args=[organization.slug])).content.decode()
+
+    assert factories.grant_of(row).status == "active"
+    assert "Amazon no longer accepts your consent" not in page
+    assert "United States" in page
+
+
+def test_a_row_without_a_consent_cannot_be_checked(
+    organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    waiting = factories.make_waiting_connection(organization)
+
+    with nothing_changes(amazon, events=()):
+        response = browser.post(reverse("connection_check", args=[organization.slug, waiting.pk]))
+
+    assert response.status_code == 404
+
+
+def test_a_selection_is_ticked_and_checked(
+    row: Connection, organization: Organization, browser: Client
+) -> None:
+    second = factories.make_connection(organization, name="Second")
+    third = factories.make_connection(organization, name="Third")
+    url = reverse("connections_check", args=[organization.slug])
+
+    page = browser.get(f"{url}?row={row.pk}&row={second.pk}").content.decode()
+    response = browser.post(url, {"account": [str(row.pk), str(second.pk)]})
+
+    assert page.count(" checked") == 2
+    assert str(third.pk) not in page
+    assert response.status_code == 303
+    checked = {job.subject_id for job in jobs_of(organization)}
+    assert checked == {row.pk, second.pk}
+
+
+def test_all_rows_are_offered_where_none_is_named_but_waiting_and_disconnected_ones(
+    row: Connection, organization: Organization, browser: Client
+) -> None:
+    waiting = factories.make_waiting_connection(organization)
+    gone = factories.make_connection(organization)
+    SpApiGrant.objects.for_organization(organization).filter(connection=gone).update(
+        status=Grant.Status.DISCONNECTED, refresh_token=""
+    )
+
+    page = browser.get(reverse("connections_check", args=[organization.slug])).content.decode()
+
+    assert str(row.pk) in page
+    assert str(waiting.pk) not in page
+    assert str(gone.pk) not in page
+    assert " checked" not in page
+
+
+@pytest.mark.parametrize("ticked", ["none", "foreign"])
+def test_a_selection_of_nothing_is_a_mistake(
+    row: Connection,
+    organization: Organization,
+    browser: Client,
+    amazon: RunningEmulator,
+    ticked: str,
+) -> None:
+    foreign = factories.make_connection(factories.make_organization())
+    chosen = [str(foreign.pk)] if ticked == "foreign" else []
+    url = reverse("connections_check", args=[organization.slug])
+
+    with nothing_changes(amazon, events=()):
+        response = browser.post(url, {"account": chosen})
+
+    assert response.status_code == 422
+    assert "Tick at least one connection." in response.content.decode()
+
+
+def test_under_htmx_the_fresh_rows_come_back(
+    row: Connection, organization: Organization, browser: Client
+) -> None:
+    url = reverse("connections_check", args=[organization.slug])
+
+    response = browser.post(url, {"account": [str(row.pk)]}, headers={"HX-Request": "true"})
+
+    assert response.status_code == 200
+    assert f'id="connection-{row.pk}"' in response.content.decode()
+    assert "close-dialog" in response.headers["HX-Trigger"]
