@@ -80,7 +80,7 @@ def ask(request: SignedInRequest, start: Start) -> HttpResponse:
     context |= {"is_member": bool(every), "choices": usable}
     chosen = named or usable
     if len(chosen) == 1:
-        return confirm(request, start, chosen[0], new_row_form(start, chosen[0]), **context)
+        return confirm(request, start, chosen[0], new_row_form(start, chosen[0]), usable)
     return render(request, PAGE, context)
 
 
@@ -89,11 +89,12 @@ def confirm(
     start: Start,
     chosen: Destination,
     form: NewConnectionForm | None,
-    **context: Any,
+    choices: list[Destination],
 ) -> HttpResponse:
-    context |= {
+    context = {
         "start": start,
         "url": reverse("appstore_start", args=[start.ticket]),
+        "choices": choices,
         "chosen": chosen,
         "row": None if form else chosen.rows[0],
         "form": form,
@@ -133,7 +134,7 @@ def go_on(request: SignedInRequest, start: Start) -> HttpResponseBase:
         return not_now(request, chosen, error)
     row, form = row_of(request, start, chosen)
     if row is None:
-        return confirm(request, start, chosen, form)
+        return confirm(request, start, chosen, form, [chosen])
     url = appstore.leave(start, connection=row, user=request.user, session=request.session)
     return HttpResponseRedirect(url)
 

@@ -204,6 +204,7 @@ TRIPS = {
     "connection_authorize",
     "connection_add_as_new",
     "connection_another_region",
+    "appstore_start",
     "ppc_connect",
 }
 
