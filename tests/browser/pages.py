@@ -136,6 +136,14 @@ def re_authorize(page: Page) -> None:
     page.get_by_role("button", name="Confirm").wait_for()
     page.goto(f"{urljoin(page.url, '/')}sellercentral.amazon.com/apps/manage")
     page.get_by_role("button", name="Re-Authorize").first.click()
+    heading = "Which organization is this seller for?"
+    expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+
+
+def re_authorize_for_one(page: Page) -> None:
+    """The organization that has the seller already stands first."""
+    re_authorize(page)
+    page.get_by_role("main").get_by_role("listitem").get_by_role("link").first.click()
     expect(page.get_by_role("button", name="Yes, go on to Amazon")).to_be_visible()
 
 
@@ -231,6 +239,7 @@ CONNECTIONS = (
     Place("outcome: wrong account", wrong_account),
     Place("outcome: declined", declined_ads),
     Place("re-authorize", re_authorize),
+    Place("re-authorize for an organization", re_authorize_for_one),
     Place("login URI alone", at("/amazon/spapi/login"), NOBODY),
     Place("login URI, garbled", at("/amazon/spapi/login?amazon_state=x"), NOBODY, status=400),
     Place("a step that is over", at("/amazon/spapi/start/unknown"), status=404),

@@ -162,6 +162,9 @@ def test_re_authorize_in_seller_central_renews_the_row(page: Page, amazon: Amazo
     page.goto(f"{amazon.url}/sellercentral.amazon.com/apps/manage")
     listed = page.get_by_role("row").filter(has_text=seller.seller_id)
     listed.get_by_role("button", name="Re-Authorize").click()
+    choices = page.get_by_role("main").get_by_role("listitem")
+    known = choices.filter(has_text="has this seller already, as Renewed Store")
+    known.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Renew the consent of Renewed Store?")
     page.get_by_role("button", name="Yes, go on to Amazon").click()
 
