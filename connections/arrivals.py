@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import flows, reasons
+from connections import catalogue, flows, reasons
 from connections.models import AuthorizationRequest, Connection
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import SignedInRequest
@@ -93,6 +93,7 @@ def authorization_outcome(request: SignedInRequest, reference: str) -> HttpRespo
         "reference": reference,
         "outcome": ending.outcome,
         "words": words,
+        "entry": catalogue.outcome_entry(ending.outcome),
         "trip": trip,
         "connection": trip.connection if trip else None,
         **restart_of(trip, words),

@@ -253,10 +253,11 @@ def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
     if params.selling_partner_id is None or not is_seller_id(params.selling_partner_id):
         return "code_missing"
     request.returned_selling_partner_id = params.selling_partner_id
-    # The row may have got its seller from another tab after this trip began.
-    request.expected_selling_partner_id = (
-        connection.selling_partner_id or request.expected_selling_partner_id
-    )
+    if not request.starts_at_amazon:
+        # The row may have got its seller from another tab after this trip began.
+        request.expected_selling_partner_id = (
+            connection.selling_partner_id or request.expected_selling_partner_id
+        )
     expected = request.expected_selling_partner_id
     return "wrong_account" if expected and params.selling_partner_id != expected else ""
 

@@ -351,6 +351,8 @@ class AuthorizationRequest(ScopedModel):
     )
     expected_selling_partner_id = models.CharField(max_length=40, blank=True, default="")
     returned_selling_partner_id = models.CharField(max_length=40, blank=True, default="")
+    # Began at Amazon (Appstore, Re-Authorize): the seller that its link named must come back.
+    starts_at_amazon = models.BooleanField(default=False, db_default=False)
     # Marketplace accounts to link when the Ads consent comes back.
     chosen = models.JSONField(default=list)
     code_verifier = models.TextField(blank=True, default="", editable=False)

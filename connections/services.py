@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, credentials, revisions
+from connections import capabilities, credentials, gaps, revisions
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -245,10 +245,13 @@ def _next_grant(row: Connection, token: Secret, user: User) -> None:
     if grant is None:
         _first_grant(row, token, user)
         return
+    now = timezone.now()
+    gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
-    columns |= {"authorized_at": timezone.now(), "authorized_by": user}
+    columns |= {"authorized_at": now, "authorized_by": user, **gaps.columns_of(gap)}
     capabilities.forget(row)
     credentials.replace(grant, actor=Actor.person(user), columns=columns)
+    gaps.record(gap, grant=grant, actor=Actor.person(user))
 
 
 def store_mws_auth_token(*, connection: Connection, token: Secret) -> None:

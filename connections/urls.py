@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from connections import arrivals, views
+from connections import arrivals, doors, help_pages, views
 
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
 
@@ -20,7 +20,8 @@ urlpatterns = [
     path(f"{ROW}undo", views.connection_undo, name="connection_undo"),
     path(f"{ROW}refresh", views.connection_read_again, name="connection_read_again"),
     path(f"{ROW}another-region", views.connection_another_region, name="connection_another_region"),
-    path("amazon/spapi/login", views.spapi_login, name="spapi_login"),
+    path("amazon/spapi/login", doors.spapi_login, name="spapi_login"),
+    path("amazon/spapi/start/<slug:ticket>", doors.appstore_start, name="appstore_start"),
     path("amazon/spapi/callback", arrivals.spapi_callback, name="spapi_callback"),
     path("amazon/ads/callback", arrivals.ads_callback, name="ads_callback"),
     path(
@@ -28,4 +29,6 @@ urlpatterns = [
         arrivals.authorization_outcome,
         name="authorization_outcome",
     ),
+    path("help/errors", help_pages.error_catalogue, name="error_catalogue"),
+    path("help/amazon-codes", help_pages.amazon_codes_page, name="amazon_codes"),
 ]

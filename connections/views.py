@@ -8,14 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import flows, screen, services, timeline
+from connections import catalogue, flows, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from marketplaces import services as marketplace_services
@@ -24,7 +23,6 @@ from ppc import disconnecting
 from sellerlegend.amazon.regions import Region
 from sellerlegend.organizations.access import (
     OrganizationRequest,
-    SignedInRequest,
     organization_view,
     render_part,
 )
@@ -167,8 +165,9 @@ def leave_for_seller_central(
 def cannot_leave(request: OrganizationRequest, error: RuntimeError) -> HttpResponse:
     """Our own fault, told before Amazon asks anything of the person."""
     is_vault = isinstance(error, flows.VaultClosed)
-    template = "vault_closed" if is_vault else "not_configured"
-    return render(request, f"connections/{template}.html", status=503)
+    name = "vault_closed" if is_vault else "not_configured"
+    context = {"entry": catalogue.page_entry(name)}
+    return render(request, f"connections/{name}.html", context, status=503)
 
 
 @form_page
@@ -317,10 +316,3 @@ def connection_another_region(
         else:
             return leave_for_seller_central(request, fresh)
     return show_form(request, "connections/another_region.html", form, connection=connection)
-
-
-@require_GET
-@login_not_required
-def spapi_login(request: SignedInRequest) -> HttpResponse:
-    """The OAuth Login URI, for people who start at Amazon. None of its parameters is used."""
-    return render(request, "connections/login_uri.html")

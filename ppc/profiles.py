@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials, verification
+from connections import credentials, gaps, verification
 from connections.models import AdsGrant, Grant
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon import ads
@@ -122,7 +122,22 @@ def retire_superseded(grant: AdsGrant) -> None:
         ids = set(needed.values_list("profile_id", flat=True))
         if ids and ids <= mine.keys():
             _move_links(previous, mine)
+            _remember_gap(grant, previous)
             credentials.destroy(previous, actor=WORKER, reason="superseded")
+
+
+def _remember_gap(grant: AdsGrant, previous: AdsGrant) -> None:
+    """The new consent ended the time without access to what the older one saw; of several, the
+    longest time."""
+    gap = gaps.gap_before(previous, grant.authorized_at)
+    if gap is None:
+        return
+    gaps.record(gap, grant=grant, actor=WORKER)
+    if grant.gap_started_at is None or gap.started_at < grant.gap_started_at:
+        columns = gaps.columns_of(gap)
+        rows = AdsGrant.objects.for_organization(grant.organization_id)
+        rows.filter(pk=grant.pk).update(**columns)
+        vars(grant).update(columns)
 
 
 def _move_links(previous: AdsGrant, profiles: dict[str, AdsProfile]) -> None:

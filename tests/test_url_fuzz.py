@@ -85,6 +85,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NAMES = (
     *("state", "code", "spapi_oauth_code", "selling_partner_id", "mws_auth_token", "error"),
     *("since", "connected", "account", "new_consent", "next", "amazon_callback_uri"),
+    *("amazon_state", "version", "marketplace"),
     *("q", "o", "p", "all", "e", "_to_field", "_popup", "_changelist_filters", "id__exact"),
     *("action", "_selected_action", "select_across", "index", "confirmed", "reason"),
     *("at__gte", "created_at__day", "organization", "pk__in", "status__exact"),

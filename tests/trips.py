@@ -14,7 +14,8 @@ from django.test import Client
 from django.urls import reverse
 
 from connections.models import AuthorizationRequest, Connection
-from sellerlegend.organizations.models import AuditEvent, User
+from sellerlegend.organizations.models import AuditEvent, Organization, User
+from tests.amazon_emulator import RunningEmulator
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,43 @@ def deny(consent_url: str, login: str) -> Callback:
 
 def _send(consent_url: str, form: dict[str, str]) -> Callback:
     reply = requests.post(consent_url, data=form, allow_redirects=False, timeout=10)
+    assert reply.status_code == 302, reply.text
+    return Callback.from_location(reply.headers["Location"])
+
+
+# Starting at Amazon ------------------------------------------------------------------------
+
+
+def authorize_now(amazon: RunningEmulator, host: str, seller: str) -> Callback:
+    """In the Appstore: Authorize Now, Confirm, Login. The link to our OAuth Login URI."""
+    version = "&version=beta" if amazon.world.applications["spapi"].is_draft else ""
+    application = f"application_id={settings.SPAPI_APPLICATION_ID}{version}"
+    page = f"{amazon.url}/{host}/apps/authorize/consent?{application}"
+    return _send(page, {"seller": seller, "decision": "confirm"})
+
+
+def reauthorize(amazon: RunningEmulator, host: str, seller: str) -> Callback:
+    """In Seller Central: Manage Your Apps, Re-Authorize. The link to our OAuth Login URI."""
+    page = f"{amazon.url}/{host}/apps/manage"
+    return _send(page, {"seller": seller, "decision": "reauthorize"})
+
+
+def step_of(client: Client, link: Callback) -> str:
+    """Opens Amazon's link: the address of the step that asks, without Amazon's parameters."""
+    response = client.get(str(link))
+    assert response.status_code == 200
+    return reverse("appstore_start", args=[response.context["start"].ticket])
+
+
+def say_yes(client: Client, link: Callback, organization: Organization, **fields: str) -> str:
+    """Opens Amazon's link and presses *Yes, go on*: where the browser goes on at Amazon."""
+    sent = {"organization": organization.slug, "name": "From Amazon", "marketplace": ""}
+    return _location(client.post(step_of(client, link), sent | fields))
+
+
+def arrive_from(amazon_page: str) -> Callback:
+    """The browser follows the redirect to Amazon, which sends it to our redirect URI."""
+    reply = requests.get(amazon_page, allow_redirects=False, timeout=10)
     assert reply.status_code == 302, reply.text
     return Callback.from_location(reply.headers["Location"])
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from sellerlegend.amazon.endpoints import Endpoints
-from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.regions import Marketplace, Region
 from sellerlegend.amazon.secret import Secret
 
 # What Seller Central adds to the redirect URI. `mws_auth_token` came with hybrid applications
@@ -38,6 +39,35 @@ def spapi_consent_url(
         parameters["version"] = "beta"
     page = f"{endpoints.seller_central(marketplace_id)}/apps/authorize/consent"
     return f"{page}?{urlencode(parameters, quote_via=quote, safe='')}"
+
+
+def appstore_callback_uris(
+    *, endpoints: Endpoints, application_id: str
+) -> Mapping[str, tuple[Marketplace, ...]]:
+    """Every `amazon_callback_uri` that is one, letter for letter, with the marketplaces it may be
+    about. What is not in it is nobody's: nothing of a stranger's address is parsed.
+
+    Empty without an application. https://developer-docs.amazon.com/sp-api/docs/selling-partner-appstore-authorization-workflow
+    """
+    if not application_id:
+        return {}
+    return {
+        f"{door}/apps/authorize/confirm/{application_id}": marketplaces
+        for door, marketplaces in endpoints.appstore_doors().items()
+    }
+
+
+def appstore_confirm_url(
+    *, callback_uri: str, amazon_state: str, state: str, redirect_uri: str, draft: bool
+) -> str:
+    """Back to Amazon, which then calls our redirect URI: its own state unchanged, and ours.
+
+    `callback_uri` is one of `appstore_callback_uris`.
+    """
+    parameters = {"redirect_uri": redirect_uri, "amazon_state": amazon_state, "state": state}
+    if draft:
+        parameters["version"] = "beta"
+    return f"{callback_uri}?{urlencode(parameters, quote_via=quote, safe='')}"
 
 
 def ads_consent_url(

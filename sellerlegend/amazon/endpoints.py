@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import urlsplit
 
-from sellerlegend.amazon.regions import MARKETPLACES, Region
+from sellerlegend.amazon.regions import MARKETPLACES, Marketplace, Region
 
 # Codes and tokens are global, so one token host serves SP-API and all three Ads regions:
 # https://advertising.amazon.com/API/docs/en-us/guides/account-management/authorization/access-tokens
@@ -40,6 +41,10 @@ _ADS_API = MappingProxyType(
     }
 )
 
+# The Appstore's own door, beside those of the 23 stores. It tells no region.
+# https://developer-docs.amazon.com/sp-api/docs/selling-partner-appstore-authorization-workflow
+_APPSTORE = "https://amazon.com"
+
 
 @dataclass(frozen=True)
 class Endpoints:
@@ -69,6 +74,15 @@ class Endpoints:
         """Raises KeyError for a marketplace that is not one of the 23."""
         return self._at(MARKETPLACES[marketplace_id].seller_central)
 
+    def appstore_doors(self) -> Mapping[str, tuple[Marketplace, ...]]:
+        """Every page on which the Appstore flow may go on, with the marketplaces it may be about:
+        those of one Seller Central, or all of them at the door that tells no region."""
+        doors: dict[str, tuple[Marketplace, ...]] = {}
+        for marketplace in MARKETPLACES.values():
+            page = self._at(marketplace.seller_central)
+            doors[page] = (*doors.get(page, ()), marketplace)
+        return doors | {self._at(_APPSTORE): tuple(MARKETPLACES.values())}
+
     def lwa_token(self) -> str:
         return self._at(_LWA_TOKEN)
 
@@ -86,7 +100,7 @@ class Endpoints:
         if self.emulator_url:
             return (self.emulator_url,)
         pages = [marketplace.seller_central for marketplace in MARKETPLACES.values()]
-        pages.extend(_ADS_AUTHORIZE.values())
+        pages.extend([*_ADS_AUTHORIZE.values(), _APPSTORE])
         return tuple(sorted({f"https://{urlsplit(page).netloc}" for page in pages}))
 
     def may_be_called(self, url: str) -> bool:

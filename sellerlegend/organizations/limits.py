@@ -59,6 +59,8 @@ NEW_ORGANIZATION = Limit("new_organization", burst=60, seconds=300)
 OWN_ACCOUNT = Limit("own_account", burst=20, seconds=6)
 MAIL_TO_ADDRESS = Limit("mail_to_address", burst=4, seconds=120)
 REFUSED_CALLBACK = Limit("refused_callback", burst=40, seconds=6)
+# Anybody may open the OAuth Login URI, and what its link says is kept in a session.
+APPSTORE_START = Limit("appstore_start", burst=40, seconds=6)
 COSTLY_ACTION = Limit("costly_action", burst=60, seconds=2)
 # A trip lives for ten minutes, so this is also the cap of a person's open ones: 110.
 TRIP = Limit("trip", burst=80, seconds=20)

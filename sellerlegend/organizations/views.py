@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from connections import appstore
 from connections.models import Connection
 from ppc import erasure
 from sellerlegend.applications.ages import secret_ages
@@ -57,6 +58,9 @@ def organization_new(request: SignedInRequest) -> HttpResponse:
         organization = services.create_organization(
             name=form.cleaned_data["name"], owner=request.user
         )
+        start = appstore.unfinished(request.session)
+        if start is not None:
+            return redirect("appstore_start", start.ticket)
         return redirect("account_connections", slug=organization.slug)
     status = 422 if form.is_bound else 200
     return render(request, "organizations/new.html", {"form": form}, status=status)

@@ -83,6 +83,8 @@ PERSONAL_ROUTES = (
     Route("profile", FORM),
     Route("security", READ[:1]),
     Route("staff_setup", READ[:1]),
+    Route("staff_reference", READ[:1]),
+    Route("appstore_start", FORM, None, ("ticket",)),
     Route("authorization_outcome", READ[:1], None, ("reference",)),
     Route("account_reauthenticate", FORM),
     Route("account_email", FORM),
@@ -122,6 +124,9 @@ PUBLIC_ROUTES = frozenset(
         "mfa_login_webauthn",
         "spapi_login",
         "spapi_callback",
+        # Explain what people meet at Amazon and here, also when they are not signed in.
+        "amazon_codes",
+        "error_catalogue",
         "ads_callback",
         # For probes (`tests/sellerlegend/monitoring/`).
         "healthz",
@@ -155,6 +160,7 @@ class Scene:
             "account_id": self.account_id,
             "reference": "BCDFGH23",
             "pk": 1,
+            "ticket": "a-step-of-nobody",
         } | overrides
         names = ("slug", *route.takes) if route.role else route.takes
         return reverse(route.name, kwargs={name: known[name] for name in names})
@@ -359,24 +365,43 @@ def test_a_waiting_row_offers_its_removal(scene: Scene, client: Client) -> None:
     assert not Connection.objects.for_organization(scene.organization).filter(pk=waiting.pk)
 
 
-def test_the_login_uri_uses_nothing_that_amazon_sends(
+def test_the_login_uri_uses_no_address_that_is_not_amazons(
     client: Client, amazon: RunningEmulator
 ) -> None:
-    evil = {"amazon_callback_uri": "https://evil.example/", "selling_partner_id": "A1"}
+    evil = {
+        "amazon_callback_uri": "https://evil.example/",
+        "amazon_state": "attackers-state",
+        "selling_partner_id": "A1",
+    }
 
     with nothing_changes(amazon, events=()):
         response = client.get(reverse("spapi_login"), evil)
 
-    assert response.status_code == 200
+    assert response.status_code == 400
     assert "evil.example" not in response.content.decode()
+    assert dict(client.session) == {}
 
 
-def test_the_setup_page_is_for_staff(client: Client) -> None:
+@pytest.mark.parametrize("name", ["spapi_login", "amazon_codes", "error_catalogue"])
+def test_a_page_for_everybody_opens_for_everybody(
+    name: str, scene: Scene, client: Client, amazon: RunningEmulator
+) -> None:
+    member = Client()
+    member.force_login(owner_of(scene.organization))
+
+    with nothing_changes(amazon, events=()):
+        for browser in (client, member):
+            assert browser.get(reverse(name)).status_code == 200
+            assert browser.post(reverse(name)).status_code == 405
+
+
+@pytest.mark.parametrize("name", ["staff_setup", "staff_reference"])
+def test_a_page_of_staff_is_for_staff(client: Client, name: str) -> None:
     client.force_login(make_user())
-    assert client.get(reverse("staff_setup")).status_code == 404
+    assert client.get(reverse(name)).status_code == 404
 
     signed_in_freshly(make_user(is_staff=True), client)
-    assert client.get(reverse("staff_setup")).status_code == 200
+    assert client.get(reverse(name)).status_code == 200
 
 
 def test_the_admin_is_for_staff(client: Client, scene: Scene, amazon: RunningEmulator) -> None:

@@ -174,6 +174,7 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "account_id": tree.account.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
+        "ticket": "a-step-of-another-browser",
     }
 
 
@@ -184,6 +185,7 @@ def made_up() -> dict[str, Any]:
         "account_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
+        "ticket": "a-step-of-nobody",
     }
 
 

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 from playwright.sync_api import Page, expect
 
@@ -133,6 +134,25 @@ def wrong_account(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("another seller account")
 
 
+def re_authorize(page: Page) -> None:
+    """From Seller Central's Manage Your Apps to the step that asks."""
+    page.goto(NORTHSTAR)
+    choose_action(page, NA, "Reconnect")
+    page.get_by_role("button", name="Continue to Seller Central").click()
+    page.get_by_role("button", name="Confirm").wait_for()
+    page.goto(f"{urljoin(page.url, '/')}sellercentral.amazon.com/apps/manage")
+    page.get_by_role("button", name="Re-Authorize").first.click()
+    heading = "Which organization is this seller for?"
+    expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+
+
+def re_authorize_for_one(page: Page) -> None:
+    """The organization that has the seller already stands first."""
+    re_authorize(page)
+    page.get_by_role("main").get_by_role("listitem").get_by_role("link").first.click()
+    expect(page.get_by_role("button", name="Yes, go on to Amazon")).to_be_visible()
+
+
 def declined_ads(page: Page) -> None:
     button_in_row(BLUE_HARBOR, "PPC", "Continue")(page)
     page.get_by_role("dialog").get_by_role("button", name=re.compile("Connect PPC")).click()
@@ -227,6 +247,11 @@ CONNECTIONS = (
     Place("another region page", page_of(another_region)),
     Place("outcome: wrong account", wrong_account),
     Place("outcome: declined", declined_ads),
+    Place("re-authorize", re_authorize),
+    Place("re-authorize for an organization", re_authorize_for_one),
+    Place("login URI alone", at("/amazon/spapi/login"), NOBODY),
+    Place("login URI, garbled", at("/amazon/spapi/login?amazon_state=x"), NOBODY, status=400),
+    Place("a step that is over", at("/amazon/spapi/start/unknown"), status=404),
     Place("outcome: refused", at("/amazon/spapi/callback?state=unknown"), status=400),
 )
 PEOPLE = (
@@ -252,6 +277,10 @@ PEOPLE = (
     Place("organization settings of a viewer", at("/o/northstar-trading/settings"), VIEWER),
     Place("new organization", at("/organizations/new")),
     Place("staff setup", at("/staff/setup"), STAFF),
+    Place("staff reference", at("/staff/reference?code=unknown"), STAFF),
+    Place("errors", at("/help/errors"), NOBODY),
+    Place("Amazon's codes", at("/help/amazon-codes?code=MD1000"), NOBODY),
+    Place("Amazon's codes, unknown", at("/help/amazon-codes?code=XY"), NOBODY),
 )
 # A page that is not found looks like this only in production: see test_production.py.
 ERRORS = (Place("403", at(f"{NORTHSTAR}new"), VIEWER, status=403),)

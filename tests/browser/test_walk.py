@@ -154,6 +154,25 @@ def test_another_seller_on_reconnect_is_stopped_naming_both(page: Page, amazon: 
     expect(page.locator("tbody.connection-row")).to_have_count(1)
 
 
+def test_re_authorize_in_seller_central_renews_the_row(page: Page, amazon: Amazon) -> None:
+    """The form of our page leads to Amazon and back: `form-action` of the CSP allows it."""
+    seller = amazon.add_seller("Renewed Store", "US")
+    connect(page, "Renewed Store", "United States", seller.seller_id)
+
+    page.goto(f"{amazon.url}/sellercentral.amazon.com/apps/manage")
+    listed = page.get_by_role("row").filter(has_text=seller.seller_id)
+    listed.get_by_role("button", name="Re-Authorize").click()
+    choices = page.get_by_role("main").get_by_role("listitem")
+    known = choices.filter(has_text="has this seller already, as Renewed Store")
+    known.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Renew the consent of Renewed Store?")
+    page.get_by_role("button", name="Yes, go on to Amazon").click()
+
+    page.wait_for_url("**/connections/**")
+    expect(page.get_by_text("Renewed Store is reconnected.")).to_be_visible()
+    expect(page.locator("tbody.connection-row")).to_have_count(1)
+
+
 def test_another_seller_on_reconnect_can_become_a_row_of_its_own(
     page: Page, amazon: Amazon
 ) -> None:

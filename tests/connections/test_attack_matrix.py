@@ -33,11 +33,16 @@ pytestmark = pytest.mark.django_db
 
 NORTHSTAR, BLUE_HARBOR = "A1NORTHSTAR001", "A2BLUEHARBOR02"
 MARKETING = "ads@northstar.example"
-PATHS = {"spapi": "/amazon/spapi/callback", "ads": "/amazon/ads/callback"}
-CODES = {"spapi": "spapi_oauth_code", "ads": "code"}
-SUCCESS = {"spapi": "connected", "ads": "ads_connected"}
+BACK_FROM_SELLER_CENTRAL = "/amazon/spapi/callback"
+PATHS = {
+    "spapi": BACK_FROM_SELLER_CENTRAL,
+    "appstore": BACK_FROM_SELLER_CENTRAL,
+    "ads": "/amazon/ads/callback",
+}
+SUCCESS = {"spapi": "connected", "appstore": "connected", "ads": "ads_connected"}
 
-FLOWS = ("spapi", "ads")
+# "appstore" begins at Amazon's side, with our OAuth Login URI.
+FLOWS = ("spapi", "appstore", "ads")
 STATES = (
     "right",
     "missing",
@@ -75,6 +80,11 @@ class Scene:
         """Out to Amazon: the consent page's address."""
         if flow == "spapi":
             return trips.leave(client, row or factories.make_waiting_connection(organization))
+        if flow == "appstore":
+            seller = (row.selling_partner_id if row else None) or NORTHSTAR
+            host = "sellercentral-europe.amazon.com" if row else "sellercentral.amazon.com"
+            link = trips.reauthorize(self.amazon, host, seller)
+            return trips.say_yes(client, link, organization, marketplace=US)
         row = row or factories.make_connection(organization)
         account = factories.make_account(row, row.marketplace_id)
         return trips.leave_for_ads(client, row, [account.pk])
@@ -82,6 +92,8 @@ class Scene:
     def consent(self, flow: str) -> Callback:
         """Back from Amazon with everything right, but not opened yet."""
         url = self.leave(flow, self.browser, self.organization)
+        if flow == "appstore":
+            return trips.arrive_from(url)
         return trips.confirm(url, NORTHSTAR) if flow == "spapi" else trips.allow(url, MARKETING)
 
 
@@ -125,7 +137,7 @@ def foreign_trip(scene: Scene, flow: str, whose: str) -> str:
     the other flow, or for a European row that belongs to another seller."""
     match whose:
         case "other flow":
-            other = {"spapi": "ads", "ads": "spapi"}[flow]
+            other = "spapi" if flow == "ads" else "ads"
             return scene.leave(other, scene.browser, scene.organization)
         case "other region":
             row = factories.make_connection(
@@ -227,7 +239,7 @@ def what_must_happen(flow: str, state: str, session: str) -> tuple[str, int]:
     if state == "other region":
         # Seller Central names the seller, so the trip stops. Amazon Ads names nobody: there
         # PKCE binds the code to its own trip, and Amazon refuses it.
-        return ("wrong_account", 0) if flow == "spapi" else ("code_rejected", 1)
+        return ("code_rejected", 1) if flow == "ads" else ("wrong_account", 0)
     return SUCCESS[flow], 1
 
 
@@ -265,13 +277,13 @@ def title(cell: tuple[str, str, str]) -> str:
 def test_the_matrix_has_every_cell() -> None:
     endings = [what_must_happen(*cell) for cell in CELLS]
 
-    assert len(CELLS) == 2 * 12 * 6 == 144
+    assert len(CELLS) == 3 * 12 * 6 == 216
     assert [cell for cell in CELLS if what_must_happen(*cell)[1] and cell[1] == "right"] == list(
         RIGHT_CELLS
     )
-    assert len(RIGHT_CELLS) == 4
-    # 140 wrong cells; two of them (Ads, another region's trip) are refused by Amazon's PKCE.
-    assert sum(calls == 0 for _, calls in endings) == 138
+    assert len(RIGHT_CELLS) == 6
+    # 210 wrong cells; two of them (Ads, another region's trip) are refused by Amazon's PKCE.
+    assert sum(calls == 0 for _, calls in endings) == 208
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell not in RIGHT_CELLS], ids=title)
@@ -403,9 +415,10 @@ HOSTILE_CALLBACK_URIS = (
 def test_the_login_uri_redirects_nowhere_and_starts_nothing(
     scene: Scene, is_signed_in: bool
 ) -> None:
-    """A17, A18: starting from the Appstore is not built yet; its page uses nothing it is sent."""
+    """A17: no address but Amazon's own confirm page, letter for letter, is kept or used."""
     client = scene.browser if is_signed_in else Client()
-    plain = client.get(reverse("spapi_login"))
+    before = dict(client.session)
+    refused = None
     assert len(set(HOSTILE_CALLBACK_URIS)) >= 30
 
     for uri in HOSTILE_CALLBACK_URIS:
@@ -419,7 +432,9 @@ def test_the_login_uri_redirects_nowhere_and_starts_nothing(
             response = client.get(reverse("spapi_login"), sent)
             posted = client.post(reverse("spapi_login"), sent)
 
-        assert (response.status_code, posted.status_code) == (200, 405), uri
+        assert (response.status_code, posted.status_code) == (400, 405), uri
         assert not {"Location", "Refresh", "HX-Redirect", "HX-Location"} & set(response.headers)
         assert b"http-equiv" not in response.content
-        assert without_chance(response) == without_chance(plain)
+        refused = refused or without_chance(response)
+        assert without_chance(response) == refused
+        assert dict(client.session) == before

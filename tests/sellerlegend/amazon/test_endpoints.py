@@ -53,6 +53,7 @@ def test_form_action_allows_every_page_a_form_may_lead_to() -> None:
 
     assert allowed == tuple(sorted(allowed))
     assert set(allowed) == {f"https://{host}" for host in SELLER_CENTRAL_HOSTS} | {
+        "https://amazon.com",
         "https://www.amazon.com",
         "https://eu.account.amazon.com",
         "https://apac.account.amazon.com",

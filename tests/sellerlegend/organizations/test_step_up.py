@@ -206,6 +206,7 @@ TRIPS = {
     "connection_authorize",
     "connection_add_as_new",
     "connection_another_region",
+    "appstore_start",
     "ppc_connect",
 }
 

@@ -1,0 +1,66 @@
+"""The time without access that a new consent ends: since when Amazon, staff or the organization
+itself had ended the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from connections.models import Grant
+from connections.token_cache import AnyGrant
+from sellerlegend.organizations.audit import Actor, record_event
+
+ENDED = (Grant.Status.DOUBTED, Grant.Status.INVALID, Grant.Status.DISCONNECTED)
+
+
+@dataclass(frozen=True)
+class Gap:
+    started_at: datetime
+    ended_at: datetime
+    cause: str
+
+    @property
+    def days(self) -> int:
+        """Whole days, so that an hour's gap has none."""
+        return (self.ended_at - self.started_at).days
+
+
+def gap_before(previous: AnyGrant, consented_at: datetime) -> Gap | None:
+    """None while the previous consent worked until the new one was given."""
+    started_at, cause = _lost_at(previous)
+    if started_at is None or started_at >= consented_at:
+        return None
+    return Gap(started_at, consented_at, cause)
+
+
+def _lost_at(grant: AnyGrant) -> tuple[datetime | None, str]:
+    """When access was lost, and how: the first refusal counts, not the third that was believed."""
+    if grant.status in ENDED:
+        return grant.first_refused_at or grant.status_changed_at, grant.status
+    ends_at = grant.reauthorize_by
+    worked_later = ends_at and grant.last_success_at and grant.last_success_at > ends_at
+    return (None, "") if worked_later else (ends_at, "expired")
+
+
+def columns_of(gap: Gap | None) -> dict[str, Any]:
+    """What the new consent remembers; empties what the one before remembered."""
+    return {
+        "gap_started_at": gap.started_at if gap else None,
+        "gap_ended_at": gap.ended_at if gap else None,
+    }
+
+
+def record(gap: Gap | None, *, grant: AnyGrant, actor: Actor) -> None:
+    """In the transaction that stores the consent."""
+    if gap is None:
+        return
+    record_event(
+        "access_gap",
+        actor=actor,
+        subject=grant,
+        started_at=gap.started_at.isoformat(),
+        ended_at=gap.ended_at.isoformat(),
+        days=gap.days,
+        cause=gap.cause,
+    )

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """Trips that began at Amazon are told from those that began here."""
+
+    dependencies = [("connections", "0006_first_health_facts")]
+
+    operations = [
+        migrations.AddField(
+            model_name="authorizationrequest",
+            name="starts_at_amazon",
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+    ]
