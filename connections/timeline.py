@@ -119,6 +119,19 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "ppc_link_linked": (_lazy("An Ads profile was linked"), "check-circle", "success"),
     "ppc_link_needs_attention": (_lazy("An Ads link needs somebody"), "alert", "warning"),
     "ppc_link_unlinked": (_lazy("An Ads profile was unlinked"), "minus", "neutral"),
+    # The life of a consent
+    "check_requested": (_lazy("Asked Amazon whether all is well"), "search", "neutral"),
+    "seller_confirmed": (_lazy("Amazon confirmed the Seller ID"), "check-circle", "success"),
+    "access_gap": (
+        _lazy("Access came back after a gap; what was missed is fetched again"),
+        "info",
+        "neutral",
+    ),
+    "connection_restored": (_lazy("Connection restored"), "check", "success"),
+    "data_set_reported": (_lazy("An importer reported how far it is"), "progress", "neutral"),
+    "incident_passed": (_lazy("A problem at Amazon has passed"), "check-circle", "success"),
+    "notice_made": (_lazy("A notice was written"), "mail", "neutral"),
+    "notice_acknowledged": (_lazy("A notice was acknowledged"), "check", "neutral"),
     # Support
     "resync_requested": (_lazy("Asked Amazon for everything again"), "progress", "neutral"),
     "retry_requested": (_lazy("Repeated what had failed"), "progress", "neutral"),
@@ -129,6 +142,9 @@ CODES: dict[str, tuple[Words, str, str]] = {
 # never listed here even if it came to carry a connection.
 NOT_FOR_TENANTS = frozenset(
     {
+        "application_role_added",
+        "calendar_feed_ended",
+        "calendar_feed_made",
         "client_secret_dated",
         "client_secret_rotated",
         "client_secret_rotation_requested",
@@ -140,8 +156,15 @@ NOT_FOR_TENANTS = frozenset(
         "data_keys_renewal_ended",
         "encryption_key_retired",
         "erased",
+        "incident_closed",
+        "incident_opened",
+        "login_deleted",
         "marketplace_supported",
         "marketplace_unsupported",
+        "member_left",
+        "notice_mail_dropped",
+        "notice_mail_failed",
+        "notice_mail_sent",
         "organization_created",
         "organization_deleted",
         "organization_renamed",
@@ -149,6 +172,7 @@ NOT_FOR_TENANTS = frozenset(
         "pruned",
         "quarantine_began",
         "quarantine_released",
+        "test_mail_sent",
     }
 )
 
