@@ -243,7 +243,7 @@ def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
     if params.error is not None:
         return "declined" if params.error == "access_denied" else "code_missing"
     connection = request.connection
-    if connection is None:
+    if connection is None or connection.removed_at is not None:
         return "row_gone"
     if params.code is None:
         return "code_missing"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
-from connections.models import CONSENT_DAYS, Grant
+from connections.models import CONSENT_DAYS, KEPT_AFTER_END, Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
 from connections.words import (
@@ -176,7 +176,18 @@ def trouble_of(fact: Facts) -> Reason | None:
     stopped_by_us = (RECONNECT_REQUIRED, VAULT_LOCKED)
     if fact["grant_status"] == Grant.Status.INVALID and fact["grant_error"] in stopped_by_us:
         code = fact["grant_error"]
+    if code == "disconnected":
+        return replace(reason_for(code), next_step=disconnected_words(fact["status_changed_at"]))
     return reason_for(code) if code else None
+
+
+def disconnected_words(since: datetime) -> str:
+    """Until when it can be had back, and what only the seller can do."""
+    return _(
+        "Reconnect before %(day)s and everything is as it was; that day the row is erased. To "
+        "finish at Amazon, the seller opens Seller Central → Apps and Services → Manage Your Apps "
+        "and disables our app."
+    ) % {"day": exact_day(since + KEPT_AFTER_END)}
 
 
 def trouble_button(fact: Facts, trouble: Reason | None, reader: Reader) -> Button | None:
@@ -204,13 +215,13 @@ def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
     """A consent is ended first; only then the row may go."""
     if fact["selling_partner_id"] is None:
         return []
-    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
-    word, name = (
-        (_("Remove"), "connection_remove")
-        if is_over
-        else (_("Disconnect"), "connection_disconnect")
-    )
-    return [Button(word, url_of(name, reader, fact["id"]), is_dangerous=True)]
+    if fact["grant_status"] == Grant.Status.DISCONNECTED:
+        return [
+            Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
+            Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
+        ]
+    url = url_of("connection_disconnect", reader, fact["id"])
+    return [Button(_("Disconnect"), url, is_dangerous=True)]
 
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:

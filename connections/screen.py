@@ -67,6 +67,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "revision": request.organization.revision,
         "page": page_of(number, total),
         "may_act": reader.may_act,
+        "may_administer": reader.may_administer,
     }
 
 

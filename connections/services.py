@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import credentials, revisions
+from connections import credentials, removal, revisions
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -176,8 +176,8 @@ def store_spapi_grant(
     """Write a proven consent. Returns (row, created): the row that holds it now, and whether
     this seller is new in the region.
 
-    A row the organization already has for (seller, region) wins with its name and id; the
-    waiting row goes. A row that another trip gave to another seller meanwhile is left alone:
+    A row the organization already has for (seller, region) wins with its name and id, also one
+    that was removed; the waiting row goes. A row that another trip gave to another seller meanwhile is left alone:
     the consent gets a row beside it. Runs in the caller's transaction, and takes the
     organization's lock first, so two consents of one seller cannot both believe to be the
     first. Raises RowGone.
@@ -186,7 +186,7 @@ def store_spapi_grant(
     revisions.lock_list(connection.organization_id)
     # Only what is read under the lock counts: the caller's copy is as old as its trip.
     asked, known = _asked_and_known(connection, seller)
-    if asked is None:
+    if asked is None or asked.removed_at is not None:
         raise RowGone(connection.name)
     row = known or asked
     if known is None:
@@ -196,6 +196,8 @@ def store_spapi_grant(
     elif known.pk != asked.pk and asked.waits_for_consent:
         record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
         asked.delete()
+    if row.removed_at is not None:
+        removal.bring_back(row, actor=actor)
     revisions.show(row.organization_id, [row.pk], selling_partner_id=seller)
     if known is None:
         _first_grant(row, token, user)
@@ -211,7 +213,7 @@ def _asked_and_known(
     connection: Connection, seller: str
 ) -> tuple[Connection | None, Connection | None]:
     """The row as it is now, and the row that has this seller in its region."""
-    rows = Connection.objects.for_organization(connection.organization_id)
+    rows = Connection.with_removed.for_organization(connection.organization_id)
     known = Q(selling_partner_id=seller, region=connection.region)
     found = list(rows.select_related("organization").filter(known | Q(pk=connection.pk)))
     return (
