@@ -91,6 +91,14 @@ def spapi_call(
     return _call_noted(_grant_of(connection), call, force_refresh)
 
 
+def live_token(connection: Connection) -> Secret:
+    """The access token of the connection's consent, for one call. Raises as `access_token`."""
+    grant = _grant_of(connection)
+    if grant is None:
+        raise GrantMissing(operation="credentials")
+    return access_token(grant)
+
+
 def prove(connection: Connection) -> None:
     """Have a live access token, without a call of the API. Raises AmazonError kinds."""
     _call_with_token(_grant_of(connection), lambda _access_token: None, force_refresh=False)
