@@ -59,8 +59,8 @@ def expire(key: Any) -> None:
     PlainGrant.objects.filter(pk=key).update(expires_at=timezone.now())
 
 
-def access_token(key: Any) -> str:
-    row = PlainGrant.objects.get(pk=key)
+def access_token(organization_id: Any, key: Any) -> str:
+    row = PlainGrant.objects.get(pk=key, organization_id=organization_id)
     if row.expires_at > soon():
         return opened(row.access_token, key)
     with transaction.atomic():

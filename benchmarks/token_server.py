@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from typing import Any
+from urllib.parse import parse_qs
 
 
 class Tokens(BaseHTTPRequestHandler):
@@ -26,13 +27,14 @@ class Tokens(BaseHTTPRequestHandler):
     asked = 0
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         number = next(self.numbers)
         Tokens.asked = number
         time.sleep(self.seconds)
         reply = {
             "access_token": f"Atza|bench-{number}-" + "a" * 300,
-            "refresh_token": f"Atzr|bench-{number}-" + "r" * 300,
+            # Amazon gives the same one back: it does not rotate.
+            "refresh_token": form.get("refresh_token", [f"Atzr|bench-{number}-" + "r" * 300])[0],
             "token_type": "bearer",
             "expires_in": 3600,
         }

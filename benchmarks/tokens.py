@@ -50,7 +50,7 @@ class Consents:
         credentials.live_token(self.connection)
 
     def hand_out_plain(self) -> None:
-        plain_tokens.access_token(self.grant.pk)
+        plain_tokens.access_token(self.connection.organization_id, self.grant.pk)
 
 
 def make_consents(screens: Screens) -> Consents:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -28,10 +28,10 @@ KEPT_AFTER_END = timedelta(days=28)
 ADS_YEAR_RULE_SINCE = datetime(2026, 7, 30, tzinfo=UTC)
 
 
-class ConnectionManager(ScopedManager["Connection"]):
+class ConnectionManager(ScopedManager[Any]):
     """A removed row can still be restored, and is in no query that does not ask for it."""
 
-    def get_queryset(self) -> ScopedQuerySet[Connection]:
+    def get_queryset(self) -> ScopedQuerySet[Any]:
         return super().get_queryset().filter(removed_at=None)
 
 
@@ -66,8 +66,8 @@ class Connection(ScopedModel):
     # Hidden with its history, until it is restored or erased (`ppc/removing.py`).
     removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[ConnectionManager] = ConnectionManager()
-    with_removed: ClassVar[ScopedManager[Connection]] = ScopedManager()
+    objects: ClassVar[ScopedManager[Any]] = ConnectionManager()
+    with_removed: ClassVar[ScopedManager[Any]] = ScopedManager()
 
     class Meta:
         # For the staff's pages; everybody else asks for the removed ones by name.

@@ -177,8 +177,8 @@ def store_spapi_grant(
     this seller is new in the region.
 
     A row the organization already has for (seller, region) wins with its name and id, also one
-    that was removed; the waiting row goes. A row that another trip gave to another seller meanwhile is left alone:
-    the consent gets a row beside it. Runs in the caller's transaction, and takes the
+    that was removed; the waiting row goes. A row that another trip gave to another seller
+    meanwhile is left alone: the consent gets a row beside it. Runs in the caller's transaction, and takes the
     organization's lock first, so two consents of one seller cannot both believe to be the
     first. Raises RowGone.
     """

@@ -73,6 +73,8 @@ ORGANIZATION_ROUTES = (
     Route("connection_another_region", FORM, Role.MEMBER, ROW),
     Route("marketplaces_onboard", FORM, Role.MEMBER, ROW),
     Route("marketplaces_retry", ACTION, Role.MEMBER, ACCOUNT),
+    Route("marketplace_pause", ACTION, Role.MEMBER, ACCOUNT),
+    Route("marketplace_resume", ACTION, Role.MEMBER, ACCOUNT),
     Route("ppc_connect", FORM, Role.MEMBER, ROW),
     Route("ppc_retry", ACTION, Role.MEMBER, ACCOUNT),
 )
@@ -81,6 +83,7 @@ PERSONAL_ROUTES = (
     Route("home", READ[:1]),
     Route("organization_new", FORM),
     Route("profile", FORM),
+    Route("login_delete", FORM),
     Route("security", READ[:1]),
     Route("staff_setup", READ[:1]),
     Route("authorization_outcome", READ[:1], None, ("reference",)),
