@@ -7,7 +7,7 @@ import base64
 import json
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,6 +30,8 @@ class PlainGrant(models.Model):
     authorized_at = models.DateTimeField(default=timezone.now)
     last_refreshed_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=60, blank=True)
+
+    objects: ClassVar[models.Manager[PlainGrant]] = models.Manager()
 
     class Meta:
         app_label = "benchmarks"

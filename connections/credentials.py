@@ -20,7 +20,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from connections import grants, observations, token_cache
-from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.models import AdsGrant, Connection, Grant
 from connections.observations import current as _current
 from connections.observations import show as _show
 from connections.token_cache import AnyGrant

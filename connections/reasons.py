@@ -230,6 +230,12 @@ OUTCOMES: dict[str, Reason] = {
         _("Add the connection again."),
         "list",
     ),
+    "disconnected_meanwhile": Reason(
+        _("This account was disconnected in the meantime"),
+        _("Somebody ended it while you were at Amazon. Your approval was not kept."),
+        _("Start again if the account shall be connected after all."),
+        "restart",
+    ),
     "expired": Reason(
         _("That took too long"),
         _("For your safety a trip to Amazon ends after ten minutes. Nothing was changed."),

@@ -49,7 +49,7 @@ def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
 
 
 def _account(connection: Connection, account_id: UUID) -> MarketplaceAccount | None:
-    """As it is under the organization's lock, so that of two clicks the second finds the first's."""
+    """As it is under the organization's lock: of two clicks the second finds the first's."""
     revisions.touch(connection.organization_id, [connection.pk])
     accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
     account: MarketplaceAccount | None = accounts.filter(

@@ -32,10 +32,8 @@ def erase_person(user: User, *, actor: Actor, reason: str = "") -> None:
     """In the caller's transaction. Sessions, devices, second factors, addresses, passwords,
     memberships and trips go with the row; what it is mentioned in forgets it."""
     keys = UserSession.objects.filter(user=user).values_list("session_key", flat=True)
-    details = {"reason": reason} if reason else {}
-    record_event("login_deleted", actor=actor, subject=user, **details)
+    record_event("login_deleted", actor=actor, subject=user, reason=reason)
     for organization in organizations_of(user):
         record_event("member_left", actor=actor, organization=organization, subject=user)
     SessionStore.get_model_class().objects.filter(session_key__in=list(keys)).delete()
-    # Through the base manager: a person's own rows, whatever organization they stand in.
     User.objects.filter(pk=user.pk).delete()
