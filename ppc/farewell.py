@@ -79,8 +79,8 @@ def receipt(ending: Ending, who: str) -> str:
             "%(who)s deleted the organization %(name)s on %(at)s (UTC).\n\n"
             "Ended at once: consents of Seller Central: %(spapi)d; consents of Amazon Ads: "
             "%(ads)d; people who lost access: %(people)d. The tokens and the organization's key "
-            "are destroyed. What Amazon told us is erased within 30 days; the record of events stays "
-            "400 days, with a keyed hash instead of names and Seller IDs."
+            "are destroyed. What Amazon told us is erased within 30 days; the record of events "
+            "stays 400 days, with a keyed hash instead of names and Seller IDs."
         )
         % {
             "who": who,

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from connections import credentials, flows, services
-from connections.models import AdsGrant, Connection, Grant
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant
+from connections.verdicts import GrantMissing
 from marketplaces import pausing
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
@@ -122,7 +125,7 @@ def test_a_disconnect_at_each_step_of_a_worker(
         row = connect(amazon)
         job = begin(row)
 
-        _, ended = play(order, lambda: ledger.run(job.pk), lambda: disconnect(row))
+        _, ended = play(order, partial(ledger.run, job.pk), partial(disconnect, row))
         after = _rows_of(row)
         drain()
 
@@ -149,9 +152,11 @@ def test_a_pause_at_each_step_of_an_onboarding(
     for order in orders(4, 1):
         row = connect(amazon)
         job = onboarding(row)
-        pause = {"connection": row, "account_id": job.subject_id, "actor": actor_of(row)}
+        pause = partial(
+            pausing.pause, connection=row, account_id=job.subject_id, actor=actor_of(row)
+        )
 
-        play(order, lambda: ledger.run(job.pk), lambda: pausing.pause(**pause))
+        play(order, partial(ledger.run, job.pk), pause)
         drain()
 
         account = MarketplaceAccount.objects.for_organization(row.organization_id).get()
@@ -168,10 +173,10 @@ def test_a_refresh_and_a_disconnect(
     for order in orders(3, 1):
         row = connect(amazon)
 
-        play(order, lambda: credentials.live_token(row), lambda: disconnect(row))
+        play(order, partial(credentials.live_token, row), partial(disconnect, row))
 
         assert nothing_half_done(row) == CLEAN, order
-        with pytest.raises(credentials.GrantMissing):
+        with pytest.raises(GrantMissing):
             credentials.live_token(row)
 
 
@@ -187,7 +192,7 @@ def test_a_disconnect_and_the_callback_of_a_trip_from_before_it(
         client = trips.sign_in(owner_of(row.organization))
         back = trips.confirm(trips.leave(client, row), row.selling_partner_id or "")
 
-        outcome, _ = play(order, lambda: trips.come_back(client, back), lambda: disconnect(row))
+        outcome, _ = play(order, partial(trips.come_back, client, back), partial(disconnect, row))
         drain()
 
         assert outcome in {"reconnected", "disconnected_meanwhile", "expired"}, (order, outcome)
@@ -213,8 +218,7 @@ def test_an_ads_callback_after_ppc_was_disconnected_keeps_nothing(
     assert not flows._ppc_ended_since(trip)
 
 
-def _ads_trip(row: Connection) -> Any:
-    from django.utils import timezone
+def _ads_trip(row: Connection) -> AuthorizationRequest:
 
     from connections.models import AuthorizationRequest
 
