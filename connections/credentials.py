@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from connections import grants, observations, token_cache
@@ -204,9 +203,7 @@ def _obtain(grant: AnyGrant, data_key: str, *, force: bool) -> Secret | None:
             held = _refresh(grant, data_key)
         return held
     finally:
-        # Only ours: after a long freeze somebody else may hold it.
-        if grant.refresh_lease_until == lease:
-            _current(grant).filter(refresh_lease_until=lease).update(refresh_lease_until=None)
+        grants.release_lease(grant, lease)
 
 
 def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
@@ -244,9 +241,7 @@ def _next_check_at(grant: AnyGrant) -> datetime:
 def _take_lease(grant: AnyGrant) -> datetime | None:
     """When our lease ends; None while somebody else has one."""
     now = timezone.now()
-    free = Q(refresh_lease_until__isnull=True) | Q(refresh_lease_until__lt=now)
-    taken = _current(grant).filter(free).update(refresh_lease_until=now + LEASE)
-    return now + LEASE if taken == 1 else None
+    return now + LEASE if grants.take_lease(grant, now=now, until=now + LEASE) else None
 
 
 def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
@@ -329,20 +324,27 @@ def _accepted(grant: AnyGrant, new: Secret | None, old: Secret, client_id: str) 
     unless it was the access token that was rejected: then only a call that succeeds does.
     False when the row holds another consent by now."""
     columns: dict[str, Any] = {"last_refreshed_at": timezone.now(), "client_id": client_id}
-    # By fingerprint, not by text: a rotation may have sealed the same token anew meanwhile.
-    mine = _current(grant).filter(fingerprint=grant.fingerprint)
-    with transaction.atomic():
-        if new is not None and new != old:
-            data_key = custody.data_key_under_lock(grant.owner_id())
-            columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
-            columns["fingerprint"] = crypto.fingerprint(new)
-        if mine.update(**columns) != 1:
-            return False
+    if new is None or new == old:
+        is_mine = grants.note_refresh(grant, at=columns["last_refreshed_at"], client_id=client_id)
+    else:
+        is_mine = _replaced_text(grant, new, columns)
+    if not is_mine:
+        return False
     vars(grant).update(columns)
     is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
     if not is_believed and grant.last_error_code != ACCESS_TOKEN_REJECTED:
         _trust_again(grant, "refresh_succeeded")
     return True
+
+
+def _replaced_text(grant: AnyGrant, new: Secret, columns: dict[str, Any]) -> bool:
+    """Amazon gave another refresh token; `columns` then hold its text too."""
+    with transaction.atomic():
+        data_key = custody.data_key_under_lock(grant.owner_id())
+        columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
+        columns["fingerprint"] = crypto.fingerprint(new)
+        changed = _current(grant).filter(fingerprint=grant.fingerprint).update(**columns)
+    return bool(changed == 1)
 
 
 def _trust_again(grant: AnyGrant, reason: str) -> None:

@@ -5,16 +5,18 @@ Every call of Amazon begins here, so it is one statement whose SQL the ORM wrote
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.token_cache import AnyGrant
-from sellerlegend.prepared import PreparedQuery
+from sellerlegend.prepared import PreparedQuery, PreparedUpdate
 
 SPAPI_COLUMNS = [field.attname for field in SpApiGrant._meta.concrete_fields]
 ADS_COLUMNS = [field.attname for field in AdsGrant._meta.concrete_fields]
@@ -62,3 +64,65 @@ def look_again(grant: AnyGrant) -> None:
             vars(grant).update(row)
             return
     raise ObjectDoesNotExist(str(grant.pk))
+
+
+# What every refresh writes: conditional on the version, as all of `credentials.py` ---------
+
+
+def free_lease(model: Any, *, pk: UUID, version: int, now: datetime, until: datetime) -> Any:
+    is_free = Q(refresh_lease_until__isnull=True) | Q(refresh_lease_until__lt=now)
+    mine = model._base_manager.filter(is_free, pk=pk, version=version)
+    return mine, {"refresh_lease_until": until}
+
+
+def held_lease(model: Any, *, pk: UUID, version: int, lease: datetime) -> Any:
+    mine = model._base_manager.filter(pk=pk, version=version, refresh_lease_until=lease)
+    return mine, {"refresh_lease_until": None}
+
+
+def same_token(
+    model: Any, *, pk: UUID, version: int, fingerprint: str, at: datetime, client_id: str
+) -> Any:
+    mine = model._base_manager.filter(pk=pk, version=version, fingerprint=fingerprint)
+    return mine, {"last_refreshed_at": at, "client_id": client_id}
+
+
+KEY: dict[str, type] = {"pk": UUID, "version": int}
+TAKE = {
+    model: PreparedUpdate(partial(free_lease, model), **KEY, now=datetime, until=datetime)
+    for model in (SpApiGrant, AdsGrant)
+}
+RELEASE = {
+    model: PreparedUpdate(partial(held_lease, model), **KEY, lease=datetime)
+    for model in (SpApiGrant, AdsGrant)
+}
+ACCEPT = {
+    model: PreparedUpdate(
+        partial(same_token, model), **KEY, fingerprint=str, at=datetime, client_id=str
+    )
+    for model in (SpApiGrant, AdsGrant)
+}
+
+
+def take_lease(grant: AnyGrant, *, now: datetime, until: datetime) -> bool:
+    """False while somebody else has one, or when the row holds another consent."""
+    taken = TAKE[type(grant)].run(pk=grant.pk, version=grant.version, now=now, until=until)
+    return taken == 1
+
+
+def release_lease(grant: AnyGrant, lease: datetime) -> None:
+    """Only ours: after a long freeze somebody else may hold it."""
+    RELEASE[type(grant)].run(pk=grant.pk, version=grant.version, lease=lease)
+
+
+def note_refresh(grant: AnyGrant, *, at: datetime, client_id: str) -> bool:
+    """Amazon accepted the token of this row. By fingerprint, not by text: a rotation may have
+    sealed the same token anew meanwhile. False: the row holds another one."""
+    accepted = ACCEPT[type(grant)].run(
+        pk=grant.pk,
+        version=grant.version,
+        fingerprint=grant.fingerprint,
+        at=at,
+        client_id=client_id,
+    )
+    return accepted == 1
