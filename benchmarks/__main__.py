@@ -1,7 +1,6 @@
-"""`make bench`: P1, P2, P4, P8, P9, P10 and P11 with the figure reached against the goal.
+"""`make bench`: P1, P2, P4 and P6 to P11 with the figure reached against the goal.
 
-FULL=1 loads the whole data set of docs/performance.md; names (`p1 p2 p4 p8 p9 p10 p11`) choose
-figures.
+FULL=1 loads the whole data set of docs/performance.md; names (`p1 p2 p4 …`) choose figures.
 Method and goals: docs/performance.md.
 """
 
@@ -10,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 
 from benchmarks import environment
 from benchmarks.report import Report
@@ -17,7 +17,8 @@ from benchmarks.report import Report
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("figures", nargs="*", default=["p1", "p2", "p4", "p8", "p9", "p10", "p11"])
+    figures = ["p1", "p2", "p4", "p6", "p7", "p8", "p9", "p10", "p11"]
+    parser.add_argument("figures", nargs="*", default=figures)
     parser.add_argument("--full", action="store_true", default=bool(os.environ.get("FULL")))
     parser.add_argument("--strict", action="store_true", help="fail when a goal is missed")
     return parser.parse_args()
@@ -35,7 +36,14 @@ def main() -> int:
 def measure(database: str, options: argparse.Namespace) -> Report:
     from django.core.management import call_command  # noqa: PLC0415  # settings exist only now
 
-    from benchmarks import background, consent, dataset, resync, screen  # noqa: PLC0415  # same
+    from benchmarks import (  # noqa: PLC0415  # same
+        background,
+        consent,
+        dataset,
+        resync,
+        screen,
+        tokens,
+    )
 
     call_command("collectstatic", interactive=False, verbosity=0)
     size = dataset.FULL_SIZE if options.full else dataset.DEFAULT_SIZE
@@ -43,20 +51,20 @@ def measure(database: str, options: argparse.Namespace) -> Report:
     tenants = dataset.load(size)
     screens = screen.Screens(database, tenants)
     report = Report()
-    if "p1" in options.figures:
-        screen.list_of_100(screens, report)
-    if "p2" in options.figures:
-        screen.page_of_25(screens, report)
-    if "p4" in options.figures:
-        screen.empty_poll(screens, report)
-    if "p8" in options.figures:
-        consent.round_trip(screens, report)
-    if "p9" in options.figures:
-        resync.refreshing(report)
-    if "p10" in options.figures:
-        background.finishing(screens, report)
-    if "p11" in options.figures:
-        background.queueing(screens, report)
+    chosen = options.figures
+    runs: dict[str, Callable[[], None]] = {
+        "p1": lambda: screen.list_of_100(screens, report),
+        "p2": lambda: screen.page_of_25(screens, report),
+        "p4": lambda: screen.empty_poll(screens, report),
+        "p6 p7": lambda: tokens.handing_out(screens, report, chosen),
+        "p8": lambda: consent.round_trip(screens, report),
+        "p9": lambda: resync.refreshing(report),
+        "p10": lambda: background.finishing(screens, report),
+        "p11": lambda: background.queueing(screens, report),
+    }
+    for names, run in runs.items():
+        if set(names.split()) & set(chosen):
+            run()
     return report
 
 

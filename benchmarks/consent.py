@@ -93,8 +93,8 @@ def travellers(screens: Screens) -> dict[str, Traveller]:
 
 
 def round_trip(screens: Screens, report: Report) -> None:
-    with token_server() as address:
-        settings.AMAZON_ENDPOINTS = Endpoints.emulator(address)
+    with token_server() as server:
+        settings.AMAZON_ENDPOINTS = Endpoints.emulator(server.address)
         both = travellers(screens)
         actions: dict[str, Callable[[], Any]] = {n: t.travel for n, t in both.items()}
         before: dict[str, Callable[[], Any]] = {n: t.prepare for n, t in both.items()}

@@ -97,6 +97,24 @@ class Span:
         )
 
 
+@dataclass(frozen=True)
+class Exactly:
+    """A number that must be this one."""
+
+    name: str
+    measured: int
+    goal: int
+    words: str
+
+    @property
+    def is_reached(self) -> bool:
+        return self.measured == self.goal
+
+    def line(self) -> str:
+        verdict = "reached" if self.is_reached else "NOT REACHED"
+        return f"{self.name:16} {self.measured} {self.words}; goal {self.goal}  {verdict}"
+
+
 HEADING = (
     f"{'':16} {'CPU ms':>8} {'':>8} {'PG':>6} {'':>22} {'':>8} {'times':>6} {'':>6}  "
     f"{'goal':7} {'queries':8} {'loop ms':>11}\n"
@@ -107,9 +125,9 @@ HEADING = (
 
 @dataclass
 class Report:
-    figures: list[Figure | Rate | Span] = field(default_factory=list)
+    figures: list[Figure | Rate | Span | Exactly] = field(default_factory=list)
 
-    def add(self, figure: Figure | Rate | Span) -> None:
+    def add(self, figure: Figure | Rate | Span | Exactly) -> None:
         if isinstance(figure, Figure) and not any(isinstance(f, Figure) for f in self.figures):
             print(HEADING)
         self.figures.append(figure)

@@ -110,6 +110,19 @@ class NeedsAttentionFilter(admin.SimpleListFilter):
         return queryset.filter(Exists(stuck))
 
 
+class RemovedFilter(admin.SimpleListFilter):
+    title = _("in the customer's list")
+    parameter_name = "removed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("no", _("Shown")), ("yes", _("Removed, can be restored"))]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        if self.value() in ("no", "yes"):
+            return queryset.filter(removed_at__isnull=self.value() == "no")
+        return queryset
+
+
 @admin.register(Connection)
 class ConnectionAdmin(ScopedModelAdmin):
     list_display = (
@@ -129,6 +142,7 @@ class ConnectionAdmin(ScopedModelAdmin):
         "region",
         ("reading_error", ReasonFilter),
         "spapi_grant__status_changed_at",
+        RemovedFilter,
         OrganizationFilter,
     )
     list_select_related = ("organization", "spapi_grant")

@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from connections import observations, token_cache, verification
-from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections import grants, observations, token_cache, verification
+from connections.models import AdsGrant, Connection, Grant
 from connections.observations import current as _current
 from connections.observations import show as _show
 from connections.token_cache import AnyGrant
@@ -88,29 +87,29 @@ def spapi_call(
     connection: Connection, call: Callable[[Secret], T], *, force_refresh: bool = False
 ) -> T:
     """Run `call(access_token)` with the connection's consent. Raises AmazonError kinds."""
-    return _call_noted(_grant_of(connection), call, force_refresh)
+    grant, data_key = grants.spapi_grant_of(connection)
+    return _call_noted(grant, call, force_refresh, data_key)
+
+
+def live_token(connection: Connection) -> Secret:
+    """The access token of the connection's consent, for one call. Raises as `access_token`."""
+    grant, data_key = grants.spapi_grant_of(connection)
+    if grant is None:
+        raise GrantMissing(operation="credentials")
+    return access_token(grant, data_key=data_key)
 
 
 def spapi_probe(connection: Connection, call: Callable[[Secret], T]) -> T:
     """The same for a call that only asks whether we may: how it goes is no news of the consent,
     unless Amazon refuses its tokens. Raises AmazonError kinds."""
-    return _call_with_token(_grant_of(connection), call, force_refresh=False)
+    grant, data_key = grants.spapi_grant_of(connection)
+    return _call_with_token(grant, call, force_refresh=False, data_key=data_key)
 
 
 def prove(connection: Connection) -> None:
     """Have a live access token, without a call of the API. Raises AmazonError kinds."""
-    _call_with_token(_grant_of(connection), lambda _access_token: None, force_refresh=False)
-
-
-def spapi_grant_of(connection: Connection) -> SpApiGrant | None:
-    """As it is stored now; to be asked before a call whose outcome is noted."""
-    return _grant_of(connection)
-
-
-def _grant_of(connection: Connection) -> SpApiGrant | None:
-    grants = SpApiGrant.objects.for_organization(connection.organization_id)
-    grant: SpApiGrant | None = grants.filter(connection=connection).first()
-    return grant
+    grant, data_key = grants.spapi_grant_of(connection)
+    _call_with_token(grant, lambda _access_token: None, force_refresh=False, data_key=data_key)
 
 
 def ads_call(grant: AdsGrant, call: Callable[[Secret], T], *, force_refresh: bool = False) -> T:
@@ -118,10 +117,12 @@ def ads_call(grant: AdsGrant, call: Callable[[Secret], T], *, force_refresh: boo
     return _call_noted(grant, call, force_refresh)
 
 
-def _call_noted(grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool) -> T:
+def _call_noted(
+    grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool, data_key: str = ""
+) -> T:
     """The call, and a note on the grant of how it went."""
     try:
-        answer = _call_with_token(grant, call, force_refresh)
+        answer = _call_with_token(grant, call, force_refresh, data_key)
     except AmazonError as error:
         if grant is not None:
             observations.note_failure(grant, error)
@@ -131,11 +132,13 @@ def _call_noted(grant: AnyGrant | None, call: Callable[[Secret], T], force_refre
     return answer
 
 
-def _call_with_token(grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool) -> T:
+def _call_with_token(
+    grant: AnyGrant | None, call: Callable[[Secret], T], force_refresh: bool, data_key: str = ""
+) -> T:
     """A rejected access token is replaced once; rejected again, the grant itself is doubted."""
     if grant is None:
         raise GrantMissing(operation="credentials")
-    token = access_token(grant, force=force_refresh)
+    token = access_token(grant, force=force_refresh, data_key=data_key)
     try:
         answer = call(token)
     except AccessTokenRejected:
@@ -160,34 +163,35 @@ def _second_try(grant: AnyGrant, call: Callable[[Secret], T]) -> T:
         raise _refused(grant, ACCESS_TOKEN_REJECTED) from None
 
 
-def access_token(grant: AnyGrant, *, force: bool = False) -> Secret:
+def access_token(grant: AnyGrant, *, force: bool = False, data_key: str = "") -> Secret:
     """A live access token: from the cache, else by exactly one refresh among all processes.
 
     Raises GrantMissing, GrantDoubted, GrantInvalid, GrantUnreadable, ClientMisconfigured,
     AmazonUnavailable. `force` refreshes in any case, also for a grant believed invalid (an
-    operator's re-sync), unless staff asked for a new consent.
+    operator's re-sync), unless staff asked for a new consent. `data_key`: the organization's, where
+    the caller has just read it.
     """
     if quarantine.is_on():
         raise Quarantined(operation="credentials")
     deadline = time.monotonic() + LONGEST_WAIT_SECONDS
     try:
         while True:
-            token = _obtain(grant, force=force)
+            token = _obtain(grant, data_key or custody.data_key(grant.owner_id()), force=force)
             if token is not None:
                 return token
             if time.monotonic() > deadline:
                 raise HeldBack(operation="lwa.refresh", retry_after=5.0)
             time.sleep(LOOK_AGAIN_SECONDS)
-            grant.refresh_from_db()
+            grants.look_again(grant)
+            data_key = ""  # a rotation may have replaced it meanwhile
     except ObjectDoesNotExist:
         # The row was removed while we waited for a neighbour.
         raise GrantMissing(operation="credentials") from None
 
 
-def _obtain(grant: AnyGrant, *, force: bool) -> Secret | None:
+def _obtain(grant: AnyGrant, data_key: str, *, force: bool) -> Secret | None:
     """One look, and one refresh if nobody else is at it; None: look again."""
     _require_own_client(grant, force=force)
-    data_key = custody.data_key(grant.owner_id())
     held = None if force else token_cache.read(grant, data_key)
     if held is not None:
         return held
@@ -197,7 +201,7 @@ def _obtain(grant: AnyGrant, *, force: bool) -> Secret | None:
         return None
     try:
         # What a neighbour did between our look and our lease counts: his token, or his refusal.
-        grant.refresh_from_db()
+        grants.look_again(grant)
         if grant.refresh_lease_until != lease:
             return None
         held = None if force else token_cache.read(grant, data_key)
@@ -206,8 +210,7 @@ def _obtain(grant: AnyGrant, *, force: bool) -> Secret | None:
             held = _refresh(grant, data_key)
         return held
     finally:
-        # Only ours: after a long freeze somebody else may hold it.
-        _current(grant).filter(refresh_lease_until=lease).update(refresh_lease_until=None)
+        grants.release_lease(grant, lease)
 
 
 def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
@@ -245,9 +248,7 @@ def _next_check_at(grant: AnyGrant) -> datetime:
 def _take_lease(grant: AnyGrant) -> datetime | None:
     """When our lease ends; None while somebody else has one."""
     now = timezone.now()
-    free = Q(refresh_lease_until__isnull=True) | Q(refresh_lease_until__lt=now)
-    taken = _current(grant).filter(free).update(refresh_lease_until=now + LEASE)
-    return now + LEASE if taken == 1 else None
+    return now + LEASE if grants.take_lease(grant, now=now, until=now + LEASE) else None
 
 
 def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
@@ -287,7 +288,7 @@ def _refresh_token(grant: AnyGrant, data_key: str) -> tuple[Secret, str]:
     try:
         return _opened(grant, data_key), data_key
     except crypto.Undecryptable:
-        grant.refresh_from_db()
+        grants.look_again(grant)
         data_key = custody.data_key(grant.owner_id())
     try:
         return _opened(grant, data_key), data_key
@@ -330,20 +331,27 @@ def _accepted(grant: AnyGrant, new: Secret | None, old: Secret, client_id: str) 
     unless it was the access token that was rejected: then only a call that succeeds does.
     False when the row holds another consent by now."""
     columns: dict[str, Any] = {"last_refreshed_at": timezone.now(), "client_id": client_id}
-    # By fingerprint, not by text: a rotation may have sealed the same token anew meanwhile.
-    mine = _current(grant).filter(fingerprint=grant.fingerprint)
-    with transaction.atomic():
-        if new is not None and new != old:
-            data_key = custody.data_key_under_lock(grant.owner_id())
-            columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
-            columns["fingerprint"] = crypto.fingerprint(new)
-        if mine.update(**columns) != 1:
-            return False
+    if new is None or new == old:
+        is_mine = grants.note_refresh(grant, at=columns["last_refreshed_at"], client_id=client_id)
+    else:
+        is_mine = _replaced_text(grant, new, columns)
+    if not is_mine:
+        return False
     vars(grant).update(columns)
     is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
     if not is_believed and grant.last_error_code != ACCESS_TOKEN_REJECTED:
         _trust_again(grant, "refresh_succeeded")
     return True
+
+
+def _replaced_text(grant: AnyGrant, new: Secret, columns: dict[str, Any]) -> bool:
+    """Amazon gave another refresh token; `columns` then hold its text too."""
+    with transaction.atomic():
+        data_key = custody.data_key_under_lock(grant.owner_id())
+        columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
+        columns["fingerprint"] = crypto.fingerprint(new)
+        changed = _current(grant).filter(fingerprint=grant.fingerprint).update(**columns)
+    return bool(changed == 1)
 
 
 def _trust_again(grant: AnyGrant, reason: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs import breakers
 from sellerlegend.organizations import custody, limits, quarantine, staff_notices
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
-from sellerlegend.organizations.models import Organization, User
+from sellerlegend.organizations.models import AuditEvent, Organization, User
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.transitions import StaleState
 
@@ -244,7 +244,7 @@ def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
     if params.error is not None:
         return "declined" if params.error == "access_denied" else "code_missing"
     connection = request.connection
-    if connection is None:
+    if connection is None or connection.removed_at is not None:
         return "row_gone"
     if params.code is None:
         return "code_missing"
@@ -264,7 +264,19 @@ def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
 
 def _row_of(request: AuthorizationRequest) -> Connection | None:
     rows = Connection.objects.for_organization(request.organization_id)
-    return rows.filter(pk=request.connection_id).first()
+    row: Connection | None = rows.filter(pk=request.connection_id).first()
+    return row
+
+
+def _ppc_ended_since(request: AuthorizationRequest) -> bool:
+    """By the record: the consent that ended leaves no trace in a row of its own."""
+    events = AuditEvent.objects.for_organization(request.organization_id).filter(
+        code="connection_disconnected",
+        connection_id=request.connection_id,
+        at__gt=request.created_at,
+    )
+    details: Iterable[dict[str, Any]] = events.values_list("details", flat=True)
+    return any("ppc" in each.get("sides", ()) for each in details)
 
 
 def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
@@ -393,6 +405,7 @@ def _store_spapi(
                     seller=request.returned_selling_partner_id,
                     token=token,
                     user=user,
+                    began_at=request.created_at,
                 )
                 if params.mws_auth_token is not None:
                     services.store_mws_auth_token(connection=row, token=params.mws_auth_token)
@@ -403,6 +416,8 @@ def _store_spapi(
             return outcome
         except services.RowGone:
             return "row_gone"
+        except services.DisconnectedMeanwhile:
+            return "disconnected_meanwhile"
         except (IntegrityError, StaleState):
             continue
     return "unexpected_reply"
@@ -415,6 +430,8 @@ def _store_ads(
         revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
         if _row_of(request) is None:
             return "row_gone"
+        if _ppc_ended_since(request):
+            return "disconnected_meanwhile"
         grant: AdsGrant = ppc_services.store_ads_grant(
             organization=request.organization, token=token, user=user
         )

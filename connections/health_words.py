@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
 from connections.health import NEEDS_A_PERSON, Health
 from connections.health_reasons import HEALTH
-from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS
+from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
 from connections.words import (
@@ -91,6 +91,8 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
     reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
     if is_ours:
         reason = reason_for(fact["grant_error"])
+    if reason is not None and state == Health.DISCONNECTED:
+        reason = replace(reason, next_step=disconnected_words(fact["status_changed_at"]))
     return SideHealth(
         state=state,
         sign=sign,
@@ -98,6 +100,15 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         reason=reason,
         button=health_button(reason, fact, reader),
     )
+
+
+def disconnected_words(since: datetime) -> str:
+    """Until when it can be had back, and what only the seller can do."""
+    return _(
+        "Reconnect before %(day)s and everything is as it was; that day the row is erased. To "
+        "finish at Amazon, the seller opens Seller Central → Apps and Services → Manage Your Apps "
+        "and disables our app."
+    ) % {"day": exact_day(since + KEPT_AFTER_END)}
 
 
 def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -16,13 +16,23 @@ from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.crypto import Place
 from sellerlegend.organizations.models import Organization, User
-from sellerlegend.organizations.scoping import ScopedModel
+from sellerlegend.organizations.scoping import ScopedManager, ScopedModel, ScopedQuerySet
 
 REGIONS = [region.value for region in Region]
 # Amazon ends a consent 365 days after it was given; refreshing does not extend it.
 CONSENT_DAYS = 365
+# How long a disconnected row can be had back. `prune` runs daily, and a day may be missed: still
+# within the 30 days after which Amazon wants its data erased.
+KEPT_AFTER_END = timedelta(days=28)
 # Amazon Ads consents given before this day have no fixed end (Amazon Ads: Refresh tokens).
 ADS_YEAR_RULE_SINCE = datetime(2026, 7, 30, tzinfo=UTC)
+
+
+class ConnectionManager(ScopedManager[Any]):
+    """A removed row can still be restored, and is in no query that does not ask for it."""
+
+    def get_queryset(self) -> ScopedQuerySet[Any]:
+        return super().get_queryset().filter(removed_at=None)
 
 
 class Connection(ScopedModel):
@@ -53,12 +63,23 @@ class Connection(ScopedModel):
     mws_auth_token = models.TextField(blank=True, default="", editable=False)
     mws_auth_token_tail = models.CharField(max_length=4, blank=True, default="")
     mws_auth_token_updated_at = models.DateTimeField(null=True)
+    # Hidden with its history, until it is restored or erased (`ppc/removing.py`).
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[ScopedManager[Any]] = ConnectionManager()
+    with_removed: ClassVar[ScopedManager[Any]] = ScopedManager()
 
     class Meta:
+        # For the staff's pages; everybody else asks for the removed ones by name.
+        default_manager_name = "with_removed"
         constraints = [
             models.UniqueConstraint(
-                "organization", Lower("name"), name="connection_name_once_per_organization"
+                "organization",
+                Lower("name"),
+                condition=Q(removed_at=None),
+                name="connection_name_once_per_organization",
             ),
+            # Removed ones too: who connects that seller again gets the old row back.
             models.UniqueConstraint(
                 fields=["organization", "selling_partner_id", "region"],
                 name="connection_once_per_seller_and_region",

@@ -52,7 +52,7 @@ REASONS: dict[str, Reason] = {
     "disconnected": Reason(
         _("Disconnected"),
         _("Its token is destroyed, and nothing is asked of Amazon any more."),
-        _("Reconnect within 30 days to keep its history; after that the row is erased."),
+        _("Reconnect it in time to keep its history; after 30 days the row is erased."),
         "reconnect",
     ),
     "grant_invalid": Reason(
@@ -229,6 +229,12 @@ OUTCOMES: dict[str, Reason] = {
         _("The approval was not used. Nothing was changed."),
         _("Add the connection again."),
         "list",
+    ),
+    "disconnected_meanwhile": Reason(
+        _("This account was disconnected in the meantime"),
+        _("Somebody ended it while you were at Amazon. Your approval was not kept."),
+        _("Start again if the account shall be connected after all."),
+        "restart",
     ),
     "expired": Reason(
         _("That took too long"),

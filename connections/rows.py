@@ -227,13 +227,13 @@ def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
     """A consent is ended first; only then the row may go."""
     if fact["selling_partner_id"] is None:
         return []
-    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
-    word, name = (
-        (_("Remove"), "connection_remove")
-        if is_over
-        else (_("Disconnect"), "connection_disconnect")
-    )
-    return [Button(word, url_of(name, reader, fact["id"]), is_dangerous=True)]
+    if fact["grant_status"] == Grant.Status.DISCONNECTED:
+        return [
+            Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
+            Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
+        ]
+    url = url_of("connection_disconnect", reader, fact["id"])
+    return [Button(_("Disconnect"), url, is_dangerous=True)]
 
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:

@@ -73,6 +73,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "revision": request.organization.revision,
         "page": page_of(number, total),
         "may_act": reader.may_act,
+        "may_administer": reader.may_administer,
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
         "filter_bar": filter_bar(reader.slug, reader.language, chosen),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, credentials, gaps, revisions
+from connections import capabilities, credentials, gaps, removal, revisions
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -32,6 +32,10 @@ class NameTaken(ValueError):
 
 class RowGone(ValueError):
     """The row was removed while its trip to Amazon went on."""
+
+
+class DisconnectedMeanwhile(ValueError):
+    """Somebody disconnected the account while the trip to Amazon went on: the newer fact wins."""
 
 
 class NotRemovable(ValueError):
@@ -171,22 +175,28 @@ def live_work(connection: Connection) -> QuerySet[Job]:
 
 
 def store_spapi_grant(
-    *, connection: Connection, seller: str, token: Secret, user: User
+    *,
+    connection: Connection,
+    seller: str,
+    token: Secret,
+    user: User,
+    began_at: datetime | None = None,
 ) -> tuple[Connection, bool]:
     """Write a proven consent. Returns (row, created): the row that holds it now, and whether
     this seller is new in the region.
 
-    A row the organization already has for (seller, region) wins with its name and id; the
-    waiting row goes. A row that another trip gave to another seller meanwhile is left alone:
-    the consent gets a row beside it. Runs in the caller's transaction, and takes the
-    organization's lock first, so two consents of one seller cannot both believe to be the
-    first. Raises RowGone.
+    A row the organization already has for (seller, region) wins with its name and id, also one
+    that was removed; the waiting row goes. A row that another trip gave to another seller
+    meanwhile is left alone: the consent gets a row beside it. Runs in the caller's transaction,
+    and takes the organization's lock first, so two consents of one seller cannot both believe to
+    be the first. `began_at`: of the trip; who disconnected the seller since then is not overruled
+    by it. Raises RowGone, DisconnectedMeanwhile.
     """
     actor = Actor.person(user)
     revisions.lock_list(connection.organization_id)
     # Only what is read under the lock counts: the caller's copy is as old as its trip.
     asked, known = _asked_and_known(connection, seller)
-    if asked is None:
+    if asked is None or asked.removed_at is not None:
         raise RowGone(connection.name)
     row = known or asked
     if known is None:
@@ -196,11 +206,13 @@ def store_spapi_grant(
     elif known.pk != asked.pk and asked.waits_for_consent:
         record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
         asked.delete()
+    if row.removed_at is not None:
+        removal.bring_back(row, actor=actor)
     revisions.show(row.organization_id, [row.pk], selling_partner_id=seller)
     if known is None:
         _first_grant(row, token, user)
     else:
-        _next_grant(row, token, user)
+        _next_grant(row, token, user, began_at)
         # A job that waits because the old consent was refused, or fails with it just now, must
         # not speak about the new one.
         ledger.start_over(live_work(row))
@@ -211,7 +223,7 @@ def _asked_and_known(
     connection: Connection, seller: str
 ) -> tuple[Connection | None, Connection | None]:
     """The row as it is now, and the row that has this seller in its region."""
-    rows = Connection.objects.for_organization(connection.organization_id)
+    rows = Connection.with_removed.for_organization(connection.organization_id)
     known = Q(selling_partner_id=seller, region=connection.region)
     found = list(rows.select_related("organization").filter(known | Q(pk=connection.pk)))
     return (
@@ -239,12 +251,15 @@ def _first_grant(row: Connection, token: Secret, user: User) -> None:
     )
 
 
-def _next_grant(row: Connection, token: Secret, user: User) -> None:
+def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime | None) -> None:
     grants = SpApiGrant.objects.for_organization(row.organization)
     grant: SpApiGrant | None = grants.filter(connection=row).first()
     if grant is None:
         _first_grant(row, token, user)
         return
+    is_over = grant.status == Grant.Status.DISCONNECTED
+    if is_over and began_at is not None and grant.status_changed_at > began_at:
+        raise DisconnectedMeanwhile(row.name)
     now = timezone.now()
     gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)

@@ -1,7 +1,9 @@
 """Access tokens: in the shared cache only, sealed, keyed by (grant, version).
 
-While the shared cache is deaf each process keeps its own for a while, sealed as well, so that
-those who wait for a refresh find its token and do not each call Amazon in turn.
+Each process keeps what it found there for a moment, sealed as well: asking Redis costs more than
+all the rest of handing a token out. While the shared cache is deaf it keeps it longer, so that
+those who wait for a refresh find its token and do not each call Amazon in turn. Status and version
+come from the row each time, so what was ended or replaced is not found here either.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ logger = logging.getLogger(__name__)
 AnyGrant = SpApiGrant | AdsGrant
 
 EXPIRY_MARGIN_SECONDS = 300
-# Nobody tells other processes that a token was rejected, so theirs must end soon.
+# Nobody tells other processes that a token was rejected, so theirs must end soon: a process that
+# meets such a copy drops it and looks into the shared cache. And a copy outlives the shared one by
+# this, so it must be less than what a token has left then.
+COPY_SECONDS = 20.0
 OWN_SECONDS = 120.0
 OWN_TOKENS = 1_000
 
@@ -38,15 +43,19 @@ def key_of(grant: AnyGrant) -> str:
 
 def read(grant: AnyGrant, data_key: str) -> Secret | None:
     """None for a miss, for what cannot be opened, and for a consent that is not in force."""
-    key = key_of(grant)
-    sealed = _stored(key)
-    if shared_cache.is_deaf():
-        sealed = _own_copy(key)
-    if not isinstance(sealed, str) or grant.status in (
-        Grant.Status.INVALID,
-        Grant.Status.DISCONNECTED,
-    ):
+    if grant.status in (Grant.Status.INVALID, Grant.Status.DISCONNECTED):
         return None
+    key = key_of(grant)
+    sealed = _own_copy(key)
+    if sealed is None:
+        sealed = _stored(key)
+        if not isinstance(sealed, str):
+            return None
+        _keep(key, sealed, COPY_SECONDS)
+    return _opened(grant, sealed, data_key)
+
+
+def _opened(grant: AnyGrant, sealed: str, data_key: str) -> Secret | None:
     try:
         return crypto.unseal(sealed, _place(grant), data_key=data_key, purpose=crypto.Purpose.CALL)
     except crypto.Undecryptable:
@@ -59,16 +68,19 @@ def remember(grant: AnyGrant, token: Secret, expires_in: int, data_key: str) -> 
     sealed = crypto.seal(token, _place(grant), data_key=data_key)
     with _tolerating_its_faults():
         cache.set(key_of(grant), sealed, seconds)
-    if shared_cache.is_deaf():
-        while len(_own) >= OWN_TOKENS:
-            _own.pop(next(iter(_own)), None)
-        _own[key_of(grant)] = (time.monotonic() + min(seconds, OWN_SECONDS), sealed)
+    _own.pop(key_of(grant), None)
+    longest = OWN_SECONDS if shared_cache.is_deaf() else COPY_SECONDS
+    _keep(key_of(grant), sealed, min(seconds, longest))
 
 
 def forget(grant: AnyGrant, rejected: Secret, data_key: str) -> None:
-    """Drop a rejected access token, unless a neighbour has replaced it already."""
-    if read(grant, data_key) == rejected:
-        drop(key_of(grant))
+    """Drop a rejected access token, unless a neighbour has replaced it already: then only our
+    own copy goes."""
+    key = key_of(grant)
+    _own.pop(key, None)
+    sealed = _stored(key)
+    if isinstance(sealed, str) and _opened(grant, sealed, data_key) == rejected:
+        drop(key)
 
 
 def drop(key: str) -> None:
@@ -87,6 +99,12 @@ def _stored(key: str) -> Any:
 def _own_copy(key: str) -> str | None:
     until, sealed = _own.get(key, (0.0, ""))
     return sealed if time.monotonic() < until else None
+
+
+def _keep(key: str, sealed: str, seconds: float) -> None:
+    while len(_own) >= OWN_TOKENS:
+        _own.pop(next(iter(_own)), None)
+    _own[key] = (time.monotonic() + seconds, sealed)
 
 
 def _place(grant: AnyGrant) -> Place:

@@ -19,7 +19,7 @@ from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
-from ppc import disconnecting
+from ppc import removing
 from sellerlegend.amazon.regions import Region
 from sellerlegend.organizations.access import (
     OrganizationRequest,
@@ -240,12 +240,16 @@ def connection_remove(request: OrganizationRequest, connection_id: UUID) -> Http
     takes_history = not connection.waits_for_consent and request.membership.may(Role.ADMIN)
     if takes_history and not has_fresh_sign_in(request):
         return ask_for_proof(request)
-    done = _("%(name)s was removed.") % {"name": connection.name}
+    done = (
+        _("%(name)s was removed. You can restore it under Removed connections, below the list.")
+        if takes_history
+        else _("%(name)s was removed.")
+    ) % {"name": connection.name}
     return confirmed_removal(
         request,
         connection,
         "connections/remove.html",
-        disconnecting.remove if takes_history else services.remove_waiting_connection,
+        removing.remove if takes_history else services.remove_waiting_connection,
         done,
     )
 

@@ -90,6 +90,8 @@ class Side:
     note: str = ""
     problem: Reason | None = None
     button: Button | None = None
+    # What can be done besides, also while all is well.
+    action: Button | None = None
 
 
 def exact_time(moment: datetime | None) -> str:

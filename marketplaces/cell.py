@@ -114,7 +114,7 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         url = url_of("marketplaces_onboard", reader, fact["id"])
         button = Button(_("Continue"), url, is_primary=True)
     return Cell(
-        sign=roll_up_sign(counts, done),
+        sign=roll_up_sign(counts, done) or paused_sign(known),
         lines=tuple(spapi_line(part) for part in known),
         progress=progress_words(done, len(counts)),
         button=button,
@@ -151,6 +151,13 @@ def roll_up_sign(counts: list[Facts], done: int) -> Sign | None:
     if any(part["onboarding"] == Onboarding.WORKING for part in counts):
         return Sign(_("Working"), "progress", "progress")
     return Sign(_("Pending"), "dashed", "neutral") if counts else None
+
+
+def paused_sign(known: list[Facts]) -> Sign | None:
+    """When everything that would count is paused."""
+    if any(part["onboarding"] == Onboarding.PAUSED for part in known):
+        return ONBOARDING_SIGNS[Onboarding.PAUSED]()
+    return None
 
 
 def nothing_listed(fact: Facts, known: list[Facts]) -> str:
@@ -194,4 +201,16 @@ def spapi_side(part: Facts, fact: Facts, reader: Reader) -> Side:
         since=exact_time(part["onboarding_changed_at"]),
         problem=problem,
         button=button,
+        action=pause_button(part, fact, reader),
     )
+
+
+def pause_button(part: Facts, fact: Facts, reader: Reader) -> Button | None:
+    """Nothing to pause before it was started, and nothing to go on with after a disconnect."""
+    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
+    if not reader.may_act or is_over or part["onboarding"] == Onboarding.PENDING:
+        return None
+    is_paused = part["onboarding"] == Onboarding.PAUSED
+    name = "marketplace_resume" if is_paused else "marketplace_pause"
+    label = _("Resume") if is_paused else _("Pause")
+    return Button(label, url_of(name, reader, fact["id"], part["id"]), opens=False)

@@ -53,6 +53,7 @@ class MarketplaceAccount(ScopedModel):
             Onboarding.ONBOARDED,
             Onboarding.NEEDS_ATTENTION,
             Onboarding.PENDING,
+            Onboarding.PAUSED,
         },
         Onboarding.ONBOARDED: {Onboarding.PAUSED},
         Onboarding.NEEDS_ATTENTION: {Onboarding.WORKING, Onboarding.PAUSED},

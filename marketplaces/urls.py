@@ -11,4 +11,12 @@ urlpatterns = [
     path(
         f"{ROW}onboard/<uuid:account_id>/retry", views.marketplaces_retry, name="marketplaces_retry"
     ),
+    path(
+        f"{ROW}onboard/<uuid:account_id>/pause", views.marketplace_pause, name="marketplace_pause"
+    ),
+    path(
+        f"{ROW}onboard/<uuid:account_id>/resume",
+        views.marketplace_resume,
+        name="marketplace_resume",
+    ),
 ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from connections import capabilities, credentials, verdicts, verification
+from connections import capabilities, credentials, grants, verdicts, verification
 from connections.models import Capability, CapabilityCheck, Connection, Grant, SpApiGrant
 from marketplaces import services
 from marketplaces.models import MarketplaceAccount
@@ -94,7 +94,7 @@ def check(claim: Claim) -> None:
 
 def _prove(claim: Claim, *, is_by_hand: bool) -> None:
     connection = services.connection_of(claim, claim.job.subject_id)
-    grant = credentials.spapi_grant_of(connection) if connection is not None else None
+    grant = grants.spapi_grant_of(connection)[0] if connection is not None else None
     if connection is None or grant is None or grant.status == Grant.Status.DISCONNECTED:
         with claim.finishing(error=""):
             return

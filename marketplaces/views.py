@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from connections.models import Connection
 from connections.views import answer_changed, connection_of, form_page
-from marketplaces import services
+from marketplaces import pausing, services
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -111,3 +111,32 @@ def marketplaces_retry(
     )
     say_started(request, len(started))
     return answer_changed(request, connection)
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+def marketplace_pause(
+    request: OrganizationRequest, connection_id: UUID, account_id: UUID
+) -> HttpResponse:
+    connection = connection_of(request, connection_id)
+    if pausing.pause(connection=connection, account_id=account_id, actor=request.actor()):
+        say(request, _("Paused. Nothing is imported for this marketplace until you resume it."))
+    return answer_changed(request, connection)
+
+
+@require_POST
+@organization_view(Role.MEMBER)
+@costly
+def marketplace_resume(
+    request: OrganizationRequest, connection_id: UUID, account_id: UUID
+) -> HttpResponse:
+    connection = connection_of(request, connection_id)
+    if pausing.resume(connection=connection, account_id=account_id, actor=request.actor()):
+        say(request, _("Resumed. No new consent was needed."))
+    return answer_changed(request, connection)
+
+
+def say(request: OrganizationRequest, words: str) -> None:
+    """Under htmx the row itself says it."""
+    if not request.htmx:
+        messages.success(request, words)

@@ -10,6 +10,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections import health
+from connections.health import Health
 from connections.health_words import SideHealth, ads_health, feeding
 from connections.reader import Reader
 from connections.reasons import reason_for
@@ -103,6 +104,7 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         lines=tuple(ppc_line(part) for part in parts),
         progress=progress_words(done, len(countable)),
         button=button,
+        note=finish_words(parts),
         is_moving=any(part["link_status"] == Link.WORKING for part in parts),
     )
 
@@ -116,6 +118,20 @@ def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | 
     waiting: Facts = {"health": worst}
     speaker = next((consent for consent in consents if consent["health"] == worst), waiting)
     return ads_health(speaker, fact, reader)
+
+
+def finish_words(parts: list[Facts]) -> str:
+    """After an end of the consent: what only its owner can do."""
+    is_ended = any(
+        part["link_status"] == Link.UNLINKED and part["ads_health"] == Health.DISCONNECTED
+        for part in parts
+    )
+    if not is_ended:
+        return ""
+    return _(
+        "The Amazon Ads token is destroyed. To finish at Amazon, whoever approved it removes our "
+        "app there, under Login with Amazon."
+    )
 
 
 def ppc_roll_up(countable: list[Facts], done: int) -> Sign:

@@ -6,12 +6,14 @@ ending it ends it for all of them, and the page says so before.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from connections import credentials, revisions, services
@@ -25,6 +27,8 @@ from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.transitions import advance, advance_many
 
 Onboarding = MarketplaceAccount.Onboarding
+# A link that a consent feeds, or fed until something stopped it.
+FED = (PpcLink.Status.LINKED, PpcLink.Status.NEEDS_ATTENTION)
 
 
 class Side(StrEnum):
@@ -33,23 +37,57 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True)
+class FedRow:
+    """A row, and in how many of its marketplaces PPC ends."""
+
+    name: str
+    region: str
+    marketplaces: int
+    is_own: bool
+
+
+@dataclass(frozen=True)
 class Affected:
     """What a disconnect of one row would end. `fed_rows`: every row the Ads consents feed."""
 
     has_spapi: bool
     has_ppc: bool
-    fed_rows: tuple[str, ...]
+    fed_rows: tuple[FedRow, ...]
+    onboarded: int = 0
+    under_way: int = 0
+
+    @property
+    def others(self) -> int:
+        """Rows besides this one that lose PPC."""
+        return sum(not row.is_own for row in self.fed_rows)
 
 
 def affected(connection: Connection) -> Affected:
     grants = ads_grants_of(connection)
-    rows = Connection.objects.for_organization(connection.organization_id)
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    states = accounts.filter(connection=connection).values_list("onboarding", flat=True)
+    counted = list(states)
+    return Affected(
+        has_spapi=_spapi_grant(connection) is not None,
+        has_ppc=bool(grants),
+        fed_rows=fed_rows(grants, connection),
+        onboarded=counted.count(Onboarding.ONBOARDED),
+        under_way=counted.count(Onboarding.WORKING),
+    )
+
+
+def fed_rows(grants: list[AdsGrant], own: Connection) -> tuple[FedRow, ...]:
+    """Every row that these Ads consents feed, by name."""
+    rows = Connection.objects.for_organization(own.organization_id)
     fed = rows.filter(
         marketplace_accounts__ppc_link__profile__grant__in=grants,
         marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
     )
-    names = tuple(fed.distinct().order_by("name").values_list("name", flat=True))
-    return Affected(_spapi_grant(connection) is not None, bool(grants), names)
+    counted = fed.annotate(fed=Count("marketplace_accounts__ppc_link")).order_by("name", "region")
+    return tuple(
+        FedRow(name, region, count, is_own=row_id == own.pk)
+        for row_id, name, region, count in counted.values_list("pk", "name", "region", "fed")
+    )
 
 
 def ads_grants_of(connection: Connection) -> list[AdsGrant]:
@@ -68,19 +106,33 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
     is pending again. A trip to Amazon that is under way ends. Nothing tells Amazon: there the
     seller disables our app.
     """
-    ended = set()
+    ended: dict[Side, list[dict[str, Any]]] = {}
     with transaction.atomic():
         revisions.touch_all(connection.organization_id)
-        if Side.SPAPI in sides and _disconnect_spapi(connection, actor):
-            ended.add(Side.SPAPI)
-        if Side.PPC in sides and _disconnect_ppc(connection, actor):
-            ended.add(Side.PPC)
+        if Side.SPAPI in sides and (destroyed := _disconnect_spapi(connection, actor)):
+            ended[Side.SPAPI] = destroyed
+        if Side.PPC in sides and (destroyed := _disconnect_ppc(connection, actor)):
+            ended[Side.PPC] = destroyed
         if ended:
             _end_trips(connection, ended, actor)
             record_event(
-                "connection_disconnected", actor=actor, subject=connection, sides=sorted(ended)
+                "connection_disconnected",
+                actor=actor,
+                subject=connection,
+                sides=sorted(ended),
+                destroyed=[consent for side in sorted(ended) for consent in ended[side]],
             )
     return frozenset(ended)
+
+
+def _what(side: Side, grant: SpApiGrant | AdsGrant, fed: int) -> dict[str, Any]:
+    """For the proof: which consent, and in how many marketplaces it was used. No name."""
+    return {
+        "side": side,
+        "fingerprint": grant.fingerprint,
+        "given_at": grant.authorized_at.isoformat(timespec="seconds"),
+        "marketplaces": fed,
+    }
 
 
 def _spapi_grant(connection: Connection) -> SpApiGrant | None:
@@ -90,16 +142,19 @@ def _spapi_grant(connection: Connection) -> SpApiGrant | None:
     return grant
 
 
-def _disconnect_spapi(connection: Connection, actor: Actor) -> bool:
+def _disconnect_spapi(connection: Connection, actor: Actor) -> list[dict[str, Any]]:
+    """What was destroyed; nothing when there was no consent."""
     grant = _spapi_grant(connection)
     if grant is None:
-        return False
+        return []
     ledger.cancel_live(
         organization_id=connection.organization_id,
         subject_ids=[job.subject_id for job in services.live_work(connection).exclude(kind=LINK)],
     )
     accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
-    for account in accounts.filter(connection=connection, onboarding=Onboarding.WORKING):
+    mine = accounts.filter(connection=connection)
+    destroyed = _what(Side.SPAPI, grant, mine.exclude(onboarding=Onboarding.PENDING).count())
+    for account in mine.filter(onboarding=Onboarding.WORKING):
         now = timezone.now()
         advance(
             account,
@@ -116,13 +171,16 @@ def _disconnect_spapi(connection: Connection, actor: Actor) -> bool:
         mws_auth_token_updated_at=None,
         reading_error="",
     )
-    return True
+    return [destroyed]
 
 
-def _disconnect_ppc(connection: Connection, actor: Actor) -> bool:
+def _disconnect_ppc(connection: Connection, actor: Actor) -> list[dict[str, Any]]:
+    """The same of the Ads consents."""
     grants = ads_grants_of(connection)
+    destroyed = []
     for grant in grants:
         _stop_listing(grant)
+        destroyed.append(_what(Side.PPC, grant, _linked_by(grant)))
         credentials.destroy(grant, actor=actor, reason="disconnected")
     links = PpcLink.objects.for_organization(connection.organization_id)
     mine = links.filter(account__connection=connection, status=PpcLink.Status.WORKING)
@@ -132,32 +190,47 @@ def _disconnect_ppc(connection: Connection, actor: Actor) -> bool:
             _move(link, PpcLink.Status.PENDING, actor)
     fed = links.filter(
         profile__grant__in=grants,
-        status__in=[PpcLink.Status.LINKED, PpcLink.Status.NEEDS_ATTENTION],
+        status__in=FED,
     )
     for link in fed.select_related("account"):
         _move(link, PpcLink.Status.UNLINKED, actor)
     # What other rows are linking at this moment must look again, without this consent.
     jobs = Job.objects.for_organization(connection.organization_id)
     ledger.start_over(jobs.filter(kind=LINK, status__in=Job.LIVE))
-    return bool(grants)
+    return destroyed
+
+
+def _linked_by(grant: AdsGrant) -> int:
+    links = PpcLink.objects.for_organization(grant.organization_id)
+    return links.filter(profile__grant=grant, status=PpcLink.Status.LINKED).count()
 
 
 def _stop_listing(grant: AdsGrant) -> None:
     ledger.cancel_live(organization_id=grant.organization_id, subject_ids=[grant.pk])
 
 
-def _move(link: PpcLink, to: str, actor: Actor) -> None:
+def end_links(connection: Connection, actor: Actor) -> None:
+    """The row's own, in the caller's transaction: the consents may feed others and stay."""
+    links = PpcLink.objects.for_organization(connection.organization_id)
+    of_the_row = links.filter(account__connection=connection).select_related("account")
+    for link in of_the_row.filter(status__in=[*FED, PpcLink.Status.WORKING]):
+        is_under_way = link.status == PpcLink.Status.WORKING
+        to = PpcLink.Status.PENDING if is_under_way else PpcLink.Status.UNLINKED
+        _move(link, to, actor, reason="removed")
+
+
+def _move(link: PpcLink, to: str, actor: Actor, reason: str = "disconnected") -> None:
     advance(
         link,
         to=to,
         actor=actor,
-        reason="disconnected",
+        reason=reason,
         status_changed_at=timezone.now(),
         attention_reason="",
     )
 
 
-def _end_trips(connection: Connection, ended: set[Side], actor: Actor) -> None:
+def _end_trips(connection: Connection, ended: Iterable[Side], actor: Actor) -> None:
     """Somebody else's trip from before must not connect again what was just ended."""
     kinds = {
         Side.SPAPI: AuthorizationRequest.Kind.SPAPI,
@@ -188,24 +261,8 @@ def sides_from(values: list[str]) -> frozenset[Side]:
     return frozenset(Side(value) for value in values if value in set(Side))
 
 
-def wholly_disconnected(connection: Connection) -> bool:
-    """A row with a seller and no living Seller Central consent: it may be removed."""
-    return not connection.waits_for_consent and _spapi_grant(connection) is None
-
-
-def remove(*, connection: Connection, actor: Actor) -> None:
-    """Remove a disconnected row with everything Amazon told us about it. Raises NotRemovable."""
-    with transaction.atomic():
-        revisions.touch_list(connection.organization_id)
-        if not wholly_disconnected(connection):
-            raise services.NotRemovable(connection.name)
-        services.cancel_work(connection)
-        record_event("connection_removed", actor=actor, subject=connection, name=connection.name)
-        drop_row(connection.organization_id, connection.pk)
-
-
 def drop_row(organization_id: UUID, connection_id: UUID) -> None:
     """The row and what hangs under it, in the caller's transaction."""
     links = PpcLink.objects.for_organization(organization_id)
     links.filter(account__connection_id=connection_id).delete()
-    Connection.objects.for_organization(organization_id).filter(pk=connection_id).delete()
+    Connection.with_removed.for_organization(organization_id).filter(pk=connection_id).delete()

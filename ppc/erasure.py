@@ -24,6 +24,7 @@ from django.utils.crypto import salted_hmac
 from connections import credentials, revisions
 from connections.models import (
     CONSENT_DAYS,
+    KEPT_AFTER_END,
     AdsGrant,
     AuthorizationRequest,
     Connection,
@@ -45,8 +46,6 @@ logger = logging.getLogger(__name__)
 
 G = TypeVar("G", SpApiGrant, AdsGrant)
 
-# `prune` runs daily, and a day may be missed: still within the 30 days that Amazon grants.
-KEPT_AFTER_END = timedelta(days=28)
 PERSONAL_DETAILS = frozenset({"name", "old", "new", "selling_partner_id"})
 ERASED = "erased:"
 BATCH = 500
@@ -127,7 +126,7 @@ def deleted_organizations(before: datetime | None = None) -> QuerySet[Organizati
 
 def ended_connections(before: datetime | None = None) -> QuerySet[Connection]:
     """Rows whose Seller Central consent ended by a disconnect, four weeks ago."""
-    return Connection.objects.filter(
+    return Connection.with_removed.filter(
         spapi_grant__status=Grant.Status.DISCONNECTED,
         spapi_grant__status_changed_at__lt=(before or timezone.now()) - KEPT_AFTER_END,
     ).order_by("spapi_grant__status_changed_at")
@@ -242,7 +241,8 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         VaultUse,
     )
     for model in tables:
-        _, by_table = model.objects.for_organization(organization).delete()
+        rows = Connection.with_removed if model is Connection else model.objects
+        _, by_table = rows.for_organization(organization).delete()
         removed.update(by_table)
     hidden = pseudonymize(Q(organization=organization))
     Organization.objects.filter(pk=organization.pk).update(

@@ -121,7 +121,7 @@ def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> 
 def disconnected_words(name: str) -> str:
     words = _(
         "%(name)s was disconnected and its token destroyed. To finish, disable our app at Amazon: "
-        "Seller Central → Apps and Services → Manage Your Apps."
+        "Seller Central → Apps and Services → Manage Your Apps. The proof is under Actions."
     )
     return words % {"name": name}
 

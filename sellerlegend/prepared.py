@@ -18,6 +18,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
+from django.db.models.sql import UpdateQuery
 
 Bind = Callable[[dict[str, Any]], Any]
 
@@ -71,6 +72,37 @@ class PreparedQuery:
         )
         self._compiled[compiler.connection.vendor] = compiled
         return compiled
+
+
+class PreparedUpdate:
+    """The same for a conditional UPDATE: `build` returns the rows and their new columns."""
+
+    def __init__(
+        self, build: Callable[..., tuple[QuerySet[Any], dict[str, Any]]], **kinds: type
+    ) -> None:
+        self.build = build
+        self.kinds = kinds
+        self._compiled: dict[str, tuple[str, tuple[Bind, ...]]] = {}
+
+    def run(self, **values: Any) -> int:
+        """Returns how many rows. Raises KeyError when a value is missing."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        sql, binds = self._compiled.get(connection.vendor) or self._compile()
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [bind(values) for bind in binds])
+            return int(cursor.rowcount)
+
+    def _compile(self) -> tuple[str, tuple[Bind, ...]]:
+        samples = {name: sample_of(kind) for name, kind in self.kinds.items()}
+        rows, columns = self.build(**samples)
+        query: Any = rows.query.chain(UpdateQuery)
+        query.add_update_values(columns)
+        compiler = query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, parameters = compiler.as_sql()
+        ops = compiler.connection.ops
+        binds = tuple(bind_of(parameter, samples, ops) for parameter in parameters)
+        self._compiled[compiler.connection.vendor] = sql, binds
+        return sql, binds
 
 
 def sample_of(kind: type) -> Any:

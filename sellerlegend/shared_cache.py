@@ -73,6 +73,14 @@ def heard(ask: Callable[[], T], otherwise: T) -> T:
 class PatientClient(RedisCacheClient):
     """Never raises for a fault of Redis. Counting then answers as if for the first time."""
 
+    _one: Any = None
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> Any:
+        """One for all keys: there is one server, and making a client costs as much as asking."""
+        if self._one is None:
+            self._one = super().get_client(key, write=write)
+        return self._one
+
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
         return heard(partial(super().add, key, value, timeout), otherwise=True)
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Trips that began at Amazon are told from those that began here."""
 
-    dependencies = [("connections", "0006_first_health_facts")]
+    dependencies = [("connections", "0007_capabilities_and_data_sets")]
 
     operations = [
         migrations.AddField(

@@ -54,6 +54,26 @@ class DeleteOrganizationForm(forms.Form):
         return name
 
 
+class DeleteLoginForm(forms.Form):
+    """The person's own address, typed."""
+
+    email = forms.CharField(
+        label=_("Type your email address"),
+        max_length=254,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "email"}),
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        if email.strip().lower() != self.user.email.lower():
+            raise forms.ValidationError(_("This is not the address you sign in with."))
+        return email
+
+
 @lru_cache(maxsize=1)
 def time_zones() -> list[tuple[str, str]]:
     return [(name, name.replace("_", " ")) for name in sorted(zoneinfo.available_timezones())]

@@ -1,7 +1,7 @@
 """What people lost, in the deletion log: a restored backup would give it back.
 
-Three kinds, by the id of the person: `person` (may sign in), `staff` (is staff), each with `is_on`,
-and `password`. Of several lines about the same the newest counts.
+Four kinds, by the id of the person: `person` (may sign in), `staff` (is staff), each with `is_on`,
+`password`, and `login` (deleted). Of several lines about the same the newest counts.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from uuid import UUID
 
 from sellerlegend import deletions
 from sellerlegend.organizations.audit import COMMAND, record_event
+from sellerlegend.organizations.logins import erase_person
 from sellerlegend.organizations.models import User
 
 SWITCHES = {"person": "is_active", "staff": "is_staff"}
 PASSWORD = "password"  # noqa: S105  # a word, not one
-KINDS = frozenset({*SWITCHES, PASSWORD})
+LOGIN = "login"
+KINDS = frozenset({*SWITCHES, PASSWORD, LOGIN})
 # Between the time in the row and the one in its line.
 SAME_MOMENT = timedelta(seconds=5)
 
@@ -40,6 +42,8 @@ def note_password(user: User) -> None:
 def is_revived(line: dict[str, Any]) -> bool:
     """Whether the person has again what this line says was lost."""
     rows = User.objects.filter(pk=UUID(line["id"]))
+    if line["kind"] == LOGIN:
+        return rows.exists()
     if line["kind"] in SWITCHES:
         return not line.get("is_on") and rows.filter(**{SWITCHES[line["kind"]]: True}).exists()
     try:
@@ -51,8 +55,12 @@ def is_revived(line: dict[str, Any]) -> bool:
 
 
 def end_again(kind: str, user_id: UUID) -> None:
-    """Switched off again; an old password opens nothing, a reset by mail sets a new one."""
+    """Switched off again; an old password opens nothing, a reset by mail sets a new one; a login
+    that was deleted goes again."""
     user = User.objects.select_for_update().get(pk=user_id)
+    if kind == LOGIN:
+        erase_person(user, actor=COMMAND, reason="ended_before_restore")
+        return
     if kind in SWITCHES:
         setattr(user, SWITCHES[kind], False)
     else:

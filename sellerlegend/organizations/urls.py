@@ -11,6 +11,7 @@ urlpatterns = [
     path("o/<slug:slug>/settings", views.organization_settings, name="organization_settings"),
     path("o/<slug:slug>/delete", views.organization_delete, name="organization_delete"),
     path("profile", views.profile, name="profile"),
+    path("profile/delete", views.login_delete, name="login_delete"),
     path("security", views.security, name="security"),
     path("accounts/sessions/<int:pk>/end", views.session_end, name="session_end"),
     path("staff/setup", views.staff_setup, name="staff_setup"),

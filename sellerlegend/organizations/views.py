@@ -8,6 +8,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.internal.flows import sessions
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,8 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from connections import appstore
-from connections.models import Connection
-from ppc import erasure
+from ppc import erasure, farewell, leaving
 from sellerlegend.applications.ages import secret_ages
 from sellerlegend.organizations import gallery, services, setup
 from sellerlegend.organizations.access import (
@@ -25,11 +25,13 @@ from sellerlegend.organizations.access import (
     organization_view,
 )
 from sellerlegend.organizations.forms import (
+    DeleteLoginForm,
     DeleteOrganizationForm,
     OrganizationForm,
     ProfileForm,
 )
 from sellerlegend.organizations.key_states import key_states
+from sellerlegend.organizations.logins import left_without_owner, organizations_of
 from sellerlegend.organizations.models import Membership, Organization, Role
 from sellerlegend.organizations.step_up import recently_authenticated
 
@@ -106,16 +108,18 @@ def organization_delete(request: OrganizationRequest) -> HttpResponseBase:
     organization = request.organization
     bound = request.POST if request.method == "POST" else None
     form = DeleteOrganizationForm(bound, organization=organization)
+    ending = farewell.of_organization(organization)
     if form.is_bound and form.is_valid():
         erasure.delete_organization(organization=organization, actor=request.actor())
-        messages.success(
-            request,
-            _("%(name)s was deleted, and every consent in it ended.") % {"name": organization.name},
+        farewell.send_receipt(ending, request.user)
+        words = _(
+            "%(name)s was deleted, and every consent in it ended. You have a mail that says what "
+            "ended and how to finish at Amazon."
         )
+        messages.success(request, words % {"name": ending.name})
         return redirect("home")
-    count = Connection.objects.for_organization(organization).count()
-    context = {"form": form, "connection_count": count}
     status = 422 if form.is_bound else 200
+    context = {"form": form, "ending": ending}
     return render(request, "organizations/delete.html", context, status=status)
 
 
@@ -128,6 +132,32 @@ def profile(request: SignedInRequest) -> HttpResponse:
         return redirect("profile")
     status = 422 if form.is_bound else 200
     return render(request, "organizations/profile.html", {"form": form}, status=status)
+
+
+@form_page
+@recently_authenticated
+def login_delete(request: SignedInRequest) -> HttpResponseBase:
+    """One's own, for good, after a fresh sign-in and the typed address; or why not, and what to
+    do first."""
+    user = request.user
+    form = DeleteLoginForm(request.POST if request.method == "POST" else None, user=user)
+    if form.is_bound and form.is_valid():
+        try:
+            leaving.delete_login(user)
+        except (leaving.OnlyOwner, leaving.StaffLogin):
+            pass  # the page below says why
+        else:
+            logout(request)
+            messages.success(request, _("Your login was deleted."))
+            return redirect("account_login")
+    context = {
+        "form": form,
+        "organizations": organizations_of(user),
+        "owned_alone": left_without_owner(user),
+        "is_staff": user.is_staff or user.is_superuser,
+    }
+    status = 422 if form.is_bound else 200
+    return render(request, "organizations/login_delete.html", context, status=status)
 
 
 @require_GET

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.core.cache import cache
@@ -33,7 +34,7 @@ from sellerlegend.amazon.errors import (
 )
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.audit import WORKER, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization, VaultUse
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
@@ -99,7 +100,7 @@ def snapshot(connection: Connection) -> dict[str, Any]:
 
 def expire_cached_token(connection: Connection) -> None:
     grant = factories.grant_of(connection)
-    cache.delete(f"access-token:{grant.pk}:{grant.version}")
+    token_cache.drop(token_cache.key_of(grant))
 
 
 # One refresh, then the cache ---------------------------------------------------------------
@@ -188,9 +189,53 @@ def test_a_cache_that_is_down_costs_refreshes_and_nothing_else(
     for name in ("get", "set", "delete"):
         monkeypatch.setattr(cache, name, down)
 
-    assert token_of(connection) != token_of(connection)
+    first = token_of(connection)
+    assert token_of(connection) == first
+    token_cache._own.clear()  # as another process would find it
+    assert token_of(connection) != first
     assert refreshes(amazon) == 2
     assert "cache_unavailable" in caplog.messages
+
+
+def test_a_process_keeps_a_sealed_copy_that_ends_with_the_consent_it_came_from(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """The row decides each time; the copy is only what the row says is in force."""
+    first = token_of(connection)
+    grant = factories.grant_of(connection)
+    with patch.object(cache, "get", side_effect=AssertionError("the shared cache was asked")):
+        assert token_of(connection) == first
+    assert first not in repr(token_cache._own)
+
+    factories.consent(connection, refresh_token=amazon.world.authorize(NORTHSTAR, "NA"))
+    second = token_of(connection)
+    assert second != first
+    with transaction.atomic():
+        credentials.destroy(factories.grant_of(connection), actor=WORKER, reason="disconnected")
+    with pytest.raises(GrantMissing):
+        credentials.live_token(connection)
+    assert token_cache.read(grant, "") is None
+
+
+def test_a_copy_that_amazon_rejects_gives_way_to_what_a_neighbour_got(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """Another process has replaced the rejected token: ours finds it, and asks Amazon nothing."""
+    rejected = token_of(connection)
+    grant = factories.grant_of(connection)
+    data_key = connection.organization.data_key
+    mine = dict(token_cache._own)
+    token_cache.remember(grant, Secret("Atza|of-a-neighbour"), 3600, data_key)
+    token_cache._own.update(mine)
+    known = refreshes(amazon)
+
+    def call(token: Secret) -> str:
+        if token.reveal() == rejected:
+            raise AccessTokenRejected(operation="test")
+        return token.reveal()
+
+    assert credentials.spapi_call(connection, call) == "Atza|of-a-neighbour"
+    assert refreshes(amazon) == known
 
 
 @pytest.mark.needs_redis

@@ -108,7 +108,11 @@ def test_both_tokens_are_destroyed_in_the_same_moment(
     link = PpcLink.objects.for_organization(row.organization_id).get()
     assert link.status == PpcLink.Status.UNLINKED
     event = AuditEvent._base_manager.get(code="connection_disconnected")
-    assert (event.connection_id, event.details) == (row.pk, {"sides": ["ppc", "spapi"]})
+    assert (event.connection_id, event.details["sides"]) == (row.pk, ["ppc", "spapi"])
+    assert [
+        (consent["side"], consent["fingerprint"], consent["marketplaces"])
+        for consent in event.details["destroyed"]
+    ] == [("ppc", ads.fingerprint, 1), ("spapi", grant.fingerprint, 1)]
 
 
 def test_one_side_leaves_the_other_alone(row: Connection) -> None:
@@ -128,7 +132,9 @@ def test_the_page_names_every_row_the_ads_consent_feeds(row: Connection) -> None
     client = signed_in_freshly(owner_of(row.organization))
 
     page = client.get(page_of(row)).content.decode()
-    assert "PPC ends for: Blue Harbor, Northstar." in page
+    assert "PPC ends for:" in page
+    assert "Blue Harbor (NA): 1 marketplace" in page
+    assert "Northstar (NA): 1 marketplace" in page
 
     answer = client.post(page_of(row), {"side": ["ppc"]}, follow=True)
     linked.refresh_from_db()
@@ -282,12 +288,12 @@ def test_only_an_administrator_removes_a_disconnected_row(
     assert (
         "can no longer be removed here" in member.get(refused.headers["Location"]).content.decode()
     )
-    assert "its marketplaces and links" in admin.get(path).content.decode()
+    assert "can restore it under Removed connections" in admin.get(path).content.decode()
 
     assert admin.post(path).status_code == 303
 
     assert not Connection.objects.for_organization(row.organization_id).exists()
-    assert not PpcLink.objects.for_organization(row.organization_id).exists()
+    assert Connection.with_removed.for_organization(row.organization_id).get().removed_at
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from connections import services
 from connections.models import Connection
-from ppc import disconnecting, erasure
+from ppc import disconnecting, erasure, removing
 from ppc.disconnecting import Side
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization
@@ -43,7 +43,8 @@ def removed(organization: Organization, actor: Actor) -> Connection:
     row = factories.make_connection(organization, name="Another name")
     services.rename_connection(connection=row, name=NAME, actor=actor)
     disconnecting.disconnect(connection=row, sides=frozenset(Side), actor=actor)
-    disconnecting.remove(connection=row, actor=actor)
+    removing.remove(connection=row, actor=actor)
+    disconnecting.drop_row(row.organization_id, row.pk)  # as removing once did
     return row
 
 

@@ -1,0 +1,69 @@
+"""Pausing one marketplace, and going on where it stood, without a new consent.
+
+A paused one is not imported, and counts neither as started nor as missing. Its PPC link stays.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from connections import revisions
+from connections.models import Connection
+from marketplaces.models import MarketplaceAccount
+from marketplaces.services import onboarding_job
+from sellerlegend.jobs import ledger
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.transitions import advance
+
+Onboarding = MarketplaceAccount.Onboarding
+PAUSABLE = (Onboarding.WORKING, Onboarding.ONBOARDED, Onboarding.NEEDS_ATTENTION)
+
+
+def pause(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
+    """False, and nothing is changed, when there is nothing to pause: it is paused already, or was
+    never started. Work that is under way ends, and a running worker's late write is refused."""
+    with transaction.atomic():
+        account = _account(connection, account_id)
+        if account is None or account.onboarding not in PAUSABLE:
+            return False
+        ledger.cancel_live(organization_id=account.organization_id, subject_ids=[account.pk])
+        _move(account, Onboarding.PAUSED, actor, reason="paused_by_person")
+    return True
+
+
+def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
+    """Onboarded again if it ever was, else its onboarding goes on. False: it is not paused."""
+    with transaction.atomic():
+        account = _account(connection, account_id)
+        if account is None or account.onboarding != Onboarding.PAUSED:
+            return False
+        was_done = account.onboarded_at is not None
+        to = Onboarding.ONBOARDED if was_done else Onboarding.WORKING
+        _move(account, to, actor, reason="resumed")
+        if not was_done:
+            onboarding_job(account)
+    return True
+
+
+def _account(connection: Connection, account_id: UUID) -> MarketplaceAccount | None:
+    """As it is under the organization's lock: of two clicks the second finds the first's."""
+    revisions.touch(connection.organization_id, [connection.pk])
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    account: MarketplaceAccount | None = accounts.filter(
+        connection=connection, pk=account_id
+    ).first()
+    return account
+
+
+def _move(account: MarketplaceAccount, to: str, actor: Actor, *, reason: str) -> None:
+    advance(
+        account,
+        to=to,
+        actor=actor,
+        reason=reason,
+        onboarding_changed_at=timezone.now(),
+        attention_reason="",
+    )

@@ -1,0 +1,97 @@
+"""The proof of a disconnect, from the record: who, when, which consents, and what remains.
+
+It needs no row: the record outlives it by a year.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils.dateparse import parse_datetime
+
+from connections.models import KEPT_AFTER_END, Connection
+from connections.retention import AUDIT_DAYS
+from ppc.disconnecting import Side
+from sellerlegend.organizations.models import AuditEvent
+
+
+@dataclass(frozen=True)
+class DestroyedConsent:
+    """One token that was overwritten. `given_at` and `marketplaces`: None in older records."""
+
+    is_ads: bool
+    fingerprint: str
+    given_at: datetime | None = None
+    marketplaces: int | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One disconnect. `erased_on`: when the row's data goes; None while it is connected again,
+    and for an end of Amazon Ads alone."""
+
+    event: int
+    at: datetime
+    who: str
+    consents: tuple[DestroyedConsent, ...]
+    erased_on: datetime | None
+    record_until: datetime
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """Of one connection, the newest first."""
+
+    connection_id: UUID
+    name: str
+    selling_partner_id: str
+    region: str
+    found: tuple[Proof, ...]
+
+
+def proofs_of(organization_id: UUID, connection_id: UUID) -> Proofs | None:
+    """None: the record knows no disconnect of such a connection of the organization."""
+    events = AuditEvent.objects.for_organization(organization_id).filter(
+        connection_id=connection_id, code="connection_disconnected"
+    )
+    found = list(events.select_related("actor").order_by("-pk"))
+    if not found:
+        return None
+    rows = Connection.with_removed.for_organization(organization_id)
+    row = rows.select_related("spapi_grant").filter(pk=connection_id).first()
+    return Proofs(
+        connection_id=connection_id,
+        name=row.name if row else "",
+        selling_partner_id=(row.selling_partner_id or "") if row else "",
+        region=row.region if row else "",
+        found=tuple(_proof(event, row) for event in found),
+    )
+
+
+def _proof(event: AuditEvent, row: Connection | None) -> Proof:
+    has_ended_row = Side.SPAPI in event.details.get("sides", ())
+    is_connected = row is not None and row.spapi_grant.status_changed_at > event.at + SAME_MOMENT
+    return Proof(
+        event=event.pk,
+        at=event.at,
+        who=str(event.actor) if event.actor else "",
+        consents=tuple(_consent(facts) for facts in event.details.get("destroyed", ())),
+        erased_on=event.at + KEPT_AFTER_END if has_ended_row and not is_connected else None,
+        record_until=event.at + timedelta(days=AUDIT_DAYS),
+    )
+
+
+# Between the end of the consent and the event about it, which share a transaction.
+SAME_MOMENT = timedelta(seconds=30)
+
+
+def _consent(facts: dict[str, Any]) -> DestroyedConsent:
+    return DestroyedConsent(
+        is_ads=facts.get("side") == Side.PPC,
+        fingerprint=str(facts.get("fingerprint", "")),
+        given_at=parse_datetime(str(facts.get("given_at", ""))),
+        marketplaces=facts.get("marketplaces"),
+    )

@@ -1,0 +1,192 @@
+"""Pausing one marketplace and resuming it, without a new consent."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from connections.models import Connection
+from marketplaces import pausing, services
+from marketplaces.models import MarketplaceAccount
+from ppc.models import PpcLink
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import AuditEvent, Role
+from tests import factories, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.factories import CANADA, MEXICO, US
+from tests.nothing_changed import nothing_changes
+
+pytestmark = pytest.mark.django_db
+
+Onboarding = MarketplaceAccount.Onboarding
+NORTHSTAR = "A1NORTHSTAR001"
+
+
+@pytest.fixture
+def row(amazon: RunningEmulator) -> Connection:
+    return factories.make_connection(
+        factories.make_organization(),
+        name="Northstar",
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+
+
+@pytest.fixture
+def actor(row: Connection) -> Actor:
+    return Actor.person(factories.owner_of(row.organization))
+
+
+@pytest.fixture
+def client(row: Connection) -> Client:
+    return trips.sign_in(factories.make_member(row.organization, Role.MEMBER))
+
+
+def url(row: Connection, name: str, account: MarketplaceAccount) -> str:
+    return reverse(name, args=[row.organization.slug, row.pk, account.pk])
+
+
+def screen(row: Connection, client: Client) -> str:
+    return client.get(reverse("account_connections", args=[row.organization.slug])).text
+
+
+def live_jobs(row: Connection) -> list[Job]:
+    return list(Job.objects.for_organization(row.organization_id).filter(status__in=Job.LIVE))
+
+
+def test_a_paused_marketplace_counts_neither_as_started_nor_as_missing(
+    row: Connection, client: Client
+) -> None:
+    paused = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    factories.make_account(row, CANADA, onboarding=Onboarding.ONBOARDED)
+    assert "<span>Started</span>" in screen(row, client)
+    factories.make_account(row, MEXICO)
+
+    answer = client.post(url(row, "marketplace_pause", paused), follow=True)
+
+    assert "Nothing is imported for this marketplace until you resume it." in answer.text
+    assert "1 of 2" in answer.text
+    paused.refresh_from_db()
+    assert paused.onboarding == Onboarding.PAUSED
+    assert paused.onboarded_at is not None
+    event = AuditEvent._base_manager.get(code="onboarding_paused")
+    assert (event.subject_id, event.connection_id) == (paused.pk, row.pk)
+
+
+def test_a_row_whose_marketplaces_are_all_paused_says_so(row: Connection, client: Client) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    client.post(url(row, "marketplace_pause", account))
+    page = screen(row, client)
+    assert "<span>Paused</span>" in page
+    assert "<span>Started</span>" not in page
+
+
+def test_resuming_goes_back_to_onboarded_without_asking_amazon(
+    amazon: RunningEmulator, row: Connection, client: Client
+) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    client.post(url(row, "marketplace_pause", account))
+    known, before = amazon.ledger.last_number, account.onboarded_at
+
+    answer = client.post(url(row, "marketplace_resume", account), follow=True)
+
+    assert "No new consent was needed." in answer.text
+    account.refresh_from_db()
+    assert (account.onboarding, account.onboarded_at) == (Onboarding.ONBOARDED, before)
+    assert len(amazon.ledger.calls(since=known)) == 0
+    assert live_jobs(row) == []
+
+
+def test_pausing_one_that_works_ends_its_job_and_resuming_goes_on(
+    amazon: RunningEmulator, row: Connection, actor: Actor
+) -> None:
+    account = factories.make_account(row, US)
+    services.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
+    (job,) = live_jobs(row)
+
+    assert pausing.pause(connection=row, account_id=account.pk, actor=actor)
+    assert live_jobs(row) == []
+    ledger.run(job.pk)
+    account.refresh_from_db()
+    assert account.onboarding == Onboarding.PAUSED
+
+    assert pausing.resume(connection=row, account_id=account.pk, actor=actor)
+    (again,) = live_jobs(row)
+    ledger.run(again.pk)
+    account.refresh_from_db()
+    assert account.onboarding == Onboarding.ONBOARDED
+
+
+def test_what_needed_somebody_is_tried_again_when_it_is_resumed(
+    row: Connection, actor: Actor
+) -> None:
+    account = factories.make_account(
+        row, US, onboarding=Onboarding.NEEDS_ATTENTION, attention_reason="gave_up"
+    )
+    assert pausing.pause(connection=row, account_id=account.pk, actor=actor)
+    assert pausing.resume(connection=row, account_id=account.pk, actor=actor)
+    account.refresh_from_db()
+    assert (account.onboarding, account.attention_reason) == (Onboarding.WORKING, "")
+    assert [job.subject_id for job in live_jobs(row)] == [account.pk]
+
+
+def test_the_ppc_link_of_a_paused_marketplace_stays(row: Connection, actor: Actor) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    grant = factories.make_ads_grant(row.organization)
+    link = factories.make_link(account, factories.make_profile(grant, seller=NORTHSTAR))
+    pausing.pause(connection=row, account_id=account.pk, actor=actor)
+    link.refresh_from_db()
+    assert link.status == PpcLink.Status.LINKED
+
+
+@pytest.mark.parametrize("name", ["marketplace_pause", "marketplace_resume"])
+def test_a_second_click_changes_nothing(
+    amazon: RunningEmulator, row: Connection, client: Client, name: str
+) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    client.post(url(row, "marketplace_pause", account))
+    client.post(url(row, name, account))
+    account.refresh_from_db()
+    before, events = account.onboarding_changed_at, AuditEvent._base_manager.count()
+
+    assert client.post(url(row, name, account)).status_code == 303
+
+    account.refresh_from_db()
+    assert account.onboarding_changed_at == before
+    assert AuditEvent._base_manager.count() == events
+
+
+def test_what_was_never_started_cannot_be_paused(row: Connection, client: Client) -> None:
+    account = factories.make_account(row, US)
+    client.post(url(row, "marketplace_pause", account))
+    account.refresh_from_db()
+    assert account.onboarding == Onboarding.PENDING
+
+
+def test_a_viewer_and_another_organization_pause_nothing(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    viewer = trips.sign_in(factories.make_member(row.organization, Role.VIEWER))
+    theirs = factories.make_connection(factories.make_organization())
+    owner = trips.sign_in(factories.owner_of(theirs.organization))
+    path = reverse("marketplace_pause", args=[theirs.organization.slug, theirs.pk, account.pk])
+    with nothing_changes(amazon, events=()):
+        assert viewer.post(url(row, "marketplace_pause", account)).status_code == 403
+        details = reverse("connection_details", args=[row.organization.slug, row.pk])
+        assert "marketplace_pause" not in viewer.get(details).text
+    owner.post(path)
+    account.refresh_from_db()
+    assert account.onboarding == Onboarding.ONBOARDED
+
+
+def test_the_details_offer_the_one_button_that_fits(row: Connection, client: Client) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    details = reverse("connection_details", args=[row.organization.slug, row.pk])
+    pause, resume = url(row, "marketplace_pause", account), url(row, "marketplace_resume", account)
+    assert (pause in client.get(details).text, resume in client.get(details).text) == (True, False)
+    client.post(pause)
+    assert (pause in client.get(details).text, resume in client.get(details).text) == (False, True)
