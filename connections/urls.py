@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from connections import arrivals, views
+from connections import arrivals, calendar_views, notification_views, views
 
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
+NOTIFICATIONS = "o/<slug:slug>/notifications"
+CALENDAR = "o/<slug:slug>/calendar"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -27,4 +29,24 @@ urlpatterns = [
         arrivals.authorization_outcome,
         name="authorization_outcome",
     ),
+    path(NOTIFICATIONS, notification_views.notifications, name="notifications"),
+    path(
+        f"{NOTIFICATIONS}/test-mail",
+        notification_views.notifications_test_mail,
+        name="notifications_test_mail",
+    ),
+    path(
+        f"{NOTIFICATIONS}/<uuid:notice_id>/acknowledge",
+        notification_views.notice_acknowledge,
+        name="notice_acknowledge",
+    ),
+    path(
+        f"{NOTIFICATIONS}/<uuid:notice_id>/snooze",
+        notification_views.notice_snooze,
+        name="notice_snooze",
+    ),
+    path(CALENDAR, calendar_views.renewal_calendar, name="renewal_calendar"),
+    path(f"{CALENDAR}/link", calendar_views.calendar_feed_make, name="calendar_feed_make"),
+    path(f"{CALENDAR}/link/end", calendar_views.calendar_feed_end, name="calendar_feed_end"),
+    path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
 ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import path
 
-from sellerlegend.organizations import views
+from sellerlegend.organizations import mail_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("security", views.security, name="security"),
     path("accounts/sessions/<int:pk>/end", views.session_end, name="session_end"),
     path("staff/setup", views.staff_setup, name="staff_setup"),
+    path("staff/test-mail", mail_views.staff_test_mail, name="staff_test_mail"),
 ]
 
 if settings.DEBUG:
