@@ -76,7 +76,7 @@ def calendar_feed(request: HttpRequest, token: str) -> HttpResponseBase:
     response = HttpResponse(text, content_type="text/calendar; charset=utf-8")
     response.headers["Content-Disposition"] = 'inline; filename="renewals.ics"'
     response.headers["ETag"] = etag
-    answer: HttpResponseBase = get_conditional_response(request, etag=etag, response=response)
+    answer = get_conditional_response(request, etag=etag, response=response) or response
     answer.headers["Cache-Control"] = "private, no-cache"
     answer.headers["X-Robots-Tag"] = "noindex"
     return answer

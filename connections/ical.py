@@ -67,8 +67,7 @@ def escaped(text: str) -> str:
     lines = text.replace("\r\n", "\n").splitlines()
     if text.endswith(("\n", "\r")):
         lines.append("")
-    plain = "\\n".join(_escaped_line(line) for line in lines)
-    return plain
+    return "\\n".join(_escaped_line(line) for line in lines)
 
 
 def _escaped_line(line: str) -> str:
