@@ -601,7 +601,7 @@ def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
     assert told == [
         "The consent ends in 6 days",
         "The consent ends in 1 day",
-        "The consent has ended: a year has passed",
+        "a year has passed",
     ]
 
 
