@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from connections import credentials
+from connections import credentials, notice_admin  # noqa: F401  # registers its own tables
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from ppc import upkeep

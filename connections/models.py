@@ -12,6 +12,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+# Django finds models through this module.
+from connections import feed_models, notice_models  # noqa: F401
 from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.crypto import Place

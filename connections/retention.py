@@ -11,18 +11,22 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from connections import services
+from connections.feed_models import CalendarFeed
 from connections.models import AuthorizationRequest
+from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import limits, sessions
-from sellerlegend.organizations.models import AuditEvent, VaultUse
+from sellerlegend.organizations.models import AuditEvent, Membership, VaultUse
 from sellerlegend.organizations.scoping import across_organizations
 
 AUDIT_DAYS = 400
 TRIP_DAYS = JOB_DAYS = 30
+# A mail outlives what it told: its lines are what keeps a notice from being told again.
+NOTICE_DAYS, NOTICE_MAIL_DAYS = 400, 430
 BATCH = 1000
 
 
@@ -59,6 +63,11 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("sessions", sessions.ended_sessions),
         deletion("devices", sessions.forgotten_devices),
         deletion("allowances", limits.spent_rows),
+        deletion("notices", old_notices),
+        deletion("notice_mails", old_mails),
+        deletion("snoozes", ended_snoozes),
+        deletion("notification_choices", partial(of_nobody, NotificationChoice)),
+        deletion("calendar_feeds", partial(of_nobody, CalendarFeed)),
     ]
 
 
@@ -95,6 +104,28 @@ def old_events() -> QuerySet[AuditEvent]:
 def old_uses() -> QuerySet[VaultUse]:
     oldest = (timezone.now() - timedelta(days=AUDIT_DAYS)).date()
     return VaultUse.objects.filter(day__lt=oldest)
+
+
+def old_notices() -> QuerySet[Notice]:
+    return Notice.objects.filter(created_at__lt=timezone.now() - timedelta(days=NOTICE_DAYS))
+
+
+def old_mails() -> QuerySet[NoticeMail]:
+    long_ago = timezone.now() - timedelta(days=NOTICE_MAIL_DAYS)
+    return NoticeMail.objects.filter(created_at__lt=long_ago)
+
+
+def ended_snoozes() -> QuerySet[NoticeSnooze]:
+    return NoticeSnooze.objects.filter(until__lt=timezone.now())
+
+
+def of_nobody(model: type[Any]) -> QuerySet[Any]:
+    """What people chose for an organization that they left."""
+    membership = Membership.objects.filter(
+        organization_id=OuterRef("organization_id"), user_id=OuterRef("user_id")
+    )
+    rows: QuerySet[Any] = model.objects.exclude(Exists(membership))
+    return rows
 
 
 def delete_batch(rows: Callable[[], QuerySet[Any]]) -> int:

@@ -2,9 +2,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from connections import arrivals, doors, help_pages, views
+from connections import (
+    arrivals,
+    calendar_views,
+    doors,
+    help_pages,
+    notification_views,
+    views,
+)
 
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
+NOTIFICATIONS = "o/<slug:slug>/notifications"
+CALENDAR = "o/<slug:slug>/calendar"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -31,4 +40,24 @@ urlpatterns = [
     ),
     path("help/errors", help_pages.error_catalogue, name="error_catalogue"),
     path("help/amazon-codes", help_pages.amazon_codes_page, name="amazon_codes"),
+    path(NOTIFICATIONS, notification_views.notifications, name="notifications"),
+    path(
+        f"{NOTIFICATIONS}/test-mail",
+        notification_views.notifications_test_mail,
+        name="notifications_test_mail",
+    ),
+    path(
+        f"{NOTIFICATIONS}/<uuid:notice_id>/acknowledge",
+        notification_views.notice_acknowledge,
+        name="notice_acknowledge",
+    ),
+    path(
+        f"{NOTIFICATIONS}/<uuid:notice_id>/snooze",
+        notification_views.notice_snooze,
+        name="notice_snooze",
+    ),
+    path(CALENDAR, calendar_views.renewal_calendar, name="renewal_calendar"),
+    path(f"{CALENDAR}/link", calendar_views.calendar_feed_make, name="calendar_feed_make"),
+    path(f"{CALENDAR}/link/end", calendar_views.calendar_feed_end, name="calendar_feed_end"),
+    path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
 ]

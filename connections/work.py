@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from connections import services
-from sellerlegend.jobs import ledger
+from connections import notice_mails, notice_sending, notices, services
+from sellerlegend.jobs import budgets, ledger
+from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import custody, quarantine, setup, staff_notices
 
 ledger.register_sweeper(services.sweep_abandoned)
@@ -11,3 +12,20 @@ ledger.register_sweeper(custody.remember_keys)
 ledger.register_sweeper(quarantine.beat)
 ledger.register_sweeper(staff_notices.send_due)
 setup.count_sellers_with(services.count_sellers)
+
+
+def show_nothing(_job: Job) -> None:
+    """No row of the screen looks different."""
+
+
+ledger.register(
+    ledger.Kind(
+        name=notice_mails.MAIL,
+        run=budgets.watched(notice_sending.send),
+        changed=show_nothing,
+        give_up=notice_sending.given_up,
+        queue="background",
+    )
+)
+ledger.register_sweeper(notices.derive_in_turn)
+ledger.register_sweeper(notice_mails.plan_mails)

@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from connections import credentials, revisions
+from connections.feed_models import CalendarFeed
 from connections.models import (
     CONSENT_DAYS,
     KEPT_AFTER_END,
@@ -31,6 +32,7 @@ from connections.models import (
     Grant,
     SpApiGrant,
 )
+from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
 from connections.retention import Rule, until_none
 from ppc.disconnecting import drop_row, end_open_trips
 from ppc.models import AdsProfile, PpcLink
@@ -235,6 +237,11 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         PpcLink,
         AdsProfile,
         AuthorizationRequest,
+        NoticeMail,
+        Notice,
+        NoticeSnooze,
+        NotificationChoice,
+        CalendarFeed,
         Connection,
         AdsGrant,
         Job,

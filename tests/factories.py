@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from connections import services as connection_services
 from connections.models import AdsGrant, Connection, SpApiGrant
+from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
 from ppc import services as ppc_services
 from ppc.models import AdsProfile, PpcLink
@@ -128,6 +129,20 @@ def grant_of(connection: Connection) -> SpApiGrant:
     grants = SpApiGrant.objects.for_organization(connection.organization_id)
     grant: SpApiGrant = grants.get(connection=connection)
     return grant
+
+
+def make_notice(connection: Connection, **columns: Any) -> Notice:
+    """Sixty days before the end of the row's consent, unless `columns` say otherwise."""
+    grant, now = grant_of(connection), timezone.now()
+    facts = {"kind": Notice.Kind.EXPIRING, "days": 60, "step": "60 days", "occurred_at": now}
+    notice: Notice = Notice.objects.for_organization(connection.organization_id).create(
+        subject_id=grant.pk,
+        consent_at=grant.authorized_at,
+        connection=connection,
+        authorized_by=grant.authorized_by,
+        **(facts | columns),
+    )
+    return notice
 
 
 # Marketplaces ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import path
 
-from sellerlegend.organizations import staff_reference, views
+from sellerlegend.organizations import mail_views, staff_reference, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("accounts/sessions/<int:pk>/end", views.session_end, name="session_end"),
     path("staff/setup", views.staff_setup, name="staff_setup"),
     path("staff/reference", staff_reference.staff_reference, name="staff_reference"),
+    path("staff/test-mail", mail_views.staff_test_mail, name="staff_test_mail"),
 ]
 
 if settings.DEBUG:

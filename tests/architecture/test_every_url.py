@@ -25,6 +25,7 @@ from tests.factories import (
     make_account,
     make_connection,
     make_member,
+    make_notice,
     make_organization,
     make_user,
     make_waiting_connection,
@@ -80,6 +81,13 @@ ORGANIZATION_ROUTES = (
     Route("marketplace_resume", ACTION, Role.MEMBER, ACCOUNT),
     Route("ppc_connect", FORM, Role.MEMBER, ROW),
     Route("ppc_retry", ACTION, Role.MEMBER, ACCOUNT),
+    Route("notifications", FORM, Role.VIEWER),
+    Route("notifications_test_mail", ACTION, Role.MEMBER),
+    Route("notice_acknowledge", ACTION, Role.MEMBER, ("notice_id",)),
+    Route("notice_snooze", ACTION, Role.MEMBER, ("notice_id",)),
+    Route("renewal_calendar", READ[:1], Role.VIEWER),
+    Route("calendar_feed_make", ACTION, Role.VIEWER),
+    Route("calendar_feed_end", ACTION, Role.VIEWER),
 )
 
 PERSONAL_ROUTES = (
@@ -91,6 +99,7 @@ PERSONAL_ROUTES = (
     Route("staff_setup", READ[:1]),
     Route("staff_reference", READ[:1]),
     Route("appstore_start", FORM, None, ("ticket",)),
+    Route("staff_test_mail", FORM),
     Route("authorization_outcome", READ[:1], None, ("reference",)),
     Route("account_reauthenticate", FORM),
     Route("account_email", FORM),
@@ -134,6 +143,8 @@ PUBLIC_ROUTES = frozenset(
         "amazon_codes",
         "error_catalogue",
         "ads_callback",
+        # Its address is the secret (`tests/connections/test_feeds.py`).
+        "calendar_feed",
         # For probes (`tests/sellerlegend/monitoring/`).
         "healthz",
         "readyz",
@@ -157,6 +168,7 @@ class Scene:
     organization: Organization
     connection: Connection
     account_id: UUID
+    notice_id: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -164,6 +176,7 @@ class Scene:
             "slug": self.organization.slug,
             "connection_id": self.connection.pk,
             "account_id": self.account_id,
+            "notice_id": self.notice_id,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -177,8 +190,9 @@ def scene() -> Scene:
     organization = make_organization("Northstar")
     connection = make_connection(organization)
     account = make_account(connection)
+    notice = make_notice(connection)
     outsider = owner_of(make_organization("Somebody else"))
-    return Scene(organization, connection, account.pk, outsider)
+    return Scene(organization, connection, account.pk, notice.pk, outsider)
 
 
 def leaves(patterns: Any, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:

@@ -24,6 +24,7 @@ from django.test import Client
 from django.urls import reverse
 
 from connections.models import AuthorizationRequest, Connection
+from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from tests import bells, trips
@@ -38,6 +39,7 @@ from tests.factories import (
     make_account,
     make_connection,
     make_member,
+    make_notice,
     make_organization,
     make_user,
     owner_of,
@@ -49,7 +51,7 @@ from tests.staff import make_support
 pytestmark = pytest.mark.django_db
 
 # Who may write where fewer may write than read.
-WRITING_ROLE = {"organization_settings": Role.ADMIN}
+WRITING_ROLE = {"organization_settings": Role.ADMIN, "notifications": Role.MEMBER}
 # How a permitted request may end: a page, nothing new, a redirect, a form with mistakes.
 REQUESTS = tuple(itertools.product(ALL_METHODS, (False, True)))
 DONE = frozenset({200, 204, 302, 303, 422})
@@ -67,6 +69,7 @@ class Tree:
     organization: Organization
     connection: Connection
     account: MarketplaceAccount
+    notice: Notice
     reference: str
     passkey: Authenticator
 
@@ -80,7 +83,8 @@ def make_tree(name: str) -> Tree:
         user=owner, type=Authenticator.Type.WEBAUTHN, data={"name": "Key", "credential": {}}
     )
     trip = AuthorizationRequest._base_manager.get(organization=organization)
-    return Tree(organization, connection, make_account(connection), trip.reference, passkey)
+    account, notice = make_account(connection), make_notice(connection)
+    return Tree(organization, connection, account, notice, trip.reference, passkey)
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "slug": tree.organization.slug,
         "connection_id": tree.connection.pk,
         "account_id": tree.account.pk,
+        "notice_id": tree.notice.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -183,6 +188,7 @@ def made_up() -> dict[str, Any]:
         "slug": "no-such-thing",
         "connection_id": uuid4(),
         "account_id": uuid4(),
+        "notice_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",

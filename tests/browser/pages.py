@@ -276,11 +276,15 @@ PEOPLE = (
     Place("organization settings", at("/o/northstar-trading/settings")),
     Place("organization settings of a viewer", at("/o/northstar-trading/settings"), VIEWER),
     Place("new organization", at("/organizations/new")),
+    Place("notifications", at("/o/northstar-trading/notifications")),
+    Place("notifications of a viewer", at("/o/northstar-trading/notifications"), VIEWER),
+    Place("renewal calendar", at("/o/northstar-trading/calendar")),
     Place("staff setup", at("/staff/setup"), STAFF),
     Place("staff reference", at("/staff/reference?code=unknown"), STAFF),
     Place("errors", at("/help/errors"), NOBODY),
     Place("Amazon's codes", at("/help/amazon-codes?code=MD1000"), NOBODY),
     Place("Amazon's codes, unknown", at("/help/amazon-codes?code=XY"), NOBODY),
+    Place("staff test mail", at("/staff/test-mail"), STAFF),
 )
 # A page that is not found looks like this only in production: see test_production.py.
 ERRORS = (Place("403", at(f"{NORTHSTAR}new"), VIEWER, status=403),)

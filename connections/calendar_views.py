@@ -1,0 +1,82 @@
+"""The renewal calendar, and the private link to it for calendar programs."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from connections import renewals
+from sellerlegend.errors import too_many_requests
+from sellerlegend.organizations import limits
+from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.models import Role
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def renewal_calendar(request: OrganizationRequest) -> HttpResponseBase:
+    return show(request)
+
+
+def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
+    found = renewals.renewals_of(request.organization)
+    context = {
+        "overdue": [renewal for renewal in found if renewal.is_over],
+        "months": renewals.months_ahead(found),
+        "feed": renewals.feed_of(request.organization, request.user),
+        "feed_url": feed_url,
+    }
+    return render(request, "connections/calendar.html", context)
+
+
+@require_POST
+@organization_view(Role.VIEWER)
+@costly
+def calendar_feed_make(request: OrganizationRequest) -> HttpResponseBase:
+    """The answer to this POST is the only place where the link ever stands: it goes into no
+    session, cookie or redirect, so this form is the one that does not redirect."""
+    url = renewals.make_feed(
+        organization=request.organization, user=request.user, actor=request.actor()
+    )
+    return show(request, feed_url=url)
+
+
+@require_POST
+@organization_view(Role.VIEWER)
+def calendar_feed_end(request: OrganizationRequest) -> HttpResponseBase:
+    if renewals.end_feed(
+        organization=request.organization, user=request.user, actor=request.actor()
+    ):
+        messages.success(request, _("The calendar link does not work any more."))
+    url = reverse("renewal_calendar", args=[request.organization.slug])
+    return HttpResponseRedirect(url, status=303)
+
+
+@require_http_methods(["GET", "HEAD"])
+@login_not_required
+def calendar_feed(request: HttpRequest, token: str) -> HttpResponseBase:
+    """For calendar programs, which cannot sign in. Unknown, replaced and left are one answer."""
+    wait = limits.take((renewals.FEED, limits.client_address(request)))
+    if wait:
+        return too_many_requests(request, wait)
+    feed = renewals.feed_by(token)
+    if feed is None:
+        raise Http404("no such calendar")
+    text = renewals.feed_text(feed).encode()
+    etag = f'"{hashlib.sha256(text).hexdigest()}"'
+    response = HttpResponse(text, content_type="text/calendar; charset=utf-8")
+    response.headers["Content-Disposition"] = 'inline; filename="renewals.ics"'
+    response.headers["ETag"] = etag
+    answer = get_conditional_response(request, etag=etag, response=response) or response
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers["X-Robots-Tag"] = "noindex"
+    return answer

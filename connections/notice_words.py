@@ -1,0 +1,212 @@
+"""What a notice says: reason, what it means for the data, and the one next step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from connections.models import CONSENT_DAYS, AdsGrant, Connection
+from connections.notice_models import Notice
+from connections.reasons import reason_for
+from connections.words import Sign, exact_day, exact_time
+from sellerlegend.jobs.models import Incident
+from sellerlegend.organizations.models import Organization
+
+Kind = Notice.Kind
+
+# The worst first: how mails and the page are ordered.
+ORDER = (
+    Kind.REVOKED,
+    Kind.EXPIRED,
+    Kind.EXPIRING,
+    Kind.PERMISSION_MISSING,
+    Kind.INCIDENT_OPENED,
+    Kind.INCIDENT_CLOSED,
+    Kind.RECOVERED,
+)
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class NoticeWords:
+    """One notice as people read it. `url` is a page of ours, never an action."""
+
+    notice: Notice
+    subject: str
+    sign: Sign
+    title: str
+    impact: str
+    next_step: str
+    url: str
+    button: str
+    since: str
+
+
+def in_order(notices: Iterable[Notice]) -> list[Notice]:
+    """The worst first, then those that end soonest."""
+    return sorted(
+        notices, key=lambda n: (ORDER.index(Kind(n.kind)), n.days or 0, n.occurred_at, n.pk)
+    )
+
+
+def words_of(organization: Organization, notices: Iterable[Notice]) -> list[NoticeWords]:
+    """In three queries, however many there are. Notices carry their connection and Ads consent."""
+    ordered = in_order(notices)
+    fed = rows_fed_by(organization, {n.ads_grant_id for n in ordered if n.ads_grant_id})
+    incidents = Incident.objects.in_bulk(
+        {n.subject_id for n in ordered if n.kind in (Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)}
+    )
+    return [
+        _words(organization, n, fed.get(n.ads_grant_id, []), incidents.get(n.subject_id))
+        for n in ordered
+    ]
+
+
+def rows_fed_by(
+    organization: Organization, grant_ids: set[UUID]
+) -> dict[UUID | None, list[tuple[UUID, str]]]:
+    """The rows whose PPC an Ads consent feeds, by name."""
+    path = "marketplace_accounts__ppc_link__profile__grant"
+    rows = Connection.objects.for_organization(organization).filter(**{f"{path}__in": grant_ids})
+    found: dict[UUID | None, list[tuple[UUID, str]]] = {}
+    for grant_id, key, name in rows.order_by("name").values_list(path, "pk", "name").distinct():
+        found.setdefault(grant_id, []).append((key, name))
+    return found
+
+
+def _words(
+    organization: Organization,
+    notice: Notice,
+    fed: list[tuple[UUID, str]],
+    incident: Incident | None,
+) -> NoticeWords:
+    url, button = where_to(organization, notice, fed)
+    return NoticeWords(
+        notice=notice,
+        subject=subject_of(notice, fed, incident),
+        sign=sign_of(notice),
+        title=title_of(notice),
+        impact=impact_of(notice),
+        next_step=next_step_of(notice),
+        url=url,
+        button=button,
+        since=exact_time(notice.occurred_at),
+    )
+
+
+def subject_of(notice: Notice, fed: list[tuple[UUID, str]], incident: Incident | None) -> str:
+    if notice.connection is not None:
+        row = notice.connection
+        return f"{row.name} ({row.selling_partner_id or '–'}, {row.region})"
+    if notice.ads_grant is not None:
+        return ads_words(notice.ads_grant, [name for _key, name in fed])
+    if incident is not None:
+        return f"{incident.get_surface_display()} {incident.region}".strip()
+    return _("Amazon")
+
+
+def ads_words(grant: AdsGrant, names: list[str]) -> str:
+    day = exact_day(grant.authorized_at)
+    if not names:
+        return _("Amazon Ads consent of %(day)s") % {"day": day}
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = len(names) - NAMES_SHOWN
+    if more > 0:
+        return ngettext(
+            "Amazon Ads consent of %(day)s, for %(names)s and %(count)d more",
+            "Amazon Ads consent of %(day)s, for %(names)s and %(count)d more",
+            more,
+        ) % {"day": day, "names": shown, "count": more}
+    return _("Amazon Ads consent of %(day)s, for %(names)s") % {"day": day, "names": shown}
+
+
+def sign_of(notice: Notice) -> Sign:
+    word = str(notice.get_kind_display())
+    if notice.kind in (Kind.REVOKED, Kind.EXPIRED):
+        return Sign(word, "stop", "danger")
+    if notice.kind in (Kind.RECOVERED, Kind.INCIDENT_CLOSED):
+        return Sign(word, "check-circle", "success")
+    if notice.kind == Kind.EXPIRING:
+        return Sign(word, "clock", "warning")
+    return Sign(word, "alert", "warning")
+
+
+def days_left(notice: Notice) -> int:
+    """Whole days until the end, as of now: a notice may be read days after it was made."""
+    ends_at = notice.consent_at + timedelta(days=CONSENT_DAYS)
+    return max(0, math.ceil((ends_at - timezone.now()) / timedelta(days=1)))
+
+
+def title_of(notice: Notice) -> str:
+    if notice.kind == Kind.EXPIRING:
+        days = days_left(notice)
+        if days == 0:
+            return _("The consent ends today")
+        return ngettext(
+            "The consent ends in %(days)d day", "The consent ends in %(days)d days", days
+        ) % {"days": days}
+    if notice.kind == Kind.REVOKED:
+        return str(reason_for(notice.reason).title)
+    titles = {
+        Kind.EXPIRED: _("The consent has ended: a year has passed"),
+        Kind.PERMISSION_MISSING: _("A permission is missing"),
+        Kind.RECOVERED: _("Works again"),
+        Kind.INCIDENT_OPENED: _("Amazon has a problem at the moment"),
+        Kind.INCIDENT_CLOSED: _("Amazon's problem is over"),
+    }
+    return titles[Kind(notice.kind)]
+
+
+def impact_of(notice: Notice) -> str:
+    if notice.kind == Kind.REVOKED:
+        why = str(reason_for(notice.reason).meaning)
+        return why + " " + _("Nothing new is read from Amazon; what we have is kept.")
+    impacts = {
+        Kind.EXPIRING: _(
+            "Amazon ends every consent after a year. From then on nothing new is read; what we "
+            "have is kept."
+        ),
+        Kind.EXPIRED: _("Nothing new is read from Amazon; what we have is kept."),
+        Kind.PERMISSION_MISSING: _("Amazon lets us in but refuses a part of the data."),
+        Kind.RECOVERED: _("Amazon accepts the consent, and data is read again."),
+        Kind.INCIDENT_OPENED: _(
+            "Data may come late. Consents are not affected, and nothing is lost."
+        ),
+        Kind.INCIDENT_CLOSED: _("What was late is read now."),
+    }
+    return impacts[Kind(notice.kind)]
+
+
+def next_step_of(notice: Notice) -> str:
+    if notice.kind == Kind.REVOKED:
+        return str(reason_for(notice.reason).next_step)
+    steps = {
+        Kind.EXPIRING: _("Reconnect before that day; it takes a minute and keeps everything."),
+        Kind.EXPIRED: _("Reconnect; it takes a minute and keeps everything."),
+        Kind.PERMISSION_MISSING: _("Reconnect, so that the consent grants every permission."),
+    }
+    return steps.get(Kind(notice.kind), _("Nothing to do."))
+
+
+def where_to(
+    organization: Organization, notice: Notice, fed: list[tuple[UUID, str]]
+) -> tuple[str, str]:
+    """The page of the next step, and what its button says."""
+    slug = organization.slug
+    if not notice.needs_a_person:
+        if notice.connection_id is not None:
+            return reverse("connection_details", args=[slug, notice.connection_id]), _("Look")
+        return reverse("account_connections", args=[slug]), _("Look")
+    if notice.connection_id is not None:
+        return reverse("connection_authorize", args=[slug, notice.connection_id]), _("Reconnect")
+    if fed:
+        return reverse("ppc_connect", args=[slug, fed[0][0]]), _("Reconnect")
+    return reverse("account_connections", args=[slug]), _("Look")

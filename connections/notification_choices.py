@@ -1,0 +1,107 @@
+"""What people decide about notices: hear less, hear later, "I know". One path for every door."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from connections.notice_models import Notice, NoticeLine, NoticeSnooze, NotificationChoice
+from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.models import Organization, User
+
+SNOOZE_DAYS = (1, 7, 30)
+LONGEST_PAUSE = timedelta(days=366)
+
+
+class NotASnooze(ValueError):
+    """Not one of the offered lengths."""
+
+
+def choice_of(organization: Organization, user: User) -> NotificationChoice:
+    """The person's own, or the defaults without a row: looking makes none."""
+    choices = NotificationChoice.objects.for_organization(organization)
+    found: NotificationChoice | None = choices.filter(user=user).first()
+    return found or NotificationChoice(organization=organization, user=user)
+
+
+def choose(
+    *,
+    organization: Organization,
+    user: User,
+    wants: str,
+    digest_hour: int,
+    quiet_from: int,
+    quiet_until: int,
+    paused_until: datetime | None,
+) -> NotificationChoice:
+    """The person's own choice for one organization. Nobody decides for anybody else."""
+    columns = {
+        "wants": wants,
+        "digest_hour": digest_hour,
+        "quiet_from": quiet_from,
+        "quiet_until": quiet_until,
+        "paused_until": paused_until,
+    }
+    choices = NotificationChoice.objects.for_organization(organization)
+    row: NotificationChoice = choices.update_or_create(
+        organization=organization, user=user, defaults=columns
+    )[0]
+    return row
+
+
+def acknowledge(*, notice: Notice, actor: Actor) -> bool:
+    """ "I know": seen by colleagues, with who and when. The first one stands. False: it did
+    already, or the notice is over."""
+    now = timezone.now()
+    with transaction.atomic():
+        mine = Notice.objects.for_organization(notice.organization_id).filter(
+            pk=notice.pk, acknowledged_at=None, resolved_at=None
+        )
+        if not mine.update(acknowledged_at=now, acknowledged_by=actor.user):
+            return False
+        # What asks nobody for anything is over once somebody has read it.
+        mine_too = Notice.objects.for_organization(notice.organization_id).filter(pk=notice.pk)
+        if not notice.needs_a_person:
+            mine_too.update(resolved_at=now)
+        record_event("notice_acknowledged", actor=actor, subject=notice, kind=notice.kind)
+    return True
+
+
+def snooze(*, notice: Notice, user: User, days: int) -> None:
+    """Not in this person's mails for so many days, unless it gets worse; then told anew if it is
+    still so. 0 wakes it up. Raises NotASnooze."""
+    if days not in (0, *SNOOZE_DAYS):
+        raise NotASnooze(str(days))
+    now = timezone.now()
+    organization_id = notice.organization_id
+    snoozes = NoticeSnooze.objects.for_organization(organization_id)
+    with transaction.atomic():
+        if days == 0:
+            snoozes.filter(user=user, subject_id=notice.subject_id).delete()
+            return
+        snoozes.update_or_create(
+            organization_id=organization_id,
+            user=user,
+            subject_id=notice.subject_id,
+            defaults={"made_at": now, "until": now + timedelta(days=days)},
+        )
+        _tell_again_later(notice, user)
+
+
+def _tell_again_later(notice: Notice, user: User) -> None:
+    """Forget that this person was told what is still open about the consent."""
+    same = Notice.objects.for_organization(notice.organization_id).filter(
+        subject_id=notice.subject_id, resolved_at=None, acknowledged_at=None
+    )
+    lines = NoticeLine.objects.for_organization(notice.organization_id)
+    lines.filter(user=user, notice__in=same.values("pk")).delete()
+    same.update(settled_at=None)
+
+
+def snoozed_until(organization: Organization, user: User) -> dict[object, datetime]:
+    """By subject, what this person does not want to hear of at the moment."""
+    snoozes = NoticeSnooze.objects.for_organization(organization)
+    running = snoozes.filter(user=user, until__gt=timezone.now())
+    return dict(running.values_list("subject_id", "until"))

@@ -1,0 +1,212 @@
+"""When consents have to be renewed: the calendar page and the private feed of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import zoneinfo
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from connections.feed_models import CalendarFeed
+from connections.ical import Event, calendar
+from connections.models import AdsGrant, Grant, SpApiGrant
+from connections.notice_words import rows_fed_by
+from connections.token_cache import AnyGrant
+from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.limits import Limit
+from sellerlegend.organizations.models import Membership, Organization, User
+from sellerlegend.organizations.scoping import across_organizations
+
+FEED = Limit("calendar_feed", burst=60, seconds=5)
+MONTHS = 12
+ALARM_DAYS = 14
+TOKEN_BYTES = 32
+TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """One consent and the day on which it ends. `is_over`: it ended, or Amazon refuses it."""
+
+    key: UUID
+    name: str
+    seller_id: str
+    region: str
+    is_ads: bool
+    ends_at: datetime
+    given_at: datetime
+    is_over: bool
+    url: str
+
+    @property
+    def day(self) -> date:
+        return timezone.localdate(self.ends_at)
+
+    @property
+    def side(self) -> str:
+        return _("Amazon Ads") if self.is_ads else _("Selling Partner")
+
+
+@dataclass(frozen=True)
+class Month:
+    starts_on: date
+    renewals: tuple[Renewal, ...]
+
+
+def renewals_of(organization: Organization) -> list[Renewal]:
+    """Every consent that has an end, by that day. Rows that a person disconnected have none."""
+    found = [*_of_seller_central(organization), *_of_ads(organization)]
+    return sorted(found, key=lambda renewal: (renewal.ends_at, renewal.name.lower(), renewal.key))
+
+
+def _of_seller_central(organization: Organization) -> Iterable[Renewal]:
+    grants = SpApiGrant.objects.for_organization(organization)
+    living = grants.exclude(status=Grant.Status.DISCONNECTED).select_related("connection")
+    for grant in living:
+        row = grant.connection
+        url = reverse("connection_details", args=[organization.slug, row.pk])
+        yield _renewal(grant, row.name, row.selling_partner_id or "", row.region, url)
+
+
+def _of_ads(organization: Organization) -> Iterable[Renewal]:
+    grants = AdsGrant.objects.for_organization(organization)
+    living = list(grants.exclude(status=Grant.Status.DISCONNECTED))
+    fed = rows_fed_by(organization, {grant.pk for grant in living})
+    for grant in living:
+        rows = fed.get(grant.pk, [])
+        names = ", ".join(name for _key, name in rows) or _("No row yet")
+        url = reverse("account_connections", args=[organization.slug])
+        if rows:
+            url = reverse("connection_details", args=[organization.slug, rows[0][0]])
+        if grant.reauthorize_by is not None:
+            yield _renewal(grant, names, "", "", url)
+
+
+def _renewal(grant: AnyGrant, name: str, seller_id: str, region: str, url: str) -> Renewal:
+    ends_at = grant.reauthorize_by
+    assert ends_at is not None  # noqa: S101  # the callers look
+    return Renewal(
+        key=grant.pk,
+        name=name,
+        seller_id=seller_id,
+        region=region,
+        is_ads=isinstance(grant, AdsGrant),
+        ends_at=ends_at,
+        given_at=grant.authorized_at,
+        is_over=grant.status == Grant.Status.INVALID or ends_at <= timezone.now(),
+        url=url,
+    )
+
+
+def months_ahead(renewals: list[Renewal]) -> list[Month]:
+    """The running month and the eleven after it; the last days of the twelfth belong to it too,
+    since a consent of today ends in the same month of next year."""
+    first = timezone.localdate().replace(day=1)
+    starts = [month_after(first, count) for count in range(MONTHS + 1)]
+    return [
+        Month(
+            start,
+            tuple(r for r in renewals if not r.is_over and r.day.replace(day=1) == start),
+        )
+        for start in starts
+    ]
+
+
+def month_after(first: date, count: int) -> date:
+    years, month = divmod(first.month - 1 + count, 12)
+    return date(first.year + years, month + 1, 1)
+
+
+# The private feed ---------------------------------------------------------------------------
+
+
+def feed_of(organization: Organization, user: User) -> CalendarFeed | None:
+    feeds = CalendarFeed.objects.for_organization(organization)
+    found: CalendarFeed | None = feeds.filter(user=user).first()
+    return found
+
+
+def make_feed(*, organization: Organization, user: User, actor: Actor) -> str:
+    """A new link; the one before it ends. Returns its address, which is nowhere else."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    with transaction.atomic():
+        feeds = CalendarFeed.objects.for_organization(organization)
+        feeds.update_or_create(
+            organization=organization,
+            user=user,
+            defaults={"token_hash": digest(token), "made_at": timezone.now()},
+        )
+        record_event("calendar_feed_made", actor=actor, organization=organization)
+    return f"{settings.PUBLIC_BASE_URL}{reverse('calendar_feed', args=[token])}"
+
+
+def end_feed(*, organization: Organization, user: User, actor: Actor) -> bool:
+    with transaction.atomic():
+        feeds = CalendarFeed.objects.for_organization(organization)
+        count, _by_table = feeds.filter(user=user).delete()
+        if count:
+            record_event("calendar_feed_ended", actor=actor, organization=organization)
+    return bool(count)
+
+
+def digest(token: str) -> str:
+    """Of 256 random bits: nothing to guess, so a plain digest keeps it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def feed_by(token: str) -> CalendarFeed | None:
+    """The link's feed, if its person is still a member. None for every other case alike."""
+    if not TOKEN_SHAPE.fullmatch(token):
+        return None
+    with across_organizations("a private calendar link names its organization"):
+        feeds = CalendarFeed.objects.select_related("organization", "user").filter(
+            Q(user__is_active=True, organization__deleted_at=None), token_hash=digest(token)
+        )
+        feed: CalendarFeed | None = feeds.first()
+    if feed is None:
+        return None
+    members = Membership.objects.for_organization(feed.organization)
+    return feed if members.filter(user=feed.user).exists() else None
+
+
+def feed_text(feed: CalendarFeed) -> str:
+    """In the person's language and time zone. Names, Seller IDs and days; nothing secret. The
+    same text while nothing has changed."""
+    language = feed.user.language or settings.LANGUAGE_CODE
+    with translation.override(language), timezone.override(zoneinfo.ZoneInfo(feed.user.time_zone)):
+        name = _("%(site)s renewals: %(organization)s") % {
+            "site": settings.SITE_NAME,
+            "organization": feed.organization,
+        }
+        product = f"-//{settings.SITE_NAME}//Renewals//EN"
+        return calendar(name, product, map(_event, renewals_of(feed.organization)))
+
+
+def _event(renewal: Renewal) -> Event:
+    facts = [renewal.side, renewal.seller_id, renewal.region, renewal.name]
+    return Event(
+        uid=f"renewal-{renewal.key}@{urlsplit(settings.PUBLIC_BASE_URL).hostname}",
+        day=renewal.day,
+        summary=_("Renew the Amazon consent of %(name)s") % {"name": renewal.name},
+        description="\n".join(
+            [
+                " · ".join(fact for fact in facts if fact),
+                _("Amazon ends it on this day. Reconnect before; it takes a minute."),
+            ]
+        ),
+        url=f"{settings.PUBLIC_BASE_URL}{renewal.url}",
+        changed_at=renewal.given_at,
+        alarm_days=ALARM_DAYS,
+    )

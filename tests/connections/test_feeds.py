@@ -1,0 +1,284 @@
+"""The renewal calendar, and the private link to it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connections import renewals
+from connections.feed_models import CalendarFeed
+from connections.ical import Event, calendar, escaped, folded
+from connections.models import Connection
+from ppc import disconnecting
+from ppc.disconnecting import Side
+from sellerlegend.organizations.audit import COMMAND, Actor
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
+from tests import factories
+from tests.nothing_changed import all_rows
+from tests.signing_in import signed_in_freshly
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def viewer(organization: Organization) -> User:
+    return factories.make_member(organization, Role.VIEWER)
+
+
+@pytest.fixture
+def browser_of_viewer(viewer: User) -> Client:
+    return signed_in_freshly(viewer)
+
+
+def ending_in(organization: Organization, days: float, name: str = "") -> Connection:
+    row = factories.make_connection(organization, name=name)
+    grant = factories.grant_of(row)
+    at = timezone.now() - timedelta(days=365 - days)
+    type(grant)._base_manager.filter(pk=grant.pk).update(authorized_at=at)
+    return row
+
+
+def page(client: Client, organization: Organization) -> Any:
+    return client.get(reverse("renewal_calendar", args=[organization.slug]))
+
+
+def make_link(client: Client, organization: Organization) -> str:
+    """The path of the link that the page shows once."""
+    answer = client.post(reverse("calendar_feed_make", args=[organization.slug]))
+    assert answer.status_code == 200
+    found = re.search(r'value="http[^"]*(/calendar/[\w-]{43}\.ics)"', answer.content.decode())
+    assert found is not None
+    return found[1]
+
+
+def unfolded(text: str) -> list[str]:
+    assert text.endswith("\r\n")
+    return text.replace("\r\n ", "").split("\r\n")[:-1]
+
+
+# The page -----------------------------------------------------------------------------------
+
+
+def test_the_months_tell_what_ends_when(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    with time_machine.travel(NOW, tick=False):
+        soon = ending_in(organization, 20, name="Soon")
+        ending_in(organization, 340, name="Late")
+        ending_in(organization, -5, name="Over")
+        body = page(browser_of_viewer, organization).content.decode()
+
+    assert body.index("Over: reconnect now") < body.index("December 2026")
+    assert body.index("December 2026") < body.index("Dec. 21, 2026") < body.index("January 2027")
+    assert body.index("November 2027") < body.index(">Late</a>")
+    assert reverse("connection_details", args=[organization.slug, soon.pk]) in body
+    assert str(soon.selling_partner_id) in body
+
+
+def test_every_living_consent_of_a_year_has_a_month(organization: Organization) -> None:
+    for day in ("2026-12-01", "2026-12-31", "2027-02-28", "2028-02-29"):
+        with time_machine.travel(datetime.fromisoformat(f"{day}T12:00:00+00:00"), tick=False):
+            CalendarFeed._base_manager.all().delete()
+            fresh = [ending_in(organization, days) for days in (0.5, 180, 364.99)]
+            found = renewals.renewals_of(organization)
+            shown = [r for month in renewals.months_ahead(found) for r in month.renewals]
+            assert {factories.grant_of(row).pk for row in fresh} <= {r.key for r in shown}
+
+
+def test_disconnected_rows_and_old_ads_consents_have_no_day(organization: Organization) -> None:
+    row = ending_in(organization, 20)
+    sides = frozenset({Side.SPAPI})
+    disconnecting.disconnect(connection=row, sides=sides, actor=COMMAND)
+    grant = factories.make_ads_grant(organization)
+    old = datetime(2026, 1, 15, tzinfo=UTC)
+    type(grant)._base_manager.filter(pk=grant.pk).update(authorized_at=old)
+
+    assert renewals.renewals_of(organization) == []
+
+
+def test_the_calendar_is_the_organizations_own(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    ending_in(factories.make_organization("Harbor"), 20, name="Secret of Harbor")
+
+    assert "Secret of Harbor" not in page(browser_of_viewer, organization).content.decode()
+
+
+# The link -----------------------------------------------------------------------------------
+
+
+def test_the_link_is_shown_once_and_stored_as_a_digest(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    path = make_link(browser_of_viewer, organization)
+    token = path.removeprefix("/calendar/").removesuffix(".ics")
+
+    assert token not in page(browser_of_viewer, organization).content.decode()
+    assert token not in str(all_rows())
+    assert token not in str(browser_of_viewer.cookies)
+    assert token not in str(dict(browser_of_viewer.session))
+    assert CalendarFeed._base_manager.get().token_hash == renewals.digest(token)
+    assert AuditEvent._base_manager.filter(code="calendar_feed_made").get().details == {}
+
+
+def test_a_calendar_program_gets_it_without_signing_in(
+    organization: Organization, browser_of_viewer: Client, viewer: User
+) -> None:
+    row = ending_in(organization, 20, name="Näme; with, \\ all")
+    path = make_link(browser_of_viewer, organization)
+    before = all_rows()
+
+    answer = Client().get(path)
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    lines = unfolded(answer.content.decode())
+    assert lines[0] == "BEGIN:VCALENDAR"
+    assert "SUMMARY:Renew the Amazon consent of Näme\\; with\\, \\\\ all" in lines
+    assert f"UID:renewal-{factories.grant_of(row).pk}@localhost" in lines
+    assert "TRIGGER:-P14D" in lines
+    assert any(str(row.selling_partner_id) in line for line in lines)
+    assert "Atz" not in answer.content.decode()
+    assert all_rows() == before
+
+
+def test_an_unchanged_calendar_is_not_sent_again(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    ending_in(organization, 20)
+    path = make_link(browser_of_viewer, organization)
+    etag = Client().get(path).headers["ETag"]
+
+    again = Client().get(path, headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+
+    ending_in(organization, 30)
+    assert Client().get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_a_renewal_moves_its_day_and_keeps_its_name(organization: Organization) -> None:
+    user = factories.owner_of(organization)
+    row = ending_in(organization, 20)
+    actor = Actor.person(user)
+    renewals.make_feed(organization=organization, user=user, actor=actor)
+    feed = CalendarFeed._base_manager.get()
+    before = unfolded(renewals.feed_text(feed))
+
+    factories.consent(row, refresh_token="Atzr|newer")
+    after = unfolded(renewals.feed_text(feed))
+
+    def of(lines: list[str], name: str) -> list[str]:
+        return [line for line in lines if line.startswith(name)]
+
+    assert of(before, "UID") == of(after, "UID")
+    assert of(before, "DTSTART") != of(after, "DTSTART")
+    assert of(before, "DTSTAMP") < of(after, "DTSTAMP")
+
+
+def test_a_new_link_ends_the_old_one(organization: Organization, browser_of_viewer: Client) -> None:
+    old = make_link(browser_of_viewer, organization)
+    new = make_link(browser_of_viewer, organization)
+
+    assert Client().get(old).status_code == 404
+    assert Client().get(new).status_code == 200
+    browser_of_viewer.post(reverse("calendar_feed_end", args=[organization.slug]))
+    assert Client().get(new).status_code == 404
+    assert not CalendarFeed._base_manager.exists()
+
+
+@pytest.mark.parametrize("ending", ["left", "inactive", "deleted"])
+def test_the_link_ends_with_the_membership(
+    organization: Organization, browser_of_viewer: Client, viewer: User, ending: str
+) -> None:
+    path = make_link(browser_of_viewer, organization)
+    if ending == "left":
+        Membership.objects.for_organization(organization).filter(user=viewer).delete()
+    elif ending == "inactive":
+        User.objects.filter(pk=viewer.pk).update(is_active=False)
+    else:
+        Organization.objects.filter(pk=organization.pk).update(
+            deleted_at=timezone.now(), data_key="", data_key_destroyed_at=timezone.now()
+        )
+
+    assert Client().get(path).status_code == 404
+
+
+@pytest.mark.parametrize("token", ["x", "A" * 43, "A" * 42 + "é", "A" * 200, "%00" + "A" * 42])
+def test_every_other_address_is_the_same_404(token: str) -> None:
+    answer = Client().get(f"/calendar/{token}.ics")
+
+    assert answer.status_code == 404
+    assert b"BEGIN:VCALENDAR" not in answer.content
+
+
+def test_it_is_only_read(organization: Organization, browser_of_viewer: Client) -> None:
+    path = make_link(browser_of_viewer, organization)
+
+    assert Client().head(path).status_code == 200
+    for method in ("POST", "PUT", "DELETE"):
+        assert Client().generic(method, path).status_code == 405
+
+
+def test_guessing_is_slowed_down() -> None:
+    with time_machine.travel(NOW, tick=False):
+        statuses = [Client().get(f"/calendar/{'A' * 43}.ics").status_code for _ in range(61)]
+
+    assert statuses == [404] * 60 + [429]
+
+
+# RFC 5545 -----------------------------------------------------------------------------------
+
+hostile = st.text(
+    st.characters(codec="utf-8") | st.sampled_from("\r\n\\;,:\x0b\x0c\x1c\x85\u2028\u2029\t"),
+    max_size=200,
+)
+
+
+def unescaped(text: str) -> str:
+    """As a calendar program reads it (RFC 5545 §3.3.11)."""
+    pairs = {"\\\\": "\\", "\\;": ";", "\\,": ",", "\\n": "\n"}
+    return re.sub(r"\\[\\;,n]", lambda found: pairs[found[0]], text)
+
+
+@given(hostile)
+def test_no_name_makes_a_line_of_its_own(name: str) -> None:
+    event = Event("uid", date(2027, 1, 1), name, name, "https://x.example/", NOW, 14)
+
+    text = calendar(name, "-//X//Y//EN", [event])
+
+    for line in text.split("\r\n"):
+        assert len(line.encode()) <= 75
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", line)
+    names = [re.split("[:;]", line)[0] for line in unfolded(text)]
+    assert names.count("BEGIN") == names.count("END") == 3
+    assert names.count("SUMMARY") == 1
+    assert set(names) <= {
+        "BEGIN", "END", "VERSION", "PRODID", "CALSCALE", "X-WR-CALNAME", "REFRESH-INTERVAL", "UID",
+        "DTSTAMP", "DTSTART", "DTEND", "SUMMARY", "DESCRIPTION", "URL", "TRANSP", "ACTION",
+        "TRIGGER",
+    }  # fmt: skip
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=100))
+def test_a_name_is_read_back_as_it_was(name: str) -> None:
+    assert unescaped(escaped(name)) == name
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=300))
+def test_what_was_folded_is_unfolded_to_the_same(line: str) -> None:
+    parts = list(folded(line))
+
+    assert all(len(part.encode()) <= 75 for part in parts)
+    assert parts[0] + "".join(part.removeprefix(" ") for part in parts[1:]) == line

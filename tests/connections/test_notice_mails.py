@@ -1,0 +1,849 @@
+"""One digest a person, organization and day, a few alarms at once, and nothing twice."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connections import notice_mails, notices, notification_choices
+from connections.models import Connection
+from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Incident, Job
+from sellerlegend.organizations import quarantine
+from sellerlegend.organizations.audit import COMMAND, Actor
+from sellerlegend.organizations.models import Membership, Organization, Role, User
+from tests import factories
+from tests.posting import look, mails, post, work
+from tests.threads import run_many
+
+pytestmark = pytest.mark.django_db
+
+# A Tuesday, and later than the digest hour of everybody in these tests.
+TODAY = datetime(2026, 12, 1, 12, tzinfo=UTC)
+TOMORROW = datetime(2026, 12, 2, 8, 1, tzinfo=UTC)
+
+Clock = time_machine.Traveller
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with time_machine.travel(TODAY, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def shop(clock: Clock) -> Organization:
+    owner = factories.make_user("owner@example.com")
+    return factories.make_organization("Northstar", owner=owner)
+
+
+@pytest.fixture
+def owner(shop: Organization) -> User:
+    return factories.owner_of(shop)
+
+
+def ending(shop: Organization, days: float = 29.5, name: str = "") -> Connection:
+    """A row whose consent ends in so many days."""
+    row = factories.make_connection(shop, name=name)
+    grant = factories.grant_of(row)
+    at = timezone.now() - timedelta(days=365 - days)
+    type(grant)._base_manager.filter(pk=grant.pk).update(authorized_at=at)
+    return row
+
+
+def revoked(row: Connection) -> Connection:
+    grant = factories.grant_of(row)
+    type(grant)._base_manager.filter(pk=grant.pk).update(
+        status="invalid", status_changed_at=timezone.now()
+    )
+    return row
+
+
+def choose(shop: Organization, user: User, **columns: Any) -> None:
+    defaults: dict[str, Any] = {
+        "wants": "",
+        "digest_hour": 8,
+        "quiet_from": 22,
+        "quiet_until": 7,
+        "paused_until": None,
+    }
+    notification_choices.choose(organization=shop, user=user, **(defaults | columns))
+
+
+def recipients() -> list[str]:
+    return sorted(address for message in mail.outbox for address in message.to)
+
+
+def text() -> str:
+    return str(mail.outbox[-1].body)
+
+
+# Grouping -----------------------------------------------------------------------------------
+
+
+def test_three_hundred_rows_are_one_mail(shop: Organization, clock: Clock) -> None:
+    for number in range(300):
+        ending(shop, name=f"Store {number:03}")
+    assert post() == []
+
+    clock.move_to(TOMORROW)
+
+    assert post() == ["[SellerLegend] Northstar: 300 connections need you"]
+    assert mail.outbox[0].to == ["owner@example.com"]
+    assert text().count("The consent ends in") == 50
+    assert "And 250 more on the page." in text()
+    assert post() == []
+    assert mails() == [("digest", "sent")]
+
+
+def test_one_row_is_named_with_reason_impact_and_link(shop: Organization, clock: Clock) -> None:
+    row = ending(shop, name="Northstar US")
+    post()
+    clock.move_to(TOMORROW)
+
+    subjects = post()
+
+    name = f"Northstar US ({row.selling_partner_id}, NA)"
+    assert subjects == [f"[SellerLegend] Northstar: {name}: The consent ends in 29 days"]
+    assert name in text()
+    assert "From then on nothing new is read" in text()
+    assert f"/o/northstar/connections/{row.pk}/authorize" in text()
+    assert "/o/northstar/notifications" in text()
+
+
+def test_the_html_says_the_same_and_trusts_no_name(shop: Organization, clock: Clock) -> None:
+    ending(shop, name="<b>Evil</b>")
+    post()
+    clock.move_to(TOMORROW)
+    post()
+
+    message: Any = mail.outbox[0]
+    html, kind = message.alternatives[0]
+
+    assert kind == "text/html"
+    assert "&lt;b&gt;Evil&lt;/b&gt;" in html
+    assert "<b>Evil</b>" not in html
+    assert "<b>Evil</b>" in text()
+    assert "csrfmiddlewaretoken" not in html
+
+
+def test_no_secret_is_in_a_mail(shop: Organization, clock: Clock) -> None:
+    row = revoked(factories.make_connection(shop, refresh_token="Atzr|very-secret"))
+    post()
+    clock.shift(timedelta(minutes=11))
+    post()
+
+    message: Any = mail.outbox[0]
+    for part in (message.subject, text(), message.alternatives[0][0]):
+        assert "Atz" not in part
+        assert factories.grant_of(row).refresh_token not in part
+
+
+def test_news_of_the_afternoon_wait_for_the_next_morning(shop: Organization, clock: Clock) -> None:
+    ending(shop)
+
+    assert post() == []
+    clock.move_to(TOMORROW - timedelta(minutes=2))
+    assert post() == []
+    clock.move_to(TOMORROW)
+    assert len(post()) == 1
+
+
+def test_a_digest_a_day(shop: Organization, clock: Clock) -> None:
+    for day in range(3):
+        clock.move_to(TODAY + timedelta(days=day))
+        ending(shop)
+        post()
+        clock.move_to(TOMORROW + timedelta(days=day))
+        assert len(post()) == 1
+    assert [message.to for message in mail.outbox] == [["owner@example.com"]] * 3
+    assert NoticeLine._base_manager.count() == 3
+
+
+def test_each_organization_has_its_own_mail(shop: Organization, owner: User, clock: Clock) -> None:
+    other = factories.make_organization("Harbor", owner=owner)
+    ending(shop)
+    ending(other, name="Secret of Harbor")
+    post()
+    clock.move_to(TOMORROW)
+
+    assert sorted(subject.split(":")[0] for subject in post()) == [
+        "[SellerLegend] Harbor",
+        "[SellerLegend] Northstar",
+    ]
+    by_subject = {str(message.subject): str(message.body) for message in mail.outbox}
+    northstar = next(body for subject, body in by_subject.items() if "Northstar" in subject)
+    assert "Secret of Harbor" not in northstar
+
+
+# Alarms -------------------------------------------------------------------------------------
+
+
+def test_revocations_of_one_moment_go_together_and_at_once(
+    shop: Organization, clock: Clock
+) -> None:
+    revoked(factories.make_connection(shop))
+    assert post() == []
+    clock.shift(timedelta(minutes=5))
+    revoked(factories.make_connection(shop))
+    assert post() == []
+
+    clock.shift(timedelta(minutes=6))
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert mails() == [("urgent", "sent")]
+
+
+def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Clock) -> None:
+    ending(shop, 0.9)
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert len(post()) == 1
+    assert "ends in 1 day." in text()
+
+
+def test_three_alarms_a_day_and_the_rest_with_the_digest(shop: Organization, clock: Clock) -> None:
+    for _ in range(5):
+        revoked(factories.make_connection(shop))
+        post()
+        clock.shift(timedelta(minutes=20))
+        post()
+    assert mails() == [("urgent", "sent")] * 3
+
+    clock.move_to(TOMORROW)
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert mails()[-1] == ("digest", "sent")
+
+
+def test_recovery_is_announced(shop: Organization, clock: Clock) -> None:
+    row = revoked(factories.make_connection(shop, name="Back"))
+    post()
+    clock.shift(timedelta(minutes=11))
+    post()
+    factories.consent(row, refresh_token="Atzr|newer")
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert post() == [f"[SellerLegend] Northstar: Back ({row.selling_partner_id}, NA): Works again"]
+
+
+def test_what_was_mended_before_the_mail_is_not_told(shop: Organization, clock: Clock) -> None:
+    row = ending(shop)
+    post()
+    factories.consent(row, refresh_token="Atzr|newer")
+    clock.move_to(TOMORROW)
+
+    assert post() == []
+
+
+def test_what_was_mended_after_planning_drops_the_mail(shop: Organization, clock: Clock) -> None:
+    row = ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    look()
+    factories.consent(row, refresh_token="Atzr|newer")
+    notices.derive(timezone.now())
+    work()
+
+    assert mail.outbox == []
+    assert mails() == [("digest", "dropped")]
+
+
+def test_an_incident_is_one_mail_for_each_organization(shop: Organization, clock: Clock) -> None:
+    for _ in range(3):
+        factories.make_connection(shop)
+    incident = Incident.objects.create(surface="sellers", region="NA")
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert post() == [
+        "[SellerLegend] Northstar: Selling Partner API NA: Amazon has a problem at the moment"
+    ]
+
+
+def test_an_incident_shorter_than_ten_minutes_is_one_mail(shop: Organization, clock: Clock) -> None:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+    post()
+    clock.shift(timedelta(minutes=5))
+    Incident.objects.filter(pk=incident.pk).update(closed_at=timezone.now())
+    incident.refresh_from_db()
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_CLOSED)
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert post() == ["[SellerLegend] Northstar: Login with Amazon: Amazon's problem is over"]
+
+
+def test_a_planned_alarm_is_held_by_an_incident(shop: Organization, clock: Clock) -> None:
+    row = factories.make_connection(shop)
+    grant = factories.grant_of(row)
+    now = timezone.now()
+    type(grant)._base_manager.filter(pk=grant.pk).update(
+        permission_missing_since=now, last_failure_at=now, last_success_at=None
+    )
+    post()
+    incident = Incident.objects.create(surface="sellers", region="NA")
+    clock.move_to(TOMORROW)
+    assert post() == []
+
+    Incident.objects.filter(pk=incident.pk).update(closed_at=timezone.now())
+
+    assert len(post()) == 1
+
+
+# Whom ---------------------------------------------------------------------------------------
+
+
+def test_by_role_and_by_who_authorised(shop: Organization, owner: User, clock: Clock) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    factories.make_member(shop, Role.MEMBER)
+    giver = factories.make_member(shop, Role.MEMBER)
+    viewer = factories.make_member(shop, Role.VIEWER)
+    left = factories.make_member(shop, Role.ADMIN)
+    off = factories.make_member(shop, Role.ADMIN, user=factories.make_user(is_active=False))
+    row = ending(shop)
+    grant = factories.grant_of(row)
+    type(grant)._base_manager.filter(pk=grant.pk).update(authorized_by=giver)
+    choose(shop, viewer, wants="all")
+    post()
+    Membership.objects.for_organization(shop).filter(user=left).delete()
+    clock.move_to(TOMORROW)
+
+    post()
+
+    assert off.email not in recipients()
+    assert recipients() == sorted([owner.email, admin.email, giver.email])
+
+
+def test_only_what_needs_me(shop: Organization, owner: User, clock: Clock) -> None:
+    choose(shop, owner, wants="needs_me")
+    row = revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 1
+    factories.consent(row, refresh_token="Atzr|newer")
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert post() == []
+
+
+def test_no_mail_is_no_mail(shop: Organization, owner: User, clock: Clock) -> None:
+    choose(shop, owner, wants="none")
+    revoked(factories.make_connection(shop))
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+
+    assert post() == []
+    assert mails() == []
+    assert Notice._base_manager.filter(settled_at=None).count() == 0
+
+
+def test_who_leaves_between_planning_and_sending_gets_none(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    look()
+    Membership.objects.for_organization(shop).filter(user=admin).delete()
+
+    work()
+
+    assert recipients() == [owner.email]
+    assert sorted(status for _kind, status in mails()) == ["dropped", "sent"]
+
+
+# When ---------------------------------------------------------------------------------------
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def test_the_digest_comes_at_the_hour_of_the_persons_own_clock(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    User.objects.filter(pk=owner.pk).update(time_zone="America/Los_Angeles")
+    choose(shop, owner, digest_hour=9)
+    ending(shop)
+    clock.move_to(at("2026-12-01T09:00:00-08:00") - timedelta(seconds=1))
+    assert post() == []
+    clock.move_to(at("2026-12-01T09:00:00-08:00"))
+    assert len(post()) == 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "after"),
+    [
+        pytest.param(
+            "Europe/Berlin",
+            "2027-03-28T08:59:00+02:00",
+            "2027-03-28T09:00:00+02:00",
+            id="Berlin springs forward",
+        ),
+        pytest.param(
+            "America/Los_Angeles",
+            "2027-11-07T08:59:00-08:00",
+            "2027-11-07T09:00:00-08:00",
+            id="Los Angeles falls back",
+        ),
+    ],
+)
+def test_the_digest_hour_on_days_on_which_clocks_change(
+    shop: Organization, owner: User, clock: Clock, zone: str, before: str, after: str
+) -> None:
+    User.objects.filter(pk=owner.pk).update(time_zone=zone)
+    choose(shop, owner, digest_hour=9)
+    clock.move_to(at(before) - timedelta(hours=12))
+    ending(shop)
+    post()
+    clock.move_to(at(before))
+    assert post() == []
+    clock.move_to(at(after))
+    assert len(post()) == 1
+
+
+def test_nothing_in_quiet_hours_across_midnight(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    User.objects.filter(pk=owner.pk).update(time_zone="Europe/Berlin")
+    choose(shop, owner, quiet_from=22, quiet_until=7)
+    clock.move_to(at("2026-12-01T21:55:00+01:00"))
+    revoked(factories.make_connection(shop))
+    post()
+    for moment in ("2026-12-01T22:10:00+01:00", "2026-12-02T00:30:00+01:00"):
+        clock.move_to(at(moment))
+        assert post() == []
+    clock.move_to(at("2026-12-02T06:59:00+01:00"))
+    assert post() == []
+
+    clock.move_to(at("2026-12-02T07:00:00+01:00"))
+
+    assert len(post()) == 1
+
+
+def test_a_mail_that_was_late_into_the_quiet_hours_waits(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    clock.move_to(datetime(2026, 12, 1, 21, 45, tzinfo=UTC))
+    revoked(factories.make_connection(shop))
+    look()
+    clock.move_to(datetime(2026, 12, 1, 21, 59, tzinfo=UTC))
+    look()
+    assert mails() == [("urgent", "planned")]
+
+    clock.move_to(datetime(2026, 12, 1, 22, 1, tzinfo=UTC))
+    work()
+    assert mail.outbox == []
+    job = Job._base_manager.get(kind=notice_mails.MAIL)
+    assert (job.status, job.waiting_reason, job.attempts) == ("waiting", "quiet_hours", 0)
+
+    clock.move_to(datetime(2026, 12, 2, 7, 1, tzinfo=UTC))
+    work()
+    assert mails() == [("urgent", "sent")]
+
+
+@given(
+    start=st.integers(0, 23),
+    end=st.integers(0, 23),
+    hours=st.integers(0, 24 * 400),
+    zone=st.sampled_from(["Europe/Berlin", "America/Los_Angeles", "Australia/Lord_Howe", "UTC"]),
+)
+def test_quiet_hours_are_those_of_the_clock_on_the_wall(
+    start: int, end: int, hours: int, zone: str
+) -> None:
+    choice = NotificationChoice(quiet_from=start, quiet_until=end)
+    local = (TODAY + timedelta(hours=hours)).astimezone(ZoneInfo(zone))
+    quiet = {(start + step) % 24 for step in range((end - start) % 24)}
+
+    assert choice.is_quiet(local) == (local.hour in quiet)
+
+
+def test_dates_are_told_in_the_persons_zone(shop: Organization, owner: User, clock: Clock) -> None:
+    User.objects.filter(pk=owner.pk).update(time_zone="Asia/Tokyo")
+    grant = factories.make_ads_grant(shop)
+    given_at = datetime(2026, 11, 30, 20, tzinfo=UTC)  # in Tokyo it is December
+    type(grant)._base_manager.filter(pk=grant.pk).update(
+        authorized_at=given_at, status="invalid", status_changed_at=timezone.now()
+    )
+    clock.move_to(datetime(2026, 12, 1, 12, tzinfo=UTC))
+    post()
+    clock.shift(timedelta(minutes=11))
+    post()
+
+    assert "Amazon Ads consent of Dec. 1, 2026" in text()
+
+
+# Later, and "I know" -------------------------------------------------------------------------
+
+
+def notice_of(row: Connection) -> Notice:
+    found: Notice = Notice._base_manager.filter(connection=row, resolved_at=None).get()
+    return found
+
+
+def test_a_snoozed_row_is_told_when_the_snooze_ends(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row, other = ending(shop, 29.5), ending(shop, 29.5, name="Other")
+    look()
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=1)
+    clock.move_to(TOMORROW)
+    post()
+    assert row.name not in text()
+    assert other.name in text()
+
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert len(post()) == 1
+    assert row.name in text()
+
+
+def test_snoozing_what_was_told_tells_it_again(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row = ending(shop, 29.5)
+    post()
+    clock.move_to(TOMORROW)
+    assert len(post()) == 1
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=7)
+    for day in range(1, 7):
+        clock.move_to(TOMORROW + timedelta(days=day))
+        assert post() == []
+
+    clock.move_to(TOMORROW + timedelta(days=8))
+
+    assert len(post()) == 1
+
+
+def test_a_snooze_is_for_oneself(shop: Organization, owner: User, clock: Clock) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    row = ending(shop)
+    look()
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=30)
+    clock.move_to(TOMORROW)
+    post()
+
+    assert recipients() == [admin.email]
+
+
+def test_what_gets_worse_breaks_a_snooze(shop: Organization, owner: User, clock: Clock) -> None:
+    row = ending(shop, 13.9)
+    look()
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=30)
+    clock.move_to(TOMORROW)
+    assert post() == []
+
+    clock.move_to(TODAY + timedelta(days=7))
+    post()
+    clock.move_to(TOMORROW + timedelta(days=7))
+
+    assert len(post()) == 1
+    assert "ends in 7 days" in text()
+
+
+@pytest.mark.parametrize("days", [2, -1, 31])
+def test_other_lengths_are_no_snooze(shop: Organization, owner: User, days: int) -> None:
+    row = ending(shop)
+    look()
+    with pytest.raises(notification_choices.NotASnooze):
+        notification_choices.snooze(notice=notice_of(row), user=owner, days=days)
+
+
+def test_who_is_away_hears_all_of_it_afterwards(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    choose(shop, owner, paused_until=TODAY + timedelta(days=5))
+    revoked(factories.make_connection(shop))
+    ending(shop)
+    post()
+    for day in range(4):
+        clock.move_to(TOMORROW + timedelta(days=day))
+        assert post() == []
+
+    clock.move_to(TOMORROW + timedelta(days=5))
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+
+
+def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row = ending(shop, 59.5)
+    look()
+    actor = Actor.person(owner)
+    assert notification_choices.acknowledge(notice=notice_of(row), actor=actor)
+    told = []
+    for day in range(66):
+        for moment in (TOMORROW, TODAY + timedelta(days=1), TODAY + timedelta(days=1, hours=1)):
+            clock.move_to(moment + timedelta(days=day))
+            told += [subject.rpartition(": ")[2] for subject in post()]
+
+    assert told == [
+        "The consent ends in 6 days",
+        "The consent ends in 1 day",
+        "a year has passed",
+    ]
+
+
+def test_a_revocation_goes_out_whatever_was_known(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row = ending(shop, 29.5)
+    look()
+    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(owner))
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=30)
+    clock.shift(timedelta(minutes=1))
+    revoked(row)
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert len(post()) == 1
+
+
+def test_the_first_who_knows_stands(shop: Organization, owner: User, clock: Clock) -> None:
+    row = ending(shop)
+    look()
+    notice = notice_of(row)
+    assert notification_choices.acknowledge(notice=notice, actor=Actor.person(owner))
+    second = factories.make_member(shop, Role.ADMIN)
+
+    assert not notification_choices.acknowledge(notice=notice, actor=Actor.person(second))
+
+    assert notice_of(row).acknowledged_by == owner
+
+
+# Mail servers -------------------------------------------------------------------------------
+
+
+class Server:
+    """Refuses some addresses, or all mails for a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refused: str = "") -> None:
+        self.refused, self.error = refused, None
+        send = EmailMultiAlternatives.send
+
+        def answer(message: Any, *arguments: Any, **options: Any) -> int:
+            if self.error is not None:
+                raise self.error
+            if self.refused in message.to:
+                raise smtplib.SMTPRecipientsRefused({self.refused: (550, b"no such user")})
+            return int(send(message, *arguments, **options))
+
+        monkeypatch.setattr("connections.notice_sending.EmailMultiAlternatives.send", answer)
+
+    error: Exception | None
+
+
+def test_one_address_that_fails_blocks_no_other_and_is_given_up(
+    shop: Organization, owner: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    Server(monkeypatch, refused=owner.email)
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    post()
+    assert recipients() == [admin.email]
+    waits = []
+
+    for _ in range(10):
+        job = Job._base_manager.exclude(status="done").get(kind=notice_mails.MAIL)
+        if job.status == "dead":
+            break
+        waits.append(round((job.next_attempt_at - timezone.now()).total_seconds()))
+        clock.move_to(job.next_attempt_at)
+        work()
+
+    assert waits == [300, 1800, 7200, 21600]
+    assert sorted(status for _kind, status in mails()) == ["failed", "sent"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        TimeoutError(),
+        smtplib.SMTPServerDisconnected("gone"),
+        smtplib.SMTPDataError(451, b"try later"),
+        smtplib.SMTPAuthenticationError(535, b"no"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_server_that_is_away_uses_up_no_attempt(
+    shop: Organization, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    server = Server(monkeypatch)
+    server.error = error
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    post()
+    for _ in range(20):
+        clock.shift(timedelta(minutes=3))
+        work()
+    job = Job._base_manager.get(kind=notice_mails.MAIL)
+    assert (job.status, job.waiting_reason, job.attempts) == ("waiting", "mail_server_away", 0)
+
+    server.error = None
+    clock.shift(timedelta(minutes=3))
+    work()
+
+    assert mails() == [("digest", "sent")]
+    assert len(mail.outbox) == 1
+
+
+def test_nothing_is_mailed_in_quarantine(shop: Organization, clock: Clock) -> None:
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    quarantine.begin(actor=COMMAND, reason="a restored backup")
+
+    assert post() == []
+    assert mails() == []
+
+
+# Exactly once -------------------------------------------------------------------------------
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_sweeps_and_workers_beside_each_other_send_one() -> None:
+    shop = factories.make_organization("Northstar")
+    for user in [factories.owner_of(shop), factories.make_member(shop, Role.ADMIN)]:
+        choose(shop, user, quiet_from=0, quiet_until=0)
+    for _ in range(5):
+        revoked(factories.make_connection(shop))
+    notices.derive(timezone.now())
+    Notice._base_manager.update(created_at=timezone.now() - timedelta(minutes=11))
+
+    planned = run_many(4, lambda: notice_mails.plan_for(shop, timezone.now()))
+    jobs = list(Job._base_manager.filter(kind=notice_mails.MAIL).values_list("pk", flat=True))
+    ran = run_many(4, lambda: [ledger.run(key) for key in jobs])
+
+    assert [result for result in [*planned, *ran] if isinstance(result, Exception)] == []
+    assert mails() == [("urgent", "sent")] * 2
+    assert NoticeLine._base_manager.count() == 10
+    assert len(mail.outbox) == 2
+
+
+class Killed(BaseException):
+    """As a power cut: nothing catches it."""
+
+
+@pytest.mark.parametrize(
+    ("point", "sent"),
+    [
+        ("connections.notice_mails._plan_mail", 1),
+        ("connections.notice_mails.NoticeMail.objects.for_organization", 1),
+        ("connections.notice_mails.ledger.enqueue", 1),
+        ("connections.notice_sending.still_to_tell", 1),
+        ("connections.notice_sending.compose", 1),
+        # After the mail server's yes: once more, and it can be seen that it is the same.
+        ("connections.notice_sending._finish", 2),
+        ("connections.notice_sending.advance", 2),
+    ],
+)
+def test_a_death_at_any_point_loses_no_mail(
+    shop: Organization, clock: Clock, monkeypatch: pytest.MonkeyPatch, point: str, sent: int
+) -> None:
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+
+    def dies(*_arguments: Any, **_options: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(point, dies)
+        with pytest.raises(Killed):
+            post()
+    clock.shift(timedelta(minutes=1))
+    ledger.recover_lost()
+    post()
+
+    assert len(mail.outbox) == sent
+    assert len({message.extra_headers["Message-ID"] for message in mail.outbox}) == 1
+    assert len({(message.subject, message.body) for message in mail.outbox}) == 1
+    assert mails() == [("digest", "sent")]
+    assert post() == []
+
+
+def test_a_death_after_the_mark_sends_nothing_more(
+    shop: Organization, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    post()
+    job = Job._base_manager.get(kind=notice_mails.MAIL)
+    # As if the job's own end had been lost: the mail's row knows.
+    Job._base_manager.filter(pk=job.pk).update(status="queued", next_attempt_at=timezone.now())
+
+    work()
+
+    assert len(mail.outbox) == 1
+    assert Job._base_manager.get(pk=job.pk).status == "done"
+
+
+def test_one_organization_that_cannot_be_planned_keeps_no_other_waiting(
+    shop: Organization, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = factories.make_organization("Harbor")
+    ending(shop)
+    ending(other)
+    post()
+    clock.move_to(TOMORROW)
+    plan_for = notice_mails.plan_for
+
+    def breaks_for_one(organization: Organization, now: datetime) -> int:
+        if organization == shop:
+            raise ValueError("broken")
+        return plan_for(organization, now)
+
+    monkeypatch.setattr("connections.notice_mails.plan_for", breaks_for_one)
+
+    assert [subject.split(":")[0] for subject in post()] == ["[SellerLegend] Harbor"]
+
+
+def test_the_header_holds_one_line(shop: Organization, clock: Clock) -> None:
+    Organization.objects.filter(pk=shop.pk).update(name="Evil\r\nBcc: victim@example.com")
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+
+    assert "\n" not in post()[0]
+    assert recipients() == ["owner@example.com"]
+    assert mail.outbox[0].bcc == []
+
+
+def test_a_mail_says_what_it_is(shop: Organization, clock: Clock) -> None:
+    ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    post()
+
+    headers = mail.outbox[0].extra_headers
+    row = NoticeMail._base_manager.get()
+    assert headers["Message-ID"].startswith(f"<notice.{row.pk.hex}@")
+    assert headers["Auto-Submitted"] == "auto-generated"
+    assert headers["List-Unsubscribe"].endswith("/o/northstar/notifications>")

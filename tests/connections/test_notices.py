@@ -1,0 +1,406 @@
+"""Notices come from facts: the ladder, revocations, recoveries and permissions, each once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from connections import credentials, notices
+from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.notice_models import Notice
+from ppc import disconnecting
+from ppc.disconnecting import Side
+from sellerlegend.applications.models import ApplicationRole
+from sellerlegend.jobs.models import Incident
+from sellerlegend.organizations import quarantine
+from sellerlegend.organizations.audit import COMMAND
+from sellerlegend.organizations.models import AuditEvent, Organization
+from tests import factories
+from tests.posting import steps
+from tests.threads import run_many
+
+pytestmark = pytest.mark.django_db
+
+BEGAN = datetime(2026, 12, 1, 9, tzinfo=UTC)
+REFUSED = "amazon_refused"
+
+
+def given_days_ago(grant: Any, days: float) -> None:
+    at = timezone.now() - timedelta(days=days)
+    type(grant)._base_manager.filter(pk=grant.pk).update(authorized_at=at)
+
+
+def set_facts(grant: Any, **facts: Any) -> None:
+    type(grant)._base_manager.filter(pk=grant.pk).update(**facts)
+
+
+def revoke(grant: Any, **facts: Any) -> None:
+    """Amazon's third refusal."""
+    columns = {"status": Grant.Status.INVALID, "status_changed_at": timezone.now()}
+    set_facts(grant, **(columns | facts))
+
+
+def derive() -> int:
+    return notices.derive(timezone.now())
+
+
+def open_kinds() -> list[str]:
+    rows = Notice._base_manager.filter(resolved_at=None).order_by("created_at", "pk")
+    return [str(kind) for kind in rows.values_list("kind", flat=True)]
+
+
+@pytest.fixture
+def connection(organization: Organization) -> Connection:
+    return factories.make_connection(organization, name="Northstar US")
+
+
+@pytest.fixture
+def grant(connection: Connection) -> SpApiGrant:
+    return factories.grant_of(connection)
+
+
+# The ladder ---------------------------------------------------------------------------------
+
+
+def test_a_year_of_a_consent_climbs_down_the_ladder(organization: Organization) -> None:
+    with time_machine.travel(BEGAN, tick=False):
+        factories.make_connection(organization)
+    told = []
+
+    for day in (*range(0, 300, 30), *range(300, 400)):
+        with time_machine.travel(BEGAN + timedelta(days=day, hours=1), tick=False):
+            known = len(steps())
+            derive()
+            told += [(day, step) for step in steps()[known:]]
+
+    assert told == [
+        (305, "60 days"),
+        (335, "30 days"),
+        (351, "14 days"),
+        (358, "7 days"),
+        (364, "1 days"),
+        (365, "expired"),
+    ]
+
+
+def test_only_the_nearest_step_is_told_after_a_long_sleep(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 360)
+
+    derive()
+
+    assert steps() == ["7 days"]
+
+
+def test_looking_again_makes_nothing(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 310)
+    derive()
+    before = list(Notice._base_manager.values())
+
+    assert derive() == 0
+
+    assert list(Notice._base_manager.values()) == before
+
+
+def test_the_next_step_ends_the_one_before(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 310)
+    derive()
+    # The consent is the same one: only the clock moves.
+    with time_machine.travel(timezone.now() + timedelta(days=30), tick=False):
+        derive()
+
+    rows = Notice._base_manager.order_by("created_at").values_list("days", "resolved_at")
+    assert [(days, bool(at)) for days, at in rows] == [(60, True), (30, False)]
+
+
+def test_a_new_consent_ends_the_notices_of_the_old_one(
+    connection: Connection, grant: SpApiGrant
+) -> None:
+    given_days_ago(grant, 310)
+    derive()
+
+    factories.consent(connection, refresh_token="Atzr|newer")
+    derive()
+
+    assert steps() == ["60 days"]
+    assert open_kinds() == []
+
+
+def test_what_a_person_disconnected_is_not_told(connection: Connection, grant: SpApiGrant) -> None:
+    given_days_ago(grant, 310)
+    derive()
+
+    sides = frozenset({Side.SPAPI})
+    disconnecting.disconnect(connection=connection, sides=sides, actor=COMMAND)
+    with time_machine.travel(timezone.now() + timedelta(days=60), tick=False):
+        derive()
+
+    assert steps() == ["60 days"]
+    assert open_kinds() == []
+
+
+@pytest.mark.parametrize(
+    ("now", "given", "expected"),
+    [
+        pytest.param("2026-11-27", "2026-01-15", [], id="before the rule: no end"),
+        pytest.param("2027-07-15", "2026-08-01", ["30 days"], id="after the rule"),
+    ],
+)
+def test_an_ads_consent_by_the_rule_of_2026(
+    organization: Organization, now: str, given: str, expected: list[str]
+) -> None:
+    with time_machine.travel(datetime.fromisoformat(f"{now}T12:00:00+00:00"), tick=False):
+        grant = factories.make_ads_grant(organization)
+        set_facts(grant, authorized_at=datetime.fromisoformat(f"{given}T12:00:00+00:00"))
+
+        derive()
+
+        assert steps() == expected
+        assert set(Notice._base_manager.values_list("ads_grant", flat=True)) <= {grant.pk}
+
+
+def test_nothing_is_made_in_quarantine(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 310)
+    quarantine.begin(actor=COMMAND, reason="a restored backup")
+
+    assert derive() == 0
+
+    assert steps() == []
+
+
+# Revoked, expired, back again ----------------------------------------------------------------
+
+
+def test_a_revocation_is_told_and_so_is_the_new_consent(
+    connection: Connection, grant: SpApiGrant
+) -> None:
+    revoke(grant)
+    derive()
+    assert open_kinds() == ["revoked"]
+
+    factories.consent(connection, refresh_token="Atzr|newer")
+    derive()
+    derive()
+
+    assert sorted(steps()) == ["recovered", "revoked"]
+    assert open_kinds() == ["recovered"]
+
+
+def test_amazon_takes_it_back_and_revokes_it_again(grant: SpApiGrant) -> None:
+    for minutes in (0, 60):
+        with time_machine.travel(timezone.now() + timedelta(minutes=minutes), tick=False):
+            revoke(grant)
+            derive()
+            derive()
+        with time_machine.travel(timezone.now() + timedelta(minutes=minutes + 20), tick=False):
+            set_facts(grant, status=Grant.Status.ACTIVE, status_changed_at=timezone.now())
+            derive()
+            derive()
+
+    assert sorted(steps()) == ["recovered", "recovered", "revoked", "revoked"]
+    assert open_kinds() == ["recovered", "recovered"]
+
+
+def test_a_doubt_is_told_to_nobody(grant: SpApiGrant) -> None:
+    set_facts(grant, status=Grant.Status.DOUBTED, status_changed_at=timezone.now())
+
+    derive()
+
+    assert steps() == []
+
+
+def test_a_refusal_after_the_year_is_the_same_end(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 365.5)
+    derive()
+    revoke(grant)
+    derive()
+
+    assert steps() == ["expired"]
+
+
+def test_the_year_of_a_revoked_consent_ends_without_another_word(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 350)
+    revoke(grant)
+    derive()
+    with time_machine.travel(timezone.now() + timedelta(days=20), tick=False):
+        derive()
+
+    assert steps() == ["revoked"]
+
+
+def test_what_ended_long_ago_is_no_news(connection: Connection, grant: SpApiGrant) -> None:
+    other = factories.grant_of(factories.make_connection(connection.organization))
+    revoke(grant, status_changed_at=timezone.now() - timedelta(days=31))
+    given_days_ago(other, 400)
+
+    derive()
+
+    assert steps() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (REFUSED, "grant_invalid"),
+        ("reconnect_required", "reconnect_required"),
+        ("vault_locked", "vault_locked"),
+    ],
+)
+def test_whose_doing_it_was_is_told(grant: SpApiGrant, code: str, reason: str) -> None:
+    revoke(grant, last_error_code=code)
+
+    derive()
+
+    assert Notice._base_manager.get().reason == reason
+
+
+def test_staff_who_require_a_reconnect_are_told_as_such(grant: SpApiGrant) -> None:
+    credentials.require_reconnect(grant, actor=COMMAND, reason="asked")
+
+    derive()
+
+    assert Notice._base_manager.get().reason == "reconnect_required"
+
+
+# Permissions and incidents -------------------------------------------------------------------
+
+
+def missing(grant: SpApiGrant) -> None:
+    now = timezone.now()
+    set_facts(
+        grant,
+        permission_missing_since=now,
+        last_failure_at=now,
+        last_failure_code="permission_missing",
+    )
+
+
+def test_a_permission_that_comes_and_goes_is_told_once_a_week(grant: SpApiGrant) -> None:
+    for day in range(6):
+        with time_machine.travel(BEGAN + timedelta(days=day), tick=False):
+            missing(grant)
+            derive()
+            assert open_kinds() == ["permission_missing"]
+        with time_machine.travel(BEGAN + timedelta(days=day, hours=2), tick=False):
+            set_facts(grant, permission_missing_since=None, last_success_at=timezone.now())
+            derive()
+            assert open_kinds() == []
+
+    assert steps() == ["permission_missing"]
+
+
+def test_a_role_that_we_got_later_asks_older_consents(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 10)
+    ApplicationRole.objects.create(application="spapi", name="Brand Analytics")
+
+    derive()
+
+    assert steps() == ["permission_missing"]
+
+
+def test_an_alarm_waits_while_an_incident_could_be_the_cause(
+    connection: Connection, grant: SpApiGrant
+) -> None:
+    incident = Incident.objects.create(surface="sellers", region=connection.region)
+    revoked = factories.grant_of(factories.make_connection(connection.organization))
+    ending = factories.grant_of(factories.make_connection(connection.organization))
+    missing(grant)
+    revoke(revoked)
+    given_days_ago(ending, 310)
+
+    derive()
+    assert sorted(steps()) == ["60 days", "revoked"]
+
+    Incident.objects.filter(pk=incident.pk).update(closed_at=timezone.now())
+    derive()
+    assert sorted(steps()) == ["60 days", "permission_missing", "revoked"]
+
+
+def test_an_incident_elsewhere_holds_nothing(connection: Connection, grant: SpApiGrant) -> None:
+    Incident.objects.create(surface="sellers", region="FE")
+    missing(grant)
+
+    derive()
+
+    assert connection.region == "NA"
+    assert steps() == ["permission_missing"]
+
+
+def test_each_organization_is_told_of_an_incident_once(organization: Organization) -> None:
+    other = factories.make_organization()
+    incident = Incident.objects.create(surface="lwa")
+    opened, closed = Notice.Kind.INCIDENT_OPENED, Notice.Kind.INCIDENT_CLOSED
+
+    assert notices.tell_organizations(incident, [organization, other], opened) == 2
+    assert notices.tell_organizations(incident, [organization, other], opened) == 0
+    incident.closed_at = timezone.now()
+    incident.save()
+    assert notices.tell_organizations(incident, [organization], closed) == 1
+    derive()
+
+    assert sorted(steps()) == ["incident_closed", "incident_opened", "incident_opened"]
+    assert open_kinds() == ["incident_closed"]
+
+
+def test_news_that_asks_for_nothing_goes_after_a_week(grant: SpApiGrant) -> None:
+    incident = Incident.objects.create(surface="lwa", closed_at=timezone.now())
+    organization = grant.connection.organization
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_CLOSED)
+    with time_machine.travel(timezone.now() + timedelta(days=8), tick=False):
+        derive()
+
+    assert open_kinds() == []
+
+
+# Once --------------------------------------------------------------------------------------
+
+
+def test_each_notice_leaves_one_event(connection: Connection, grant: SpApiGrant) -> None:
+    revoke(grant)
+    derive()
+    derive()
+
+    events = AuditEvent._base_manager.filter(code="notice_made")
+    assert [(e.connection_id, e.details) for e in events] == [(connection.pk, {"kind": "revoked"})]
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_sweeps_beside_each_other_make_one() -> None:
+    organization = factories.make_organization()
+    for days in (310, 340, 364.5):
+        given_days_ago(factories.grant_of(factories.make_connection(organization)), days)
+    revoke(factories.grant_of(factories.make_connection(organization)))
+
+    results = run_many(4, derive)
+
+    assert [result for result in results if isinstance(result, Exception)] == []
+
+    assert sorted(steps()) == ["1 days", "30 days", "60 days", "revoked"]
+    assert AuditEvent._base_manager.filter(code="notice_made").count() == 4
+
+
+def test_a_sweep_that_dies_in_the_middle_is_made_up_for(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads = factories.make_ads_grant(organization)
+    revoke(ads)
+    revoke(factories.grant_of(factories.make_connection(organization)))
+
+    def dies(*_arguments: Any) -> Any:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("connections.notices._end", dies)
+        patched.setattr("connections.notices.MODELS", (SpApiGrant,))
+        with pytest.raises(SystemExit):
+            derive()
+    assert steps() == ["revoked"]
+
+    derive()
+
+    assert steps() == ["revoked", "revoked"]
+    assert AdsGrant._base_manager.get().pk == ads.pk

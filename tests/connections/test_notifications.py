@@ -1,0 +1,387 @@
+"""The page Account Settings → Notifications, and what goes with people and organizations."""
+
+from __future__ import annotations
+
+import smtplib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import notice_mails, notices, notification_choices, renewals, retention
+from connections.feed_models import CalendarFeed
+from connections.models import Connection
+from connections.notice_models import (
+    Notice,
+    NoticeLine,
+    NoticeMail,
+    NoticeSnooze,
+    NotificationChoice,
+)
+from ppc import disconnecting, erasure, removing
+from ppc.disconnecting import Side
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
+from tests import factories
+from tests.nothing_changed import all_rows
+from tests.operators import run_command
+from tests.signing_in import signed_in_freshly
+
+pytestmark = pytest.mark.django_db
+
+CHOICE = {"wants": "needs_me", "digest_hour": "9", "quiet_from": "20", "quiet_until": "6"}
+
+
+@pytest.fixture
+def connection(organization: Organization) -> Connection:
+    return factories.make_connection(organization, name="Northstar US")
+
+
+@pytest.fixture
+def notice(connection: Connection) -> Notice:
+    return factories.make_notice(connection)
+
+
+def url(organization: Organization) -> str:
+    return reverse("notifications", args=[organization.slug])
+
+
+def body(client: Client, organization: Organization) -> str:
+    return str(client.get(url(organization)).content.decode())
+
+
+def act(client: Client, name: str, notice: Notice, **fields: str) -> Any:
+    return client.post(reverse(name, args=[notice.organization.slug, notice.pk]), fields)
+
+
+# The page -----------------------------------------------------------------------------------
+
+
+def test_the_page_tells_reason_impact_and_next_step(
+    organization: Organization, connection: Connection, notice: Notice, browser: Client
+) -> None:
+    page = body(browser, organization)
+
+    assert f"Northstar US ({connection.selling_partner_id}, NA)" in page
+    assert "The consent ends in 365 days." in page
+    assert "From then on nothing new is read" in page
+    assert reverse("connection_authorize", args=[organization.slug, connection.pk]) in page
+
+
+def test_a_calm_page_says_so(organization: Organization, browser: Client) -> None:
+    assert "Nothing: every consent is in order." in body(browser, organization)
+
+
+def test_the_worst_stands_first_and_pages_are_short(
+    organization: Organization, connection: Connection, browser: Client
+) -> None:
+    now = timezone.now()
+    for number in range(60):
+        factories.make_notice(connection, step=f"step {number}")
+    worst = {"kind": "revoked", "days": None, "step": "revoked", "reason": "grant_invalid"}
+    factories.make_notice(connection, created_at=now - timedelta(days=1), **worst)
+
+    page = body(browser, organization)
+
+    assert page.count("<article") == 50
+    assert page.index("Consent revoked") < page.index("Consent ends soon")
+    assert "1–50 of 61" in page
+
+
+def test_i_know_is_seen_by_colleagues(
+    organization: Organization, notice: Notice, member: User, browser: Client
+) -> None:
+    User.objects.filter(pk=member.pk).update(name="Maya")
+    assert act(browser, "notice_acknowledge", notice).status_code == 303
+
+    colleague = signed_in_freshly(factories.make_member(organization, Role.VIEWER))
+    assert "Maya knows of it since" in body(colleague, organization)
+    event = AuditEvent._base_manager.get(code="notice_acknowledged")
+    assert (event.actor, event.connection_id) == (member, notice.connection_id)
+    act(browser, "notice_acknowledge", notice)
+    assert AuditEvent._base_manager.filter(code="notice_acknowledged").count() == 1
+
+
+def test_later_is_for_oneself_and_can_be_taken_back(
+    organization: Organization, notice: Notice, member: User, browser: Client
+) -> None:
+    act(browser, "notice_snooze", notice, days="7")
+
+    assert "Not in your mails until" in body(browser, organization)
+    colleague = signed_in_freshly(factories.make_member(organization))
+    assert "Not in your mails until" not in body(colleague, organization)
+    act(browser, "notice_snooze", notice, days="0")
+    assert not NoticeSnooze._base_manager.exists()
+
+
+@pytest.mark.parametrize("days", ["", "2", "-1", "x", "9999999999", "٧"])
+def test_other_lengths_change_nothing(notice: Notice, browser: Client, days: str) -> None:
+    before = all_rows()
+
+    assert act(browser, "notice_snooze", notice, days=days).status_code == 303
+
+    assert all_rows() == before
+
+
+def test_news_that_asks_for_nothing_goes_with_a_click(
+    connection: Connection, browser: Client
+) -> None:
+    news = factories.make_notice(connection, kind="recovered", days=None, step="recovered")
+
+    act(browser, "notice_acknowledge", news)
+
+    assert not notices.open_notices(connection.organization).exists()
+
+
+def test_people_choose_for_themselves(
+    organization: Organization, member: User, browser: Client
+) -> None:
+    tomorrow = (timezone.localdate() + timedelta(days=1)).isoformat()
+    fields = CHOICE | {"paused_until": tomorrow}
+
+    assert browser.post(url(organization), fields).status_code == 303
+
+    choice = NotificationChoice._base_manager.get()
+    assert (choice.user, choice.wants, choice.digest_hour) == (member, "needs_me", 9)
+    assert (choice.quiet_from, choice.quiet_until) == (20, 6)
+    assert choice.paused_until is not None
+    assert choice.paused_until.date().isoformat() == tomorrow
+    other = factories.make_organization(owner=member)
+    assert notification_choices.choice_of(other, member).wants == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"digest_hour": "23"}, "Choose an hour outside of your quiet hours."),
+        ({"paused_until": "2020-01-01"}, "Choose a day after today and within a year."),
+        ({"paused_until": "9999-01-01"}, "Choose a day after today and within a year."),
+        ({"wants": "everything"}, "Select a valid choice."),
+        ({"quiet_from": "24"}, "Select a valid choice."),
+    ],
+)
+def test_mistakes_are_told_and_nothing_is_saved(
+    organization: Organization, browser: Client, fields: dict[str, str], words: str
+) -> None:
+    answer = browser.post(url(organization), CHOICE | fields)
+
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert not NotificationChoice._base_manager.exists()
+
+
+def test_a_viewer_sees_and_decides_nothing(
+    organization: Organization, connection: Connection, notice: Notice
+) -> None:
+    viewer = signed_in_freshly(factories.make_member(organization, Role.VIEWER))
+
+    page = body(viewer, organization)
+
+    assert "Northstar US" in page
+    assert "Mails go to members who can act on them." in page
+    assert "I know</button>" not in page
+    assert viewer.post(url(organization), CHOICE).status_code == 403
+    assert act(viewer, "notice_acknowledge", notice).status_code == 403
+
+
+def test_the_page_takes_few_queries_however_many_rows(
+    organization: Organization, browser: Client, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(30):
+        factories.make_notice(factories.make_connection(organization))
+
+    with django_assert_max_num_queries(16):
+        body(browser, organization)
+
+
+def test_a_test_mail_goes_to_oneself_and_a_few_times_only(
+    organization: Organization, member: User, browser: Client
+) -> None:
+    path = reverse("notifications_test_mail", args=[organization.slug])
+    page = browser.post(path, follow=True).content.decode()
+    statuses = [browser.post(path).status_code for _ in range(3)]
+
+    assert "The mail server accepted it." in page
+    assert statuses == [303, 303, 429]
+    assert [message.to for message in mail.outbox] == [[member.email]] * 3
+
+
+# What goes with whom ------------------------------------------------------------------------
+
+
+def fill(connection: Connection, user: User) -> None:
+    """A row of each new table."""
+    organization = connection.organization
+    notice = factories.make_notice(connection, created_at=timezone.now() - timedelta(minutes=11))
+    urgent = {"kind": "revoked", "days": None, "step": "revoked", "reason": "grant_invalid"}
+    factories.make_notice(connection, created_at=timezone.now() - timedelta(minutes=11), **urgent)
+    notification_choices.choose(
+        organization=organization,
+        user=user,
+        wants="all",
+        digest_hour=8,
+        quiet_from=0,
+        quiet_until=0,
+        paused_until=None,
+    )
+    notice_mails.plan_for(organization, timezone.now())
+    notification_choices.snooze(notice=notice, user=user, days=7)
+    lines = NoticeLine.objects.for_organization(organization)
+    if not lines.exists():
+        sent = NoticeMail.objects.for_organization(organization).get()
+        lines.create(mail=sent, notice=notice, user=user)
+    renewals.make_feed(organization=organization, user=user, actor=Actor.person(user))
+    assert all(model._base_manager.exists() for model in TABLES)
+
+
+TABLES = (Notice, NoticeLine, NoticeMail, NoticeSnooze, NotificationChoice, CalendarFeed)
+
+
+def left() -> list[str]:
+    return [model.__name__ for model in TABLES if model._base_manager.exists()]
+
+
+def test_an_erased_organization_leaves_nothing_of_it(
+    organization: Organization, connection: Connection
+) -> None:
+    owner = factories.owner_of(organization)
+    fill(connection, owner)
+    erasure.delete_organization(organization=organization, actor=Actor.person(owner))
+
+    erasure.erase_organization(organization, actor=WORKER)
+
+    assert left() == []
+
+
+def test_a_removed_row_has_no_open_notices_and_an_erased_one_none_at_all(
+    organization: Organization, connection: Connection
+) -> None:
+    fill(connection, factories.owner_of(organization))
+    sides = frozenset({Side.SPAPI})
+    disconnecting.disconnect(connection=connection, sides=sides, actor=COMMAND)
+
+    removing.remove(connection=connection, actor=COMMAND)
+
+    assert list(notices.open_notices(organization)) == []
+
+    disconnecting.drop_row(organization.pk, connection.pk)
+
+    assert not {"Notice", "NoticeLine"} & set(left())
+
+
+def prune() -> None:
+    for rule in retention.rules():
+        list(rule.steps())
+
+
+def test_choices_and_links_go_with_the_membership(
+    organization: Organization, connection: Connection
+) -> None:
+    admin = factories.make_member(organization, Role.ADMIN)
+    fill(connection, admin)
+    prune()
+    assert {"NotificationChoice", "CalendarFeed"} <= set(left())
+    Membership.objects.for_organization(organization).filter(user=admin).delete()
+
+    prune()
+
+    assert not {"NotificationChoice", "CalendarFeed"} & set(left())
+
+
+def test_old_notices_and_mails_go(organization: Organization, connection: Connection) -> None:
+    fill(connection, factories.owner_of(organization))
+    prune()
+    assert left() == [model.__name__ for model in TABLES]
+    long_ago = timezone.now() - timedelta(days=401)
+    Notice._base_manager.update(created_at=long_ago)
+    NoticeMail._base_manager.update(created_at=long_ago)
+    NoticeSnooze._base_manager.update(until=timezone.now())
+
+    prune()
+    assert left() == ["NoticeMail", "NotificationChoice", "CalendarFeed"]
+
+    NoticeMail._base_manager.update(created_at=timezone.now() - timedelta(days=431))
+    prune()
+    assert left() == ["NotificationChoice", "CalendarFeed"]
+
+
+# Staff and operators ------------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_arguments: Any, **_options: Any) -> int:
+        raise error
+
+    monkeypatch.setattr("sellerlegend.organizations.mail_trial.EmailMessage.send", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (smtplib.SMTPAuthenticationError(535, b"hunter2"), "authentication", "user or password"),
+        (smtplib.SMTPRecipientsRefused({}), "recipient_refused", "refuses this address"),
+        (smtplib.SMTPSenderRefused(550, b"no", "x"), "sender_refused", "sender address"),
+        (smtplib.SMTPNotSupportedError(), "not_supported", "no encryption"),
+        (smtplib.SMTPDataError(451, b"later"), "smtp_451", "error 451"),
+        (smtplib.SMTPServerDisconnected(), "unreachable", "does not answer"),
+        (ConnectionRefusedError(), "unreachable", "does not answer"),
+    ],
+)
+def test_staff_read_in_words_what_the_server_said(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, words: str
+) -> None:
+    staff = factories.make_user("staff@example.com", is_staff=True)
+    client = signed_in_freshly(staff)
+    failing(monkeypatch, error)
+
+    answer = client.post(
+        reverse("staff_test_mail"), {"address": "someone@example.com"}, follow=True
+    )
+
+    page = answer.content.decode()
+    assert words in page
+    assert "hunter2" not in page
+    event = AuditEvent._base_manager.get(code="test_mail_sent")
+    assert (event.actor, event.actor_kind, event.details) == (staff, "staff", {"outcome": code})
+
+
+def test_only_staff_know_the_page(browser: Client) -> None:
+    for method in ("GET", "POST"):
+        assert browser.generic(method, reverse("staff_test_mail")).status_code == 404
+
+
+def test_staff_test_a_few_times_only() -> None:
+    client = signed_in_freshly(factories.make_user(is_staff=True))
+    fields = {"address": "someone@example.com"}
+    statuses = [client.post(reverse("staff_test_mail"), fields).status_code for _ in range(4)]
+
+    assert statuses == [302, 302, 302, 429]
+    assert client.post(reverse("staff_test_mail"), {"address": "nobody"}).status_code == 422
+    assert len(mail.outbox) == 3
+
+
+def test_the_command_sends_one() -> None:
+    run = run_command("send_test_mail", "someone@example.com")
+
+    assert run.code == 0
+    assert "The mail server accepted it." in run.err
+    assert [message.to for message in mail.outbox] == [["someone@example.com"]]
+
+
+def test_the_command_says_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, ConnectionRefusedError())
+
+    run = run_command("send_test_mail", "someone@example.com", "--json")
+
+    assert run.code == 3
+    assert run.objects[0]["reason"] == "unreachable"
+
+
+def test_the_command_wants_an_address_and_a_dry_run_sends_nothing() -> None:
+    assert run_command("send_test_mail", "nobody").code == 2
+    assert run_command("send_test_mail", "someone@example.com", "--dry-run").code == 0
+    assert mail.outbox == []
