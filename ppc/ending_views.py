@@ -23,9 +23,7 @@ def disconnect_proof(request: OrganizationRequest, connection_id: UUID) -> HttpR
     """To print or copy. It stays as long as the record does, also without the row."""
     proofs = proof.proofs_of(request.organization.pk, connection_id)
     if proofs is None:
-        connection = connection_of(request, connection_id)
-        messages.info(request, _("This connection was never disconnected."))
-        return HttpResponseRedirect(back_to_list(request, connection), status=303)
+        connection_of(request, connection_id)  # 404 for what is not of this organization
     return render(request, "ppc/proof.html", {"proofs": proofs})
 
 
