@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from connections.views import back_to_list
+from connections.models import Connection
+from connections.views import back_to_list, connection_of
 from ppc import proof, removing
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.models import Role
@@ -22,7 +23,7 @@ def disconnect_proof(request: OrganizationRequest, connection_id: UUID) -> HttpR
     """To print or copy. It stays as long as the record does, also without the row."""
     proofs = proof.proofs_of(request.organization.pk, connection_id)
     if proofs is None:
-        raise Http404("nothing was disconnected here")
+        connection_of(request, connection_id)  # 404 for what is not of this organization
     return render(request, "ppc/proof.html", {"proofs": proofs})
 
 
@@ -37,6 +38,8 @@ def removed_connections(request: OrganizationRequest) -> HttpResponse:
 @organization_view(Role.ADMIN)
 def connection_restore(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
     """A second click finds the row in the list, and says so."""
+    known = Connection.with_removed.for_organization(request.organization)
+    get_object_or_404(known, pk=connection_id)
     try:
         row = removing.restore(
             organization_id=request.organization.pk,

@@ -188,7 +188,7 @@ def test_freshness_ends(page: str, owner: User) -> None:
 
 # Which pages stand under it ----------------------------------------------------------------
 
-FRESH = {"organization_delete", "connection_disconnect"}
+FRESH = {"organization_delete", "connection_disconnect", "login_delete"}
 COSTLY = {
     "connection_new",
     "connection_add_as_new",
@@ -198,6 +198,7 @@ COSTLY = {
     "connections_check",
     "marketplaces_onboard",
     "marketplaces_retry",
+    "marketplace_resume",
     "ppc_connect",
     "ppc_retry",
 }
