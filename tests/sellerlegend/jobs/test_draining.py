@@ -398,6 +398,42 @@ def test_jobs_of_one_connection_are_done_together(grouped: Work) -> None:
     assert len(grouped.shown) == len(grouped.together) + len(grouped.ran)
 
 
+@pytest.mark.usefixtures("any_engine")
+def test_a_group_closes_each_job_under_its_own_fence(grouped: Work) -> None:
+    jobs = queue_jobs(grouped.organization, 4)
+    mine = Job.objects.for_organization(grouped.organization)
+    mine.filter(pk__in=jobs[:2]).update(fence=6)
+    taken = claims.claim_due("interactive", limit=4, is_first_try=True, served={})
+    assert sorted(claim.fence for claim in taken) == [1, 1, 7, 7]
+    # Another worker has this one now, under a fence that a neighbour of the group has as well.
+    mine.filter(pk=jobs[3]).update(fence=7)
+
+    with ledger.finishing_many(taken) as held:
+        assert sorted(str(claim.job.pk) for claim in held) == sorted(map(str, jobs[:3]))
+
+    assert statuses(grouped.organization) == {Status.DONE: 3, Status.RUNNING: 1}
+    assert grouped.stored(taken[0].job).finished_at is not None
+    with ledger.finishing_many(taken) as held:
+        assert held == []
+
+
+@pytest.mark.needs_postgresql
+def test_a_group_is_closed_by_its_keys_however_many_jobs_are_running(work: Work) -> None:
+    """The planner learns of running jobs when they are done, and thinks that there are none."""
+    jobs = queue_jobs(work.organization, 2_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        ids = [str(job) for job in jobs[:10]]
+        values: dict[str, Any] = {"now": timezone.now(), "ids": ids, "fences": [1] * 10}
+        cursor.execute(f"EXPLAIN {claims._CLOSE}", values)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "jobs_job_pkey" in plan
+    assert "job_running_by_organization" not in plan
+
+
+@pytest.mark.usefixtures("any_engine")
 def test_a_group_writes_for_the_claims_it_still_holds_and_for_no_other(grouped: Work) -> None:
     queue_jobs(grouped.organization, 3)
     taken = claims.claim_due("interactive", limit=3, is_first_try=True, served={})
