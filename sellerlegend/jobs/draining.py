@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from uuid import UUID
@@ -19,6 +19,7 @@ from sellerlegend.celery import DRAIN, ring
 from sellerlegend.jobs import claims
 from sellerlegend.jobs.claims import Claim
 from sellerlegend.jobs.keeping import kept
+from sellerlegend.jobs.kinds import companions
 from sellerlegend.transitions import StaleState
 
 logger = logging.getLogger(__name__)
@@ -127,11 +128,9 @@ class _Waiting:
 
 def _together(batch: Iterable[Claim]) -> Iterable[list[Claim]]:
     """Jobs of one kind and connection form a group where the kind knows how to do several."""
-    groups: dict[object, list[Claim]] = {}
+    groups: dict[Hashable, list[Claim]] = {}
     for claim in batch:
-        job = claim.job
-        key = (job.kind, job.organization_id, job.connection_id)
-        groups.setdefault(job.pk if claim.kind.run_many is None else key, []).append(claim)
+        groups.setdefault(companions(claim.job), []).append(claim)
     return groups.values()
 
 

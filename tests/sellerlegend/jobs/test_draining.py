@@ -399,6 +399,35 @@ def test_jobs_of_one_connection_are_done_together(grouped: Work) -> None:
 
 
 @pytest.mark.usefixtures("any_engine")
+def test_jobs_that_are_done_at_once_come_in_one_batch_and_share_a_turn(grouped: Work) -> None:
+    """The batch would hold some of each row otherwise, and each row be done twice."""
+    crowd = queue_jobs(grouped.organization, 12, oldest=600)
+    other = factories.make_organization()
+    single = queue_jobs(other, 1, oldest=60)
+    rows = [uuid.uuid4(), uuid.uuid4()]
+    for number, job in enumerate(crowd):
+        stored = Job.objects.for_organization(grouped.organization).filter(pk=job)
+        stored.update(connection_id=rows[number % 2])
+
+    taken = claims.claim_due("interactive", limit=12, is_first_try=True, served={})
+
+    assert [claim.job.pk for claim in taken] == [*crowd[0::2], *single, *crowd[1::2][:5]]
+
+
+@pytest.mark.usefixtures("any_engine")
+def test_jobs_that_are_done_one_by_one_come_by_age_whatever_their_row(work: Work) -> None:
+    jobs = queue_jobs(work.organization, 6, oldest=60)
+    rows = [uuid.uuid4(), uuid.uuid4()]
+    for number, job in enumerate(jobs):
+        stored = Job.objects.for_organization(work.organization).filter(pk=job)
+        stored.update(connection_id=rows[number % 2])
+
+    taken = claims.claim_due("interactive", limit=4, is_first_try=True, served={})
+
+    assert [claim.job.pk for claim in taken] == jobs[:4]
+
+
+@pytest.mark.usefixtures("any_engine")
 def test_a_group_closes_each_job_under_its_own_fence(grouped: Work) -> None:
     jobs = queue_jobs(grouped.organization, 4)
     mine = Job.objects.for_organization(grouped.organization)
