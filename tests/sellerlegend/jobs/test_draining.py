@@ -338,6 +338,28 @@ def test_work_that_kills_its_worker_five_times_leaves_its_neighbours_done(work: 
     assert work.given_up == [poison]
 
 
+def test_lost_jobs_are_not_looked_for_after_each_batch(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To find that there is none, a claim reads the whole backlog."""
+    queue_jobs(work.organization, 250, oldest=60)
+    looks: list[bool] = []
+    claim_due = claims.claim_due
+
+    def count(*args: Any, is_first_try: bool, **kwargs: Any) -> list[Claim]:
+        looks.append(is_first_try)
+        return claim_due(*args, is_first_try=is_first_try, **kwargs)
+
+    monkeypatch.setattr(claims, "claim_due", count)
+    monkeypatch.setattr(draining, "LOST_SECONDS", 60.0)
+
+    assert ledger.drain("interactive", seconds=60) == 250
+
+    assert looks.count(True) > 5
+    # After the second batch, and before it ends.
+    assert looks.count(False) == 2
+
+
 def test_a_job_that_takes_too_long_ends_the_drain_and_nobody_elses_claim(work: Work) -> None:
     jobs = queue_jobs(work.organization, 8, oldest=60)
 
