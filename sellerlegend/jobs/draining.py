@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from uuid import UUID
@@ -19,11 +19,12 @@ from sellerlegend.celery import DRAIN, ring
 from sellerlegend.jobs import claims
 from sellerlegend.jobs.claims import Claim
 from sellerlegend.jobs.keeping import kept
+from sellerlegend.jobs.kinds import companions
 from sellerlegend.transitions import StaleState
 
 logger = logging.getLogger(__name__)
 
-DRAIN_JOBS = 1_000
+DRAIN_JOBS = 10_000
 # Short, so that messages of the other queue find a free process soon.
 DRAIN_SECONDS = 5.0
 LARGEST_BATCH = 128
@@ -32,6 +33,8 @@ GROWTH = 4
 # no lease runs out in a queue behind a slow neighbour.
 QUICK_SECONDS = 0.5
 HOLD_SECONDS = 2.0
+# Jobs that lost a worker are rare: where there was none, nobody asks again at once.
+LOST_SECONDS = 0.5
 
 
 def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS) -> int:
@@ -42,7 +45,7 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
     so that an idle process joins in; and another one when it ends before the work does.
     """
     end = time.monotonic() + seconds
-    begun, size, has_rung = 0, 1, False
+    begun, size, has_rung, look_at = 0, 1, False, 0.0
     served: Counter[UUID] = Counter()
     while begun < limit and time.monotonic() < end:
         wanted = min(size, limit - begun)
@@ -54,8 +57,9 @@ def drain(queue: str, *, limit: int = DRAIN_JOBS, seconds: float = DRAIN_SECONDS
         done = _work_off(batch, served, until=end)
         again: list[Claim] = []
         # Not at once: if it kills this process too, work of others was done before.
-        if begun or not batch:
+        if not batch or (begun and time.monotonic() >= look_at):
             again = claims.claim_due(queue, limit=1, is_first_try=False, served=served)
+            look_at = 0.0 if again else time.monotonic() + LOST_SECONDS
         done += _work_off(again, served, until=end)
         if not batch and not again:
             return begun
@@ -127,11 +131,9 @@ class _Waiting:
 
 def _together(batch: Iterable[Claim]) -> Iterable[list[Claim]]:
     """Jobs of one kind and connection form a group where the kind knows how to do several."""
-    groups: dict[object, list[Claim]] = {}
+    groups: dict[Hashable, list[Claim]] = {}
     for claim in batch:
-        job = claim.job
-        key = (job.kind, job.organization_id, job.connection_id)
-        groups.setdefault(job.pk if claim.kind.run_many is None else key, []).append(claim)
+        groups.setdefault(companions(claim.job), []).append(claim)
     return groups.values()
 
 

@@ -1,13 +1,14 @@
 """Which job is next: the oldest of each organization in turn, and none of one that is at its cap.
 
 Organizations with fewer jobs under way go first, so ten thousand jobs of one do not keep the one
-job of another waiting; among equals the oldest goes first. The cap is soft by what other workers
-take in the same instant.
+job of another waiting; among equals the oldest goes first. Jobs that are done at once share the
+turn of their first, so that they come in the same batch. The cap is soft by what other workers take
+in the same instant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from django.db.models import F, Min, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from sellerlegend.jobs.kinds import KINDS
+from sellerlegend.jobs.kinds import KINDS, companions
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.scoping import across_organizations
 
@@ -41,28 +42,33 @@ WITH RECURSIVE organization (id) AS (
   FROM organization WHERE organization.id IS NOT NULL
 ), busy (id, jobs) AS MATERIALIZED (
   SELECT organization_id, count(*) FROM jobs_job WHERE status = 'running' GROUP BY 1
-), next (id, place, next_attempt_at) AS MATERIALIZED (
-  SELECT due.id,
+), turn AS (
+  SELECT due.*, organization.id AS owner,
          coalesce(busy.jobs, 0) + coalesce(served.jobs, 0)
-           + row_number() OVER (PARTITION BY organization.id ORDER BY due.next_attempt_at),
-         due.next_attempt_at
+           + row_number() OVER (PARTITION BY organization.id ORDER BY due.next_attempt_at) AS place
   FROM organization
   LEFT JOIN unnest(%(served)s::uuid[], %(served_jobs)s::int[]) AS served (id, jobs)
     ON served.id = organization.id
   LEFT JOIN busy ON busy.id = organization.id
   CROSS JOIN LATERAL (
-    SELECT id, next_attempt_at FROM jobs_job
+    SELECT id, next_attempt_at, kind, connection_id FROM jobs_job
     WHERE queue = %(queue)s AND status IN ('queued', 'waiting')
       AND organization_id = organization.id AND next_attempt_at <= %(now)s
       AND kind = ANY(%(kinds)s) AND (attempts = 0) = %(is_first_try)s
     ORDER BY next_attempt_at
     LIMIT least(%(limit)s, greatest(%(cap)s - coalesce(busy.jobs, 0), 0))
   ) AS due
+), next (id, place, since, next_attempt_at) AS MATERIALIZED (
+  SELECT id, min(place) OVER companions, min(next_attempt_at) OVER companions, next_attempt_at
+  FROM turn
+  WINDOW companions AS (
+    PARTITION BY owner, kind, connection_id,
+                 CASE WHEN kind = ANY(%(kinds_together)s::text[]) THEN NULL ELSE id END)
 )
 """
 _TAKE = """, chosen AS (
-  SELECT job.id, first.place
-  FROM (SELECT * FROM next ORDER BY place, next_attempt_at) AS first
+  SELECT job.id, first.place, first.since
+  FROM (SELECT * FROM next ORDER BY place, since, next_attempt_at) AS first
   CROSS JOIN LATERAL (
     SELECT id FROM jobs_job WHERE id = first.id AND status || '' IN ('queued', 'waiting')
     FOR UPDATE SKIP LOCKED
@@ -76,7 +82,7 @@ UPDATE jobs_job SET
     SELECT seconds FROM unnest(%(kinds)s, %(leases)s::int[]) AS lease (kind, seconds)
     WHERE lease.kind = jobs_job.kind))
 FROM chosen WHERE jobs_job.id = chosen.id
-RETURNING jobs_job.*, chosen.place
+RETURNING jobs_job.*, chosen.place, chosen.since
 """
 
 
@@ -92,6 +98,7 @@ def take(
         "queue": queue,
         "now": now,
         "kinds": list(KINDS),
+        "kinds_together": [kind.name for kind in KINDS.values() if kind.run_many is not None],
         "leases": [kind.lease_seconds for kind in KINDS.values()],
         "is_first_try": is_first_try,
         "limit": limit,
@@ -100,7 +107,7 @@ def take(
         "served_jobs": list(served.values()),
     }
     taken: list[Any] = list(Job.objects.raw(_NEXT + _TAKE, values))
-    return sorted(taken, key=lambda job: (job.place, job.next_attempt_at))
+    return sorted(taken, key=lambda job: (job.place, job.since, job.next_attempt_at))
 
 
 def listed(
@@ -118,13 +125,16 @@ def listed(
     busy: dict[UUID, int] = {}
     for organization_id in running.values_list("organization_id", flat=True):
         busy[organization_id] = busy.get(organization_id, 0) + 1
-    placed: list[tuple[int, datetime, Job]] = []
+    placed: list[Job] = []
+    turns: dict[Hashable, tuple[int, datetime]] = {}
     for job in tries.annotate(place=place).filter(place__lte=limit):
         before = busy.get(job.organization_id, 0)
         if before + job.place <= RUNNING_PER_ORGANIZATION:
-            rank = before + served.get(job.organization_id, 0) + job.place
-            placed.append((rank, job.next_attempt_at, job))
-    return [job for *_, job in sorted(placed, key=lambda found: found[:2])[:limit]]
+            turn = before + served.get(job.organization_id, 0) + job.place, job.next_attempt_at
+            turns[companions(job)] = min(turn, turns.get(companions(job), turn))
+            placed.append(job)
+    placed.sort(key=lambda job: (*turns[companions(job)], job.next_attempt_at))
+    return placed[:limit]
 
 
 def due_jobs(queue: str, *, limit: int = 200) -> list[UUID]:

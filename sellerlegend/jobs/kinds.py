@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,3 +41,10 @@ KINDS: dict[str, Kind] = {}
 def register(kind: Kind) -> None:
     """Called by each app's `work.py` when the process starts."""
     KINDS[kind.name] = kind
+
+
+def companions(job: Job) -> Hashable:
+    """The same for jobs that are done at once, where their kind knows how; else one's own."""
+    if KINDS[job.kind].run_many is None:
+        return job.pk
+    return (job.kind, job.organization_id, job.connection_id)

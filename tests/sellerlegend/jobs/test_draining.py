@@ -338,6 +338,28 @@ def test_work_that_kills_its_worker_five_times_leaves_its_neighbours_done(work: 
     assert work.given_up == [poison]
 
 
+def test_lost_jobs_are_not_looked_for_after_each_batch(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To find that there is none, a claim reads the whole backlog."""
+    queue_jobs(work.organization, 250, oldest=60)
+    looks: list[bool] = []
+    claim_due = claims.claim_due
+
+    def count(*args: Any, is_first_try: bool, **kwargs: Any) -> list[Claim]:
+        looks.append(is_first_try)
+        return claim_due(*args, is_first_try=is_first_try, **kwargs)
+
+    monkeypatch.setattr(claims, "claim_due", count)
+    monkeypatch.setattr(draining, "LOST_SECONDS", 60.0)
+
+    assert ledger.drain("interactive", seconds=60) == 250
+
+    assert looks.count(True) > 5
+    # After the second batch, and before it ends.
+    assert looks.count(False) == 2
+
+
 def test_a_job_that_takes_too_long_ends_the_drain_and_nobody_elses_claim(work: Work) -> None:
     jobs = queue_jobs(work.organization, 8, oldest=60)
 
@@ -398,6 +420,71 @@ def test_jobs_of_one_connection_are_done_together(grouped: Work) -> None:
     assert len(grouped.shown) == len(grouped.together) + len(grouped.ran)
 
 
+@pytest.mark.usefixtures("any_engine")
+def test_jobs_that_are_done_at_once_come_in_one_batch_and_share_a_turn(grouped: Work) -> None:
+    """The batch would hold some of each row otherwise, and each row be done twice."""
+    crowd = queue_jobs(grouped.organization, 12, oldest=600)
+    other = factories.make_organization()
+    single = queue_jobs(other, 1, oldest=60)
+    rows = [uuid.uuid4(), uuid.uuid4()]
+    for number, job in enumerate(crowd):
+        stored = Job.objects.for_organization(grouped.organization).filter(pk=job)
+        stored.update(connection_id=rows[number % 2])
+
+    taken = claims.claim_due("interactive", limit=12, is_first_try=True, served={})
+
+    assert [claim.job.pk for claim in taken] == [*crowd[0::2], *single, *crowd[1::2][:5]]
+
+
+@pytest.mark.usefixtures("any_engine")
+def test_jobs_that_are_done_one_by_one_come_by_age_whatever_their_row(work: Work) -> None:
+    jobs = queue_jobs(work.organization, 6, oldest=60)
+    rows = [uuid.uuid4(), uuid.uuid4()]
+    for number, job in enumerate(jobs):
+        stored = Job.objects.for_organization(work.organization).filter(pk=job)
+        stored.update(connection_id=rows[number % 2])
+
+    taken = claims.claim_due("interactive", limit=4, is_first_try=True, served={})
+
+    assert [claim.job.pk for claim in taken] == jobs[:4]
+
+
+@pytest.mark.usefixtures("any_engine")
+def test_a_group_closes_each_job_under_its_own_fence(grouped: Work) -> None:
+    jobs = queue_jobs(grouped.organization, 4)
+    mine = Job.objects.for_organization(grouped.organization)
+    mine.filter(pk__in=jobs[:2]).update(fence=6)
+    taken = claims.claim_due("interactive", limit=4, is_first_try=True, served={})
+    assert sorted(claim.fence for claim in taken) == [1, 1, 7, 7]
+    # Another worker has this one now, under a fence that a neighbour of the group has as well.
+    mine.filter(pk=jobs[3]).update(fence=7)
+
+    with ledger.finishing_many(taken) as held:
+        assert sorted(str(claim.job.pk) for claim in held) == sorted(map(str, jobs[:3]))
+
+    assert statuses(grouped.organization) == {Status.DONE: 3, Status.RUNNING: 1}
+    assert grouped.stored(taken[0].job).finished_at is not None
+    with ledger.finishing_many(taken) as held:
+        assert held == []
+
+
+@pytest.mark.needs_postgresql
+def test_a_group_is_closed_by_its_keys_however_many_jobs_are_running(work: Work) -> None:
+    """The planner learns of running jobs when they are done, and thinks that there are none."""
+    jobs = queue_jobs(work.organization, 2_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        ids = [str(job) for job in jobs[:10]]
+        values: dict[str, Any] = {"now": timezone.now(), "ids": ids, "fences": [1] * 10}
+        cursor.execute(f"EXPLAIN {claims._CLOSE}", values)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "jobs_job_pkey" in plan
+    assert "job_running_by_organization" not in plan
+
+
+@pytest.mark.usefixtures("any_engine")
 def test_a_group_writes_for_the_claims_it_still_holds_and_for_no_other(grouped: Work) -> None:
     queue_jobs(grouped.organization, 3)
     taken = claims.claim_due("interactive", limit=3, is_first_try=True, served={})
