@@ -16,6 +16,7 @@ from sellerlegend.amazon.errors import (
     Denial,
     GrantInvalid,
 )
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import staff_notices
@@ -71,7 +72,11 @@ def verdict(error: AmazonError, job: Job) -> Verdict:
     """Sort an Amazon failure. Outages and rate limits wait for ever and count as no attempt."""
     if isinstance(error, AmazonUnavailable):
         reason = "amazon_throttled" if error.throttled else "amazon_unavailable"
-        return Verdict(reason, waits=True, retry_after=error.retry_after or patience(job))
+        wait = error.retry_after or patience(job)
+        if incidents.open_now():
+            # The longer it lasts, the fewer try: the breaker's probes tell when it is over.
+            wait = max(wait, patience(job))
+        return Verdict(reason, waits=True, retry_after=wait)
     if isinstance(error, GrantDoubted):
         return Verdict("grant_doubted", waits=True, retry_after=error.retry_after)
     if isinstance(error, ClientMisconfigured):

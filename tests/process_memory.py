@@ -11,7 +11,7 @@ from sellerlegend import celery, shared_cache, tallies
 from sellerlegend.amazon import lwa
 from sellerlegend.applications import usage
 from sellerlegend.applications.clients import forget_clients
-from sellerlegend.jobs import breakers, budgets
+from sellerlegend.jobs import breakers, budgets, incidents, outcomes
 from sellerlegend.organizations import quarantine
 
 
@@ -19,6 +19,8 @@ def forget() -> None:
     shared_cache.listen_again()
     breakers.forget()
     budgets.forget()
+    incidents.forget()
+    outcomes.forget()
     forget_clients()
     quarantine.forget()
     usage.TALLY.forget()
