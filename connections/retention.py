@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from connections import services
 from connections.models import AuthorizationRequest
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import limits, sessions
 from sellerlegend.organizations.models import AuditEvent, VaultUse
@@ -59,6 +60,7 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("sessions", sessions.ended_sessions),
         deletion("devices", sessions.forgotten_devices),
         deletion("allowances", limits.spent_rows),
+        deletion("call_windows", incidents.old_windows),
     ]
 
 

@@ -72,11 +72,7 @@ def verdict(error: AmazonError, job: Job) -> Verdict:
     """Sort an Amazon failure. Outages and rate limits wait for ever and count as no attempt."""
     if isinstance(error, AmazonUnavailable):
         reason = "amazon_throttled" if error.throttled else "amazon_unavailable"
-        wait = error.retry_after or patience(job)
-        if incidents.open_now():
-            # The longer it lasts, the fewer try: the breaker's probes tell when it is over.
-            wait = max(wait, patience(job))
-        return Verdict(reason, waits=True, retry_after=wait)
+        return Verdict(reason, waits=True, retry_after=error.retry_after or patience(job))
     if isinstance(error, GrantDoubted):
         return Verdict("grant_doubted", waits=True, retry_after=error.retry_after)
     if isinstance(error, ClientMisconfigured):
@@ -110,5 +106,9 @@ def wait_or_reason(claim: Claim, error: AmazonError) -> str | None:
         staff_notices.tell(decided.reason)
     if not decided.waits:
         return decided.reason
-    claim.wait(reason=decided.reason, retry_after=decided.retry_after, counted=False)
+    wait = decided.retry_after
+    if isinstance(error, AmazonUnavailable) and incidents.open_now():
+        # The longer it lasts, the fewer ask: the breaker's probes tell when it is over.
+        wait = max(wait or 0.0, patience(claim.job))
+    claim.wait(reason=decided.reason, retry_after=wait, counted=False)
     return None

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
+from connections import incident_banner
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, User
 from sellerlegend.prepared import PreparedQuery
@@ -32,6 +33,7 @@ def product(request: HttpRequest) -> dict[str, Any]:
         "organizations": choices,
         "current_organization": SimpleLazyObject(lambda: current_of(choices, last_id)),
         "quarantine_words": SimpleLazyObject(quarantine_words),
+        "incident_words": SimpleLazyObject(lambda: incident_banner.words_for(last_id)),
         "debug": settings.DEBUG,
     }
 

@@ -6,7 +6,7 @@ deaf broker), though its rows are gone from the database.
 
 from __future__ import annotations
 
-from connections import token_cache
+from connections import incident_banner, token_cache
 from sellerlegend import celery, shared_cache, tallies
 from sellerlegend.amazon import lwa
 from sellerlegend.applications import usage
@@ -19,6 +19,7 @@ def forget() -> None:
     shared_cache.listen_again()
     breakers.forget()
     budgets.forget()
+    incident_banner.forget()
     incidents.forget()
     outcomes.forget()
     forget_clients()

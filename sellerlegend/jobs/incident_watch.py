@@ -202,4 +202,4 @@ def _is_long_forgotten(incident: Incident, now: datetime) -> bool:
         all=Count("organization_id", distinct=True),
         failing=Count("organization_id", filter=Q(failures__gt=0), distinct=True),
     )
-    return asking["all"] == 0 or asking["failing"] < OPEN_SHARE * asking["all"]
+    return bool(asking["all"] == 0 or asking["failing"] < OPEN_SHARE * asking["all"])

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs.models import CallWindow, Incident
 from sellerlegend.organizations import staff_notices
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
@@ -31,6 +32,14 @@ WINDOW = timedelta(minutes=10)
 LOOK_SECONDS = 5.0
 # So long after the end organizations that a killed sweep left out are still told.
 TOLD_WITHIN = timedelta(hours=1)
+WINDOWS_KEPT = timedelta(days=2)
+
+# Every part of Amazon that has incidents of its own: surface, and region where it has one.
+PARTS: tuple[tuple[str, str], ...] = (
+    (Incident.Surface.LWA.value, ""),
+    *((Incident.Surface.SELLERS.value, region.value) for region in Region),
+    *((Incident.Surface.ADS.value, region.value) for region in Region),
+)
 
 OPENED, CLOSED = "opened", "closed"
 # (incident, organizations, OPENED or CLOSED); what it returns stands in the audit event.
@@ -172,9 +181,13 @@ def failures_of(incident: Incident) -> QuerySet[CallWindow]:
     return minutes
 
 
-def began_at(incident: Incident) -> datetime:
-    first = failures_of(incident).order_by("minute").values_list("minute", flat=True).first()
-    return first or incident.opened_at
+def old_windows() -> QuerySet[CallWindow]:
+    """For the day's pruning: those of the incidents that still have to be summed up are kept."""
+    oldest = timezone.now() - WINDOWS_KEPT
+    going_on = Incident.objects.filter(closed_at=None).order_by("opened_at").first()
+    if going_on is not None:
+        oldest = min(oldest, going_on.opened_at - WINDOW)
+    return CallWindow.objects.filter(minute__lt=oldest)
 
 
 def tell_organizations(incident: Incident) -> int:
