@@ -18,7 +18,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
-from connections import grants, observations, token_cache, verification
+from connections import aftermath, grants, observations, token_cache, verification
 from connections.models import AdsGrant, Connection, Grant
 from connections.observations import current as _current
 from connections.observations import show as _show
@@ -43,7 +43,7 @@ from sellerlegend.amazon.errors import (
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.clients import client_of, configured_client
 from sellerlegend.applications.upkeep import note_expired
-from sellerlegend.jobs import breakers
+from sellerlegend.jobs import breakers, outcomes
 from sellerlegend.organizations import custody, quarantine, staff_notices
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.transitions import advance
@@ -140,7 +140,8 @@ def _call_with_token(
         raise GrantMissing(operation="credentials")
     token = access_token(grant, force=force_refresh, data_key=data_key)
     try:
-        answer = call(token)
+        with outcomes.on_behalf_of(grant.owner_id()):
+            answer = call(token)
     except AccessTokenRejected:
         token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
         answer = _second_try(grant, call)
@@ -157,7 +158,8 @@ def _call_with_token(
 def _second_try(grant: AnyGrant, call: Callable[[Secret], T]) -> T:
     token = access_token(grant)
     try:
-        return call(token)
+        with outcomes.on_behalf_of(grant.owner_id()):
+            return call(token)
     except AccessTokenRejected:
         token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
         raise _refused(grant, ACCESS_TOKEN_REJECTED) from None
@@ -257,7 +259,8 @@ def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
     try:
         with tallies.outcome("refreshes", kind=grant.EVENT_PREFIX.removesuffix("_grant")):
             client = client_of(grant.application)
-            reply = _ask_lwa(client, token)
+            with outcomes.on_behalf_of(grant.owner_id()):
+                reply = _ask_lwa(client, token)
     except GrantInvalid:
         raise _refused(grant, REFUSED) from None
     if not _accepted(grant, reply.refresh_token, token, client.client_id):
@@ -383,6 +386,8 @@ def _refused(grant: AnyGrant, cause: str) -> AmazonError:
         "last_error_code": cause,
     }
     believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
+    # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
+    held = believed and aftermath.are_refusals_amazons(grant)
     to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
     with transaction.atomic():
         _show(grant)
@@ -390,7 +395,7 @@ def _refused(grant: AnyGrant, cause: str) -> AmazonError:
             return GrantDoubted(RECHECK_AFTER[0].total_seconds())
         vars(grant).update(columns)
         if grant.status == Grant.Status.ACTIVE or (
-            grant.status == Grant.Status.DOUBTED and believed
+            grant.status == Grant.Status.DOUBTED and believed and not held
         ):
             is_end = grant.status == Grant.Status.DOUBTED
             advance(
@@ -403,6 +408,8 @@ def _refused(grant: AnyGrant, cause: str) -> AmazonError:
             )
     if grant.status == Grant.Status.INVALID:
         return GrantInvalid(operation="lwa.refresh")
+    if held:
+        return GrantDoubted(RECHECK_AFTER[-1].total_seconds())
     return GrantDoubted(max(1.0, (_next_check_at(grant) - now).total_seconds()))
 
 

@@ -74,6 +74,11 @@ SEVERITY = (
     Health.WAITING,
 )
 
+# Which part of Amazon a consent is for; all need the token endpoint besides.
+SURFACES = {
+    LwaApplication.SPAPI: Incident.Surface.SELLERS,
+    LwaApplication.ADS: Incident.Surface.ADS,
+}
 # The moments that the conditions compare with, by name: the values of a prepared query.
 MOMENTS = ("year_ago", "expiring_since", "quiet_since")
 
@@ -132,12 +137,8 @@ def conditions_of(
 
 def met_incident(application: LwaApplication, prefix: str, region: str) -> Q:
     """The consent's own last call failed, and a part of Amazon that it needs has an incident."""
-    surfaces = {
-        LwaApplication.SPAPI: Incident.Surface.SELLERS,
-        LwaApplication.ADS: Incident.Surface.ADS,
-    }
     here = Q(region="") | Q(region=OuterRef(region)) if region else Q()
-    parts = Q(surface=Incident.Surface.LWA) | Q(surface=surfaces[application]) & here
+    parts = Q(surface=Incident.Surface.LWA) | Q(surface=SURFACES[application]) & here
     has_failed = Q(**{f"{prefix}last_failure_at__isnull": False}) & (
         Q(**{f"{prefix}last_success_at__isnull": True})
         | Q(**{f"{prefix}last_failure_at__gt": F(f"{prefix}last_success_at")})

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -26,7 +27,7 @@ from connections.models import (
 )
 from connections.notice_models import Notice
 from connections.token_cache import AnyGrant
-from sellerlegend.jobs import sweeping
+from sellerlegend.jobs import incidents, sweeping
 from sellerlegend.jobs.models import Incident, Slot
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import WORKER, record_events
@@ -304,6 +305,12 @@ def _reopen(model: type[AnyGrant], now: datetime) -> int:
 
 
 # Incidents ----------------------------------------------------------------------------------
+
+
+def tell_of_incident(incident: Incident, organization_ids: list[UUID], kind: str) -> None:
+    """The listener of `sellerlegend.jobs.incidents`."""
+    told = Kind.INCIDENT_CLOSED if kind == incidents.CLOSED else Kind.INCIDENT_OPENED
+    tell_organizations(incident, Organization.objects.filter(pk__in=organization_ids), told)
 
 
 def tell_organizations(incident: Incident, organizations: Iterable[Organization], kind: str) -> int:

@@ -18,6 +18,7 @@ from connections import services
 from connections.feed_models import CalendarFeed
 from connections.models import AuthorizationRequest
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import limits, sessions
 from sellerlegend.organizations.models import AuditEvent, Membership, VaultUse
@@ -68,6 +69,7 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("snoozes", ended_snoozes),
         deletion("notification_choices", partial(of_nobody, NotificationChoice)),
         deletion("calendar_feeds", partial(of_nobody, CalendarFeed)),
+        deletion("call_windows", incidents.old_windows),
     ]
 
 

@@ -16,6 +16,7 @@ from sellerlegend.amazon.errors import (
     Denial,
     GrantInvalid,
 )
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import staff_notices
@@ -105,5 +106,9 @@ def wait_or_reason(claim: Claim, error: AmazonError) -> str | None:
         staff_notices.tell(decided.reason)
     if not decided.waits:
         return decided.reason
-    claim.wait(reason=decided.reason, retry_after=decided.retry_after, counted=False)
+    wait = decided.retry_after
+    if isinstance(error, AmazonUnavailable) and incidents.open_now():
+        # The longer it lasts, the fewer ask: the breaker's probes tell when it is over.
+        wait = max(wait or 0.0, patience(claim.job))
+    claim.wait(reason=decided.reason, retry_after=wait, counted=False)
     return None

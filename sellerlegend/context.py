@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
+from connections import incident_banner
 from connections.attention import Attention, attention_of
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, User
@@ -35,6 +36,7 @@ def product(request: HttpRequest) -> dict[str, Any]:
         "current_organization": current,
         "attention": SimpleLazyObject(lambda: attention_for(current)),
         "quarantine_words": SimpleLazyObject(quarantine_words),
+        "incident_words": SimpleLazyObject(lambda: incident_banner.words_for(last_id)),
         "debug": settings.DEBUG,
     }
 

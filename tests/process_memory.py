@@ -6,12 +6,12 @@ deaf broker), though its rows are gone from the database.
 
 from __future__ import annotations
 
-from connections import token_cache
+from connections import incident_banner, token_cache
 from sellerlegend import celery, shared_cache, tallies
 from sellerlegend.amazon import lwa
 from sellerlegend.applications import usage
 from sellerlegend.applications.clients import forget_clients
-from sellerlegend.jobs import breakers, budgets
+from sellerlegend.jobs import breakers, budgets, incidents, outcomes
 from sellerlegend.organizations import quarantine
 
 
@@ -19,6 +19,9 @@ def forget() -> None:
     shared_cache.listen_again()
     breakers.forget()
     budgets.forget()
+    incident_banner.forget()
+    incidents.forget()
+    outcomes.forget()
     forget_clients()
     quarantine.forget()
     usage.TALLY.forget()

@@ -24,14 +24,18 @@ from tests import factories
 from tests.signing_in import signed_in_freshly
 
 SUPPORT = "Support"
-SECRETS_FOR_SUPPORT = "applications.migrations.0002_support_sees_client_secrets"
+GRANTED = (
+    "organizations.migrations.0003_support_group",
+    "applications.migrations.0002_support_sees_client_secrets",
+    "organizations.migrations.0015_support_and_incidents",
+)
 
 
 def make_support(email: str = "staff@example.com") -> User:
     """As the demo's staff: in the group Support, no superuser."""
     if not Group.objects.filter(name=SUPPORT).exists():
         # A test with real transactions ends in a flush, which takes the group along.
-        for name in ("organizations.migrations.0003_support_group", SECRETS_FOR_SUPPORT):
+        for name in GRANTED:
             import_module(f"sellerlegend.{name}").add(apps, None)
     user = factories.make_user(email, is_staff=True)
     user.groups.add(Group.objects.get(name=SUPPORT))

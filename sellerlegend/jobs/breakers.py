@@ -28,7 +28,7 @@ from sellerlegend import crypto
 from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, ClientMisconfigured, HeldBack
 from sellerlegend.amazon.lwa import LwaClient
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.jobs import budgets
+from sellerlegend.jobs import budgets, outcomes
 from sellerlegend.jobs.models import Breaker
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,8 @@ def guarded(name: str, *, operation: str) -> Iterator[None]:
     if wait:
         raise HeldBack(operation=operation, retry_after=wait)
     try:
-        yield
+        with outcomes.counted(name):
+            yield
     except AmazonUnavailable as error:
         if error.throttled:
             _answered(name)

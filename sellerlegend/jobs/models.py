@@ -190,6 +190,11 @@ class Incident(models.Model):
                 name="incident_cause_known",
             ),
         ]
+        # The named actions of the staff pages.
+        permissions = [
+            ("open_incident", "Can open an incident"),
+            ("close_incident", "Can close an incident"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.surface} {self.region}".strip()

@@ -19,6 +19,7 @@ from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from sellerlegend import tallies
+from sellerlegend.jobs import outcomes
 from sellerlegend.monitoring.models import Tally
 from sellerlegend.tallies import Series
 
@@ -83,6 +84,7 @@ def _tell_for_ever() -> None:
 
 def _tell_the_last(**_signal: Any) -> None:
     flush()
+    outcomes.flush()
     # Between two flushes nobody needs it.
     connection.close()
 

@@ -21,7 +21,8 @@ from sellerlegend.applications import upkeep
 from sellerlegend.applications.ages import secret_ages
 from sellerlegend.celery import QUEUES
 from sellerlegend.jobs import ledger
-from sellerlegend.jobs.models import Breaker, Job
+from sellerlegend.jobs.incidents import PARTS
+from sellerlegend.jobs.models import Breaker, Incident, Job
 from sellerlegend.organizations import custody, quarantine
 from sellerlegend.organizations.models import VaultUse
 from sellerlegend.organizations.scoping import across_organizations
@@ -135,6 +136,12 @@ def breakers() -> Values:
     yield from (((part,), value) for part, value in is_open.items())
 
 
+def incidents_open() -> Values:
+    """Of every part of Amazon, so that an end is a 0 and no missing number."""
+    found = set(Incident.objects.filter(closed_at=None).values_list("surface", "region"))
+    yield from (((surface, region), (surface, region) in found) for surface, region in PARTS)
+
+
 def locked_organizations() -> Values:
     yield (), custody.unreadable_organizations()
 
@@ -223,6 +230,12 @@ GAUGES = (
         fallback_uses,
     ),
     Gauge("breaker_open", "1 while a part of Amazon is not called", ("part",), breakers),
+    Gauge(
+        "incidents_open",
+        "1 while a part of Amazon fails for many organizations",
+        ("surface", "region"),
+        incidents_open,
+    ),
     Gauge("locked_grants", "Consents whose stored text does not open", ("kind",), locked_grants),
     Gauge(
         "vault_openings_today",

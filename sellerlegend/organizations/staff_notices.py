@@ -43,6 +43,14 @@ CAUSES: dict[str, tuple[str | Promise, str]] = {
         _("Amazon knows an account in another region than its row stands in."),
         "A consent of another region",
     ),
+    "amazon_incident": (
+        _("A part of Amazon fails for many organizations at once. Their people see a banner."),
+        "AmazonIncident",
+    ),
+    "amazon_incident_over": (
+        _("An incident of Amazon's is over. The admin has its time, calls and organizations."),
+        "AmazonIncident",
+    ),
 }
 
 

@@ -1,0 +1,89 @@
+"""One banner for an organization's people while a part of Amazon that they use has an incident.
+
+On every page, so it costs nothing while there is none, and one look in half a minute otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+from django.db import DatabaseError
+from django.utils.text import format_lazy, get_text_list
+from django.utils.translation import gettext as _
+
+from connections.models import AdsGrant, Grant, SpApiGrant
+from connections.rows import region_words
+from connections.words import exact_time
+from sellerlegend.jobs import incidents
+from sellerlegend.jobs.models import Incident
+
+LOOK_SECONDS = 30.0
+# Organizations remembered by one process.
+MOST_KEPT = 1_000
+
+# Surfaces, and regions for the Selling Partner API.
+Parts = frozenset[tuple[str, str]]
+
+_used: dict[UUID, tuple[float, Parts]] = {}
+
+
+def forget() -> None:
+    _used.clear()
+
+
+def words_for(organization_id: UUID | None) -> str:
+    """What is wrong, since when, and that nobody has to do anything; "" when nothing is."""
+    found = incidents.shown_now()
+    if not found or organization_id is None:
+        return ""
+    try:
+        mine = [incident for incident in found if touches(incident, _parts_of(organization_id))]
+    except DatabaseError:
+        return ""
+    if not mine:
+        return ""
+    return _(
+        "Amazon has a problem: %(parts)s. Since %(since)s. Your consents are not affected, and "
+        "nothing is lost: we try again by ourselves until it works."
+    ) % {
+        "parts": get_text_list([part_name(incident) for incident in mine], _("and")),
+        "since": exact_time(min(incident.opened_at for incident in mine)),
+    }
+
+
+def part_name(incident: Incident) -> str:
+    surface = Incident.Surface(incident.surface).label
+    if not incident.region:
+        return str(surface)
+    return str(format_lazy("{} ({})", surface, region_words(incident.region)))
+
+
+def touches(incident: Incident, parts: Parts) -> bool:
+    """Everybody needs the token endpoint. An Ads consent is read in all regions."""
+    if incident.surface == Incident.Surface.LWA:
+        return bool(parts)
+    if incident.surface == Incident.Surface.ADS:
+        return (Incident.Surface.ADS, "") in parts
+    regions = {region for surface, region in parts if surface == Incident.Surface.SELLERS}
+    return incident.region in regions if incident.region else bool(regions)
+
+
+def _parts_of(organization_id: UUID) -> Parts:
+    """What the living consents of an organization are for."""
+    until, parts = _used.get(organization_id, (0.0, frozenset()))
+    if time.monotonic() < until:
+        return parts
+    sellers = SpApiGrant.objects.for_organization(organization_id)
+    regions = sellers.exclude(status=Grant.Status.DISCONNECTED).order_by()
+    found = {
+        (str(Incident.Surface.SELLERS), region)
+        for region in regions.values_list("connection__region", flat=True).distinct()
+    }
+    ads = AdsGrant.objects.for_organization(organization_id)
+    if ads.exclude(status=Grant.Status.DISCONNECTED).exists():
+        found.add((str(Incident.Surface.ADS), ""))
+    if len(_used) >= MOST_KEPT:
+        _used.clear()
+    _used[organization_id] = (time.monotonic() + LOOK_SECONDS, frozenset(found))
+    return frozenset(found)

@@ -1,0 +1,245 @@
+"""When it is Amazon's fault: one open incident for each part of Amazon, by itself or by hand.
+
+Here it opens, closes and is told; `incident_watch.py` decides when. Whoever has to do something
+for the organizations concerned registers a listener: it is called once for each organization and
+kind of news, in one transaction with the audit event that says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from sellerlegend.amazon.regions import Region
+from sellerlegend.jobs.models import CallWindow, Incident
+from sellerlegend.organizations import staff_notices
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
+from sellerlegend.organizations.models import AuditEvent, Organization
+from sellerlegend.organizations.scoping import across_organizations
+
+logger = logging.getLogger(__name__)
+
+WINDOW = timedelta(minutes=10)
+LOOK_SECONDS = 5.0
+# So long after the end organizations that a killed sweep left out are still told.
+TOLD_WITHIN = timedelta(hours=1)
+WINDOWS_KEPT = timedelta(days=2)
+
+# Every part of Amazon that has incidents of its own: surface, and region where it has one.
+PARTS: tuple[tuple[str, str], ...] = (
+    (Incident.Surface.LWA.value, ""),
+    *((Incident.Surface.SELLERS.value, region.value) for region in Region),
+    *((Incident.Surface.ADS.value, region.value) for region in Region),
+)
+
+OPENED, CLOSED = "opened", "closed"
+# (incident, organizations, OPENED or CLOSED); what it returns stands in the audit event.
+Listener = Callable[[Incident, list[UUID], str], Mapping[str, Any] | None]
+LISTENERS: list[Listener] = []
+
+
+def register_listener(listener: Listener) -> None:
+    if listener not in LISTENERS:
+        LISTENERS.append(listener)
+
+
+# What is open ------------------------------------------------------------------------------
+
+
+@dataclass
+class _Known:
+    """What this process saw last, so that asking costs one look in five seconds."""
+
+    incidents: list[Incident] = field(default_factory=list)
+    until: float = 0.0
+
+
+_known = _Known()
+
+
+def forget() -> None:
+    _known.incidents, _known.until = [], 0.0
+
+
+def open_now() -> list[Incident]:
+    """As this process last saw them. Raises DatabaseError."""
+    if time.monotonic() >= _known.until:
+        _known.incidents = list(Incident.objects.filter(closed_at=None).order_by("opened_at"))
+        _known.until = time.monotonic() + LOOK_SECONDS
+    return _known.incidents
+
+
+def shown_now() -> list[Incident]:
+    """For a page, which must not fail because of this look."""
+    try:
+        return open_now()
+    except DatabaseError:
+        return _known.incidents
+
+
+def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
+    """Whether consents that this part of Amazon or the token endpoint refuses now are refused all
+    at once, so that none of it is believed. Without a region any region counts. Asks the database:
+    believing is rare, and a copy five seconds old would be too old for it."""
+    here = Q(surface=surface) & (Q(region=region) if region else Q())
+    refusing = Incident.objects.filter(closed_at=None, cause=Incident.Cause.REFUSING)
+    return refusing.filter(here | Q(surface=Incident.Surface.LWA)).exists()
+
+
+# Opening and closing -----------------------------------------------------------------------
+
+
+def open_one(
+    *,
+    surface: str,
+    region: str,
+    cause: str,
+    actor: Actor,
+    reason: str = "",
+    counted: Mapping[str, int] | None = None,
+) -> Incident | None:
+    """None when this part has an open incident already: two sweeps open one."""
+    incident = Incident(
+        surface=surface, region=region, cause=cause, opened_by=actor.user, **(counted or {})
+    )
+    with transaction.atomic():
+        Incident.objects.bulk_create([incident], ignore_conflicts=True)
+        if not Incident.objects.filter(pk=incident.pk).exists():
+            return None
+        _note("incident_opened", incident, actor, reason)
+        staff_notices.tell("amazon_incident")
+    forget()
+    return incident
+
+
+def reopen(incident: Incident) -> bool:
+    """It began again so soon after its end that it is the same one. False: another is open."""
+    ended = Incident.objects.filter(pk=incident.pk).exclude(closed_at=None)
+    try:
+        with transaction.atomic():
+            if not ended.update(closed_at=None, good_since=None):
+                return False
+            _note("incident_reopened", incident, WORKER)
+    except IntegrityError:
+        return False
+    incident.closed_at = incident.good_since = None
+    forget()
+    return True
+
+
+def close(incident: Incident, *, actor: Actor, reason: str = "") -> bool:
+    """False when it was closed meanwhile. The next sweep tells the organizations."""
+    now = timezone.now()
+    running = Incident.objects.filter(pk=incident.pk, closed_at=None)
+    with transaction.atomic():
+        if not running.update(closed_at=now, closed_by=actor.user):
+            return False
+        incident.closed_at, incident.closed_by = now, actor.user
+        _note("incident_closed", incident, actor, reason)
+        staff_notices.tell("amazon_incident_over")
+    forget()
+    return True
+
+
+def _note(code: str, incident: Incident, actor: Actor, reason: str = "") -> None:
+    facts = {name: getattr(incident, name) for name in ("calls", "failures", "organizations")}
+    details = _facts(incident) | facts | ({"reason": reason} if reason else {})
+    record_event(code, actor=actor, subject=incident, **details)
+    logger.warning(code, extra=details | {"incident": incident.pk})
+
+
+def _facts(incident: Incident) -> dict[str, Any]:
+    return {
+        "surface": str(incident.surface),
+        "region": incident.region,
+        "cause": str(incident.cause),
+    }
+
+
+# The organizations concerned ---------------------------------------------------------------
+
+
+def failures_of(incident: Incident) -> QuerySet[CallWindow]:
+    """The minutes in which it hurt somebody, from the window that opened it."""
+    minutes = CallWindow.objects.filter(
+        surface=incident.surface,
+        region=incident.region,
+        minute__gte=incident.opened_at - WINDOW,
+        failures__gt=0,
+    )
+    if incident.closed_at is not None:
+        minutes = minutes.filter(minute__lte=incident.closed_at)
+    return minutes
+
+
+def old_windows() -> QuerySet[CallWindow]:
+    """For the day's pruning: those of the incidents that still have to be summed up are kept."""
+    oldest = timezone.now() - WINDOWS_KEPT
+    going_on = Incident.objects.filter(closed_at=None).order_by("opened_at").first()
+    if going_on is not None:
+        oldest = min(oldest, going_on.opened_at - WINDOW)
+    return CallWindow.objects.filter(minute__lt=oldest)
+
+
+def tell_organizations(incident: Incident) -> int:
+    """Once each that it opened, those as well that it reaches later; and that it closed, all who
+    were told that it opened. Returns how many were told now."""
+    has_ended = incident.closed_at is not None
+    told = _told(incident, OPENED)
+    if has_ended:
+        due, kind = told - _told(incident, CLOSED), CLOSED
+    else:
+        met = failures_of(incident).order_by().values_list("organization_id", flat=True)
+        due, kind = set(met.distinct()) - told, OPENED
+    if not due:
+        return 0
+    living = Organization.objects.filter(pk__in=due, deleted_at=None).order_by("pk")
+    return sum(_tell(incident, organization, kind) for organization in living)
+
+
+def _told(incident: Incident, kind: str) -> set[UUID]:
+    with across_organizations("who was told of an incident of Amazon's"):
+        events = AuditEvent.objects.filter(
+            at__gte=incident.opened_at,
+            code=f"incident_{kind}",
+            subject_id=incident.pk,
+            organization__isnull=False,
+        )
+        return set(events.values_list("organization_id", flat=True))
+
+
+def _tell(incident: Incident, organization: Organization, kind: str) -> int:
+    """One that cannot be told must not keep all others from it; the next sweep tries again."""
+    try:
+        return _tell_once(incident, organization, kind)
+    except Exception:
+        logger.exception("incident_not_told", extra={"organization": organization.pk})
+        return 0
+
+
+def _tell_once(incident: Incident, organization: Organization, kind: str) -> int:
+    with transaction.atomic():
+        # Two sweeps at once: the second one waits here, and sees the first one's event.
+        Incident.objects.select_for_update().get(pk=incident.pk)
+        if organization.pk in _told(incident, kind):
+            return 0
+        details = _facts(incident)
+        for listener in LISTENERS:
+            details |= listener(incident, [organization.pk], kind) or {}
+        record_event(
+            f"incident_{kind}",
+            actor=WORKER,
+            organization=organization,
+            subject=incident,
+            **details,
+        )
+    return 1

@@ -1,0 +1,106 @@
+"""One banner on every page, for those who use the part of Amazon that has an incident."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from connections import incident_banner
+from sellerlegend.jobs import incidents
+from sellerlegend.jobs.models import Incident
+from sellerlegend.organizations.audit import WORKER, Actor
+from sellerlegend.organizations.models import Organization, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+PROMISE = "Your consents are not affected"
+
+
+def begin(surface: str, region: str = "") -> Incident:
+    found = incidents.open_one(surface=surface, region=region, cause="failing", actor=WORKER)
+    assert found is not None
+    return found
+
+
+def shown(browser: Client, name: str, *args: object) -> str:
+    answer = browser.get(reverse(name, args=args))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_every_page_of_theirs_says_what_and_since_when(
+    browser: Client, organization: Organization
+) -> None:
+    factories.make_connection(organization)
+    pages = [("account_connections", organization.slug), ("profile",), ("security",)]
+    assert all(PROMISE not in shown(browser, *page) for page in pages)
+
+    begin("sellers", "NA")
+
+    for page in pages:
+        text = shown(browser, *page)
+        assert text.count(PROMISE) == 1
+        assert "Selling Partner API (North America)" in text
+
+
+@pytest.mark.parametrize(
+    ("surface", "region", "concerns"),
+    [
+        ("lwa", "", True),
+        ("sellers", "NA", True),
+        ("sellers", "EU", False),
+        ("ads", "NA", False),
+    ],
+)
+def test_it_concerns_those_who_use_that_part(
+    organization: Organization, surface: str, region: str, concerns: bool
+) -> None:
+    factories.make_connection(organization)
+    without_any = factories.make_organization()
+    begin(surface, region)
+
+    assert bool(incident_banner.words_for(organization.pk)) is concerns
+    assert incident_banner.words_for(without_any.pk) == ""
+    assert incident_banner.words_for(None) == ""
+
+
+def test_an_ads_consent_is_concerned_in_every_region(organization: Organization) -> None:
+    factories.make_ads_grant(organization)
+    begin("ads", "FE")
+
+    assert "Amazon Ads API (Far East)" in incident_banner.words_for(organization.pk)
+
+
+def test_several_are_one_banner_and_it_goes_with_the_last(
+    browser: Client, organization: Organization
+) -> None:
+    factories.make_connection(organization)
+    both = [begin("lwa"), begin("sellers", "NA")]
+
+    text = shown(browser, "account_connections", organization.slug)
+    assert text.count(PROMISE) == 1
+    assert "Login with Amazon and Selling Partner API (North America)" in text
+    for incident in both:
+        assert incidents.close(incident, actor=Actor.staff(factories.make_user()))
+
+    assert PROMISE not in shown(browser, "account_connections", organization.slug)
+
+
+def test_it_costs_nothing_while_nothing_is_wrong_and_little_otherwise(
+    member: User, organization: Organization
+) -> None:
+    factories.make_connection(organization)
+    assert incident_banner.words_for(organization.pk) == ""
+    with CaptureQueriesContext(database) as sent:
+        incident_banner.words_for(organization.pk)
+    assert len(sent) == 0
+
+    begin("lwa")
+    with CaptureQueriesContext(database) as sent:
+        for _ in range(10):
+            incident_banner.words_for(organization.pk)
+
+    assert len(sent) == 3

@@ -1,0 +1,540 @@
+"""Amazon's bad hours: counted, opened once, closed after ten good minutes, merged when it flaps."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import time_machine
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
+
+from sellerlegend.amazon.errors import (
+    AccessDenied,
+    AccessTokenRejected,
+    AmazonError,
+    AmazonUnavailable,
+    ClientMisconfigured,
+    GrantInvalid,
+)
+from sellerlegend.jobs import breakers, incident_watch, incidents, outcomes
+from sellerlegend.jobs.models import Breaker, CallWindow, Incident
+from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import AuditEvent, StaffNotice
+from tests import factories
+from tests.threads import run_many
+
+pytestmark = pytest.mark.django_db
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+PART, OPERATION = "sellers.EU", "sellers.read"
+OUTAGE, THROTTLED, REFUSED = (
+    AmazonUnavailable(operation=OPERATION),
+    AmazonUnavailable(operation=OPERATION, throttled=True),
+    GrantInvalid(operation=OPERATION),
+)
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(START, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def organizations(db: None) -> list[UUID]:
+    return [factories.make_organization().pk for _ in range(4)]
+
+
+@pytest.fixture
+def news() -> Iterator[list[tuple[str, UUID]]]:
+    """What a listener was told, in order."""
+    told: list[tuple[str, UUID]] = []
+
+    def listen(incident: Incident, ids: list[UUID], kind: str) -> None:
+        told.extend((kind, key) for key in ids)
+
+    incidents.register_listener(listen)
+    yield told
+    incidents.LISTENERS.remove(listen)
+
+
+def call(organization: UUID, error: AmazonError | None = None, *, part: str = PART) -> None:
+    """As every call is made; the breaker is not what is tested here."""
+    Breaker.objects.all().delete()
+    breakers.forget()
+    with outcomes.on_behalf_of(organization):
+        try:
+            with breakers.guarded(part, operation=OPERATION):
+                if error is not None:
+                    raise error
+        except AmazonError:
+            pass
+
+
+def fail(organizations: list[UUID], times: int, error: AmazonError = OUTAGE, **where: Any) -> None:
+    for number in range(times):
+        call(organizations[number % len(organizations)], error, **where)
+
+
+def the_incident() -> Incident:
+    return Incident.objects.get()
+
+
+def codes(organization: UUID) -> list[str]:
+    events = AuditEvent._base_manager.filter(organization_id=organization, code__contains="incid")
+    return list(events.order_by("pk").values_list("code", flat=True))
+
+
+def live(minutes: int, clock: time_machine.Traveller, do: Any = None) -> None:
+    """Minutes in which sweeps look, and something happens at each beginning."""
+    for _ in range(minutes):
+        clock.shift(60)
+        if do is not None:
+            do()
+        incident_watch.look()
+
+
+# Counting ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("clock")
+def test_calls_are_counted_by_part_organization_and_minute(organizations: list[UUID]) -> None:
+    first, second, *_ = organizations
+    for error in (None, OUTAGE, THROTTLED, REFUSED, AccessTokenRejected(), AccessDenied()):
+        call(first, error)
+    call(second, OUTAGE)
+    call(second, part="lwa")
+    outcomes.flush()
+    call(first)
+    outcomes.flush()
+
+    rows = CallWindow.objects.order_by("surface", "-calls").values_list(
+        "surface",
+        "region",
+        "organization_id",
+        "minute",
+        "calls",
+        "failures",
+        "throttled",
+        "refused",
+    )
+    assert list(rows) == [
+        ("lwa", "", second, START, 1, 0, 0, 0),
+        ("sellers", "EU", first, START, 7, 4, 1, 2),
+        ("sellers", "EU", second, START, 1, 1, 0, 0),
+    ]
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_was_held_back_and_a_refusal_of_our_own_client_are_no_calls(
+    organizations: list[UUID],
+) -> None:
+    call(organizations[0], ClientMisconfigured())
+    Breaker.objects.create(
+        name=PART, window_started_at=START, open_until=START + timedelta(minutes=1)
+    )
+    breakers.forget()
+    with (
+        outcomes.on_behalf_of(organizations[0]),
+        pytest.raises(AmazonUnavailable),
+        breakers.guarded(PART, operation=OPERATION),
+    ):
+        raise AssertionError("the breaker is open")
+    outcomes.flush()
+
+    assert not CallWindow.objects.exists()
+
+
+def test_counting_costs_no_query(organizations: list[UUID]) -> None:
+    call(organizations[0])
+
+    with CaptureQueriesContext(database) as sent, outcomes.on_behalf_of(organizations[0]):
+        for _ in range(50):
+            with breakers.guarded(PART, operation=OPERATION):
+                pass
+
+    assert len(sent) == 0
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_processes_add_up(clock: time_machine.Traveller) -> None:
+    organization = factories.make_organization().pk
+
+    def count() -> None:
+        with outcomes.on_behalf_of(organization), outcomes.counted(PART):
+            pass
+        outcomes.flush()
+
+    run_many(8, count)
+
+    assert CallWindow.objects.get().calls == 8
+
+
+# Opening -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("failing", "failures", "successes", "opens"),
+    [(3, 10, 0, True), (3, 9, 0, False), (2, 20, 0, False), (3, 10, 10, True), (3, 10, 11, False)],
+)
+def test_half_of_ten_calls_over_three_organizations_open_it(
+    organizations: list[UUID], failing: int, failures: int, successes: int, opens: bool
+) -> None:
+    fail(organizations[:failing], failures)
+    for _ in range(successes):
+        call(organizations[3])
+
+    incident_watch.look()
+
+    assert Incident.objects.count() == int(opens)
+
+
+def test_what_is_older_than_ten_minutes_does_not_count(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 9)
+    clock.shift(601)
+    fail(organizations, 9)
+
+    incident_watch.look()
+
+    assert not Incident.objects.exists()
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(OUTAGE, "failing"), (THROTTLED, "throttled"), (REFUSED, "refusing")],
+)
+def test_its_cause_is_what_most_failures_were(
+    organizations: list[UUID], error: AmazonError, cause: str
+) -> None:
+    others = [other for other in (OUTAGE, THROTTLED, REFUSED) if other is not error]
+    fail(organizations, 8, error)
+    for other in others:
+        fail(organizations, 2, other)
+
+    incident_watch.look()
+
+    incident = the_incident()
+    assert (incident.surface, incident.region, incident.cause) == ("sellers", "EU", cause)
+    assert (incident.calls, incident.failures, incident.organizations) == (12, 12, 4)
+    assert (incident.opened_at, incident.opened_by, incident.closed_at) == (START, None, None)
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_organizations_it_met_are_told_once_and_so_are_those_it_meets_later(
+    organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    fail(organizations[:3], 12)
+    for _ in range(3):
+        incident_watch.look()
+    assert sorted(news) == sorted(("opened", key) for key in organizations[:3])
+
+    fail(organizations, 4)
+    for _ in range(2):
+        incident_watch.look()
+
+    assert news[3:] == [("opened", organizations[3])]
+    assert codes(organizations[3]) == ["incident_opened"]
+    assert [*StaffNotice.objects.values_list("cause", flat=True)] == []  # not committed yet
+    (opened,) = AuditEvent._base_manager.filter(code="incident_opened", organization=None)
+    assert opened.details == {
+        "surface": "sellers",
+        "region": "EU",
+        "cause": "failing",
+        "calls": 12,
+        "failures": 12,
+        "organizations": 3,
+    }
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_organization_that_cannot_be_told_keeps_nobody_else_from_it(
+    organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    def break_once(incident: Incident, ids: list[UUID], kind: str) -> None:
+        if ids == [organizations[0]]:
+            raise RuntimeError
+
+    incidents.register_listener(break_once)
+    try:
+        fail(organizations, 12)
+        incident_watch.look()
+    finally:
+        incidents.LISTENERS.remove(break_once)
+    assert codes(organizations[0]) == []
+    assert codes(organizations[1]) == ["incident_opened"]
+
+    incident_watch.look()
+
+    assert codes(organizations[0]) == ["incident_opened"]
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_sweeps_at_one_moment_open_one_and_tell_each_organization_once(
+    clock: time_machine.Traveller,
+) -> None:
+    organizations = [factories.make_organization().pk for _ in range(3)]
+    fail(organizations, 12)
+    outcomes.flush()
+
+    run_many(6, incident_watch.look)
+
+    assert Incident.objects.count() == 1
+    assert [codes(key) for key in organizations] == [["incident_opened"]] * 3
+    assert [*StaffNotice.objects.values_list("cause", flat=True)] == ["amazon_incident"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_other_parts_and_regions_have_none(organizations: list[UUID]) -> None:
+    """D18."""
+    fail(organizations, 12)
+    for part in ("sellers.NA", "lwa", "ads.EU"):
+        fail(organizations, 3, part=part)
+
+    incident_watch.look()
+
+    assert str(the_incident()) == "sellers EU"
+
+
+# Closing -----------------------------------------------------------------------------------
+
+
+def test_it_closes_after_ten_good_minutes(
+    clock: time_machine.Traveller, organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    fail(organizations, 12)
+    incident_watch.look()
+    news.clear()
+
+    live(10, clock, lambda: call(organizations[0]))
+    assert the_incident().closed_at is None
+    assert the_incident().good_since == START + timedelta(minutes=1)
+    live(1, clock, lambda: call(organizations[0]))
+
+    assert the_incident().closed_at == START + timedelta(minutes=11)
+    assert sorted(news) == sorted(("closed", key) for key in organizations)
+    assert codes(organizations[0]) == ["incident_opened", "incident_closed"]
+    live(3, clock, lambda: call(organizations[0]))
+    assert len(news) == 4
+
+
+def test_silence_is_no_good_minute(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12)
+    incident_watch.look()
+
+    live(30, clock)
+
+    assert the_incident().closed_at is None
+    assert the_incident().good_since is None
+
+
+def test_after_an_hour_in_which_nobody_asked_it_is_over(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12)
+    incident_watch.look()
+
+    live(62, clock)
+
+    assert the_incident().closed_at is not None
+
+
+def test_probes_that_fail_keep_it_open_and_a_flapping_amazon_is_one_incident(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    """D21: three bad minutes, five good ones, for an hour and a half."""
+    fail(organizations, 12)
+    for minute in range(90):
+        error = OUTAGE if minute % 8 < 3 else None
+        for organization in organizations:
+            call(organization, error)
+        live(1, clock)
+
+    assert the_incident().closed_at is None
+
+
+def test_what_begins_again_soon_after_the_end_is_the_same_incident(
+    clock: time_machine.Traveller, organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    fail(organizations, 12)
+    incident_watch.look()
+    live(11, clock, lambda: call(organizations[0]))
+    assert the_incident().closed_at is not None
+
+    live(1, clock, lambda: fail(organizations, 24))
+
+    assert the_incident().closed_at is None
+    assert codes(organizations[0]).count("incident_opened") == 1
+    assert AuditEvent._base_manager.filter(code="incident_reopened").count() == 1
+    live(25, clock, lambda: call(organizations[0]))
+    assert the_incident().closed_at is not None
+    assert len(news) == 2 * len(organizations)
+
+
+def test_one_long_after_is_a_new_one(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12)
+    incident_watch.look()
+    live(25, clock, lambda: call(organizations[0]))
+
+    live(1, clock, lambda: fail(organizations, 36))
+
+    assert Incident.objects.count() == 2
+    assert Incident.objects.filter(closed_at=None).count() == 1
+
+
+def test_the_few_who_still_fail_keep_none_open(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    """Theirs is a reason of their own: a revoked consent, asked again and again."""
+    fail(organizations, 12)
+    incident_watch.look()
+
+    def others_work() -> None:
+        call(organizations[0])
+        fail(organizations[1:2], 5, REFUSED)
+
+    live(22, clock, others_work)
+
+    assert the_incident().closed_at is not None
+
+
+def test_one_of_refusals_outlasts_the_last_look_at_doubted_consents(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12, REFUSED)
+    incident_watch.look()
+
+    live(20, clock, lambda: call(organizations[0]))
+    assert the_incident().closed_at is None
+    live(1, clock, lambda: call(organizations[0]))
+
+    assert the_incident().closed_at is not None
+
+
+def test_an_outage_on_top_does_not_let_refusals_be_believed(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12, REFUSED, part="lwa")
+    incident_watch.look()
+
+    live(2, clock, lambda: fail(organizations, 30, part="lwa"))
+
+    assert the_incident().cause == "refusing"
+    assert incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+
+def test_the_worst_window_and_the_cause_are_kept_up_to_date(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations[:3], 10, THROTTLED)
+    incident_watch.look()
+    assert the_incident().cause == "throttled"
+
+    live(1, clock, lambda: fail(organizations, 20))
+
+    incident = the_incident()
+    assert (incident.cause, incident.failures, incident.organizations) == ("failing", 30, 4)
+
+
+# By hand -----------------------------------------------------------------------------------
+
+
+def open_by_hand(**columns: Any) -> Incident:
+    staff = Actor.staff(factories.make_user(is_staff=True))
+    facts = {"surface": "sellers", "region": "EU", "cause": "failing"} | columns
+    incident = incidents.open_one(**facts, actor=staff, reason="Amazon says so")
+    assert incident is not None
+    return incident
+
+
+def test_what_staff_opened_they_close(
+    clock: time_machine.Traveller, organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    incident = open_by_hand()
+    call(organizations[0], OUTAGE)
+    live(90, clock, lambda: call(organizations[1]))
+    assert the_incident().closed_at is None
+    assert news == [("opened", organizations[0])]
+
+    boss = factories.make_user(is_staff=True)
+    assert incidents.close(incident, actor=Actor.staff(boss), reason="over")
+    assert not incidents.close(incident, actor=Actor.staff(boss))
+    incident_watch.look()
+
+    assert the_incident().closed_by == boss
+    assert news[1:] == [("closed", organizations[0])]
+    events = AuditEvent._base_manager.filter(organization=None, code__startswith="incident_")
+    said = [
+        (event.code, event.actor_kind, event.details["reason"]) for event in events.order_by("pk")
+    ]
+    assert said == [
+        ("incident_opened", "staff", "Amazon says so"),
+        ("incident_closed", "staff", "over"),
+    ]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_part_has_one_open_incident(organizations: list[UUID]) -> None:
+    open_by_hand()
+
+    assert (
+        incidents.open_one(
+            surface="sellers",
+            region="EU",
+            cause="throttled",
+            actor=Actor.staff(factories.make_user()),
+        )
+        is None
+    )
+    fail(organizations, 12)
+    incident_watch.look()
+    assert the_incident().cause == "failing"
+
+
+def test_what_staff_closed_does_not_open_again_at_once(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12)
+    incident_watch.look()
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user()))
+
+    live(9, clock, lambda: fail(organizations, 12))
+    assert Incident.objects.count() == 1
+    live(3, clock, lambda: fail(organizations, 12))
+
+    assert Incident.objects.filter(closed_at=None).count() == 1
+
+
+# What processes know -----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("organizations")
+def test_asking_what_is_open_costs_one_look_in_five_seconds() -> None:
+    open_by_hand()
+    with CaptureQueriesContext(database) as sent:
+        for _ in range(20):
+            assert len(incidents.open_now()) == 1
+
+    assert len(sent) == 1
+
+
+def test_a_deleted_organization_is_not_told(clock: time_machine.Traveller) -> None:
+    fail([uuid.uuid4() for _ in range(3)], 12)
+
+    incident_watch.look()
+
+    assert the_incident().organizations == 3
+    assert not AuditEvent._base_manager.filter(organization__isnull=False, code="incident_opened")
