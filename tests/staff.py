@@ -27,7 +27,7 @@ SUPPORT = "Support"
 GRANTED = (
     "organizations.migrations.0003_support_group",
     "applications.migrations.0002_support_sees_client_secrets",
-    "organizations.migrations.0015_support_and_incidents",
+    "organizations.migrations.0014_support_and_incidents",
 )
 
 
