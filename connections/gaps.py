@@ -35,12 +35,17 @@ def gap_before(previous: AnyGrant, consented_at: datetime) -> Gap | None:
 
 
 def _lost_at(grant: AnyGrant) -> tuple[datetime | None, str]:
-    """When access was lost, and how: the first refusal counts, not the third that was believed."""
-    if grant.status in ENDED:
-        return grant.first_refused_at or grant.status_changed_at, grant.status
-    ends_at = grant.reauthorize_by
-    worked_later = ends_at and grant.last_success_at and grant.last_success_at > ends_at
-    return (None, "") if worked_later else (ends_at, "expired")
+    """When access was lost, and how: the first refusal counts, not the third that was believed,
+    and before it the end of the year, unless a call has succeeded since."""
+    over_at = grant.reauthorize_by
+    if over_at and grant.last_success_at and grant.last_success_at > over_at:
+        over_at = None
+    if grant.status not in ENDED:
+        return over_at, "expired"
+    refused_at = grant.first_refused_at or grant.status_changed_at
+    if over_at is not None and over_at < refused_at:
+        return over_at, "expired"
+    return refused_at, grant.status
 
 
 def columns_of(gap: Gap | None) -> dict[str, Any]:

@@ -260,6 +260,15 @@ def _recoveries(now: datetime) -> int:
     return touched
 
 
+def hand_over(previous: AdsGrant, grant: AdsGrant) -> None:
+    """A newer Ads consent has taken the place of one that was told to be over: that it works
+    again is told of the newer one. In the caller's transaction."""
+    alarms = Notice.objects.for_organization(grant.organization_id).filter(
+        kind__in=[Kind.EXPIRED, Kind.REVOKED], resolved_at=None
+    )
+    alarms.filter(subject_id=previous.pk).update(subject_id=grant.pk, ads_grant_id=grant.pk)
+
+
 def _end(now: datetime) -> int:
     """Notices that the facts no longer bear out."""
     open_ones = Notice.objects.filter(resolved_at=None)

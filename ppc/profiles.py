@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials, gaps, verification
+from connections import credentials, gaps, notices, verification
 from connections.models import AdsGrant, Grant
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon import ads
@@ -123,6 +123,7 @@ def retire_superseded(grant: AdsGrant) -> None:
         if ids and ids <= mine.keys():
             _move_links(previous, mine)
             _remember_gap(grant, previous)
+            notices.hand_over(previous, grant)
             credentials.destroy(previous, actor=WORKER, reason="superseded")
 
 

@@ -1,4 +1,4 @@
-"""T5: the walk of `walk_machine.py`, as long as the suite allows, or longer."""
+"""T5: the walk of `walk_machine.py` and `walk_of_years.py`, as long as the suite allows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.fuzzing import examples, seconds
-from tests.walk_machine import Tenant, Walk
+from tests.walk_machine import Tenant
+from tests.walk_of_years import WalkOfYears
 
 # 200 in the suite, 2,000 with `make fuzz`.
 PARTS = 2
-WALKS_OF_A_PART = examples(100)
+WALKS_OF_A_PART = examples(int(__import__("os").environ.get("WALKS", "100")))
 STEPS = 30
 # What failed once is not remembered: the report shows the shortest walk that fails.
 PHASES = [Phase.generate, Phase.shrink]
@@ -23,15 +24,16 @@ PHASES = [Phase.generate, Phase.shrink]
 @pytest.mark.timeout(seconds(600))
 @pytest.mark.parametrize("_part", range(PARTS))
 def test_no_order_of_events_breaks_a_rule(amazon: RunningEmulator, _part: int) -> None:
-    Walk.amazon = amazon
+    WalkOfYears.amazon = amazon
     first, second = (factories.make_organization(name) for name in ("Northstar", "Blue Harbor"))
-    Walk.tenants = (
+    WalkOfYears.bystander = factories.make_organization("Bystander")
+    WalkOfYears.tenants = (
         Tenant(first, trips.sign_in(factories.owner_of(first))),
         Tenant(second, trips.sign_in(factories.owner_of(second))),
     )
 
     run_state_machine_as_test(
-        Walk,
+        WalkOfYears,
         settings=settings(
             max_examples=WALKS_OF_A_PART,
             stateful_step_count=STEPS,

@@ -19,15 +19,18 @@ from django.db import models, transaction
 from django.db.models import F
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connections import credentials, token_cache
+from connections import credentials, notice_mails, token_cache, verification
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.notice_models import NoticeMail
 from marketplaces import services as marketplace_services
+from marketplaces import verification as marketplace_verification
 from marketplaces.models import MarketplaceAccount
+from ppc import checking, upkeep
 from ppc import services as ppc_services
-from ppc import upkeep
 from ppc.disconnecting import Side, disconnect
 from ppc.models import PpcLink
 from sellerlegend.amazon.errors import AmazonError
@@ -48,16 +51,31 @@ LOGINS = ("ads@northstar.example", "agency@ads.example")
 COUNTRIES = ("CA", "MX", "UK")
 STORED = frozenset({"connected", "reconnected", "merged"})
 QUEUES = ("interactive", "background")
-MACHINES: tuple[Any, ...] = (SpApiGrant, AdsGrant, MarketplaceAccount, PpcLink)
+PAGES = ("confirm", "undo", "remove", "read_again", "check")
+MACHINES: tuple[Any, ...] = (SpApiGrant, AdsGrant, MarketplaceAccount, PpcLink, NoticeMail)
 SUBJECTS: dict[str, Any] = {
     marketplace_services.READ: Connection,
     marketplace_services.RESYNC: Connection,
     marketplace_services.ONBOARD: MarketplaceAccount,
     ppc_services.LINK: PpcLink,
     upkeep.RESYNC: AdsGrant,
+    marketplace_verification.VERIFY: Connection,
+    marketplace_verification.CHECK: Connection,
+    checking.VERIFY: AdsGrant,
+    checking.CHECK: AdsGrant,
+    notice_mails.MAIL: NoticeMail,
 }
 SPAPI_ALONE, BOTH_SIDES = frozenset({Side.SPAPI}), frozenset(Side)
-FORCED_KINDS = frozenset({marketplace_services.RESYNC, upkeep.RESYNC})
+FORCED_KINDS = frozenset(
+    {
+        marketplace_services.RESYNC,
+        upkeep.RESYNC,
+        marketplace_verification.CHECK,
+        checking.CHECK,
+    }
+)
+QUIET_KINDS = frozenset({marketplace_verification.VERIFY, checking.VERIFY})
+QUIET_FOR = timedelta(days=5)
 
 
 @dataclass
@@ -210,7 +228,7 @@ class Walk(RuleBasedStateMachine):
         assert trips.come_back(stranger.browser, found.callback) == "refused: other_browser"
         assert self.new_calls() == []
 
-    @rule(org=which, row=number, page=st.sampled_from(["confirm", "undo", "remove", "read_again"]))
+    @rule(org=which, row=number, page=st.sampled_from(PAGES))
     def press(self, org: int, row: int, page: str) -> None:
         tenant = self.tenants[org]
         connection = pick(tenant.rows(), row)
@@ -227,7 +245,7 @@ class Walk(RuleBasedStateMachine):
         connection = pick(other.rows(), row)
         if connection is None:
             return
-        page = ("confirm", "undo", "remove", "read_again", "authorize")[foreign % 5]
+        page = (*PAGES, "authorize", "disconnect", "restore")[foreign]
         path = reverse(f"connection_{page}", args=[tenant.organization.slug, connection.pk])
         assert tenant.browser.post(path).status_code == 404
 
@@ -296,7 +314,7 @@ class Walk(RuleBasedStateMachine):
     def a_frozen_worker_wakes_up(self) -> None:
         """Perhaps its lease is still good, perhaps not; the fence knows."""
         claim = self.model.claims.pop()
-        force = claim.job.kind in FORCED_KINDS
+        force = may_revive(claim.job)
         with self.acting_for(claim.job.organization_id, force=force), suppress(StaleState):
             claim.kind.run(claim)
 
@@ -416,7 +434,8 @@ class Walk(RuleBasedStateMachine):
                 assert self.model.status.setdefault(pk, status) == status, "changed in silence"
 
     def check_trust(self, before: str, reason: str) -> None:
-        """An invalid consent comes back by a new one, or by an operator's forced refresh."""
+        """An invalid consent comes back by a new one, by somebody's forced refresh, or by the
+        quiet question whether Amazon still ends it."""
         if before == Grant.Status.DISCONNECTED:
             assert reason == "new_consent"
         if before == Grant.Status.INVALID and reason != "new_consent":
@@ -494,7 +513,7 @@ class Walk(RuleBasedStateMachine):
                 return
             for job_id in due:
                 job = Job._base_manager.get(pk=job_id)
-                with self.acting_for(job.organization_id, force=job.kind in FORCED_KINDS):
+                with self.acting_for(job.organization_id, force=may_revive(job)):
                     ledger.run(job_id)
 
     def finish_everything(self) -> None:
@@ -513,6 +532,20 @@ class Walk(RuleBasedStateMachine):
 
 def pick(found: list[Any], position: int) -> Any:
     return found[position % len(found)] if found else None
+
+
+def may_revive(job: Job) -> bool:
+    """By hand, or the quiet question about a consent that Amazon itself ended some days ago."""
+    if job.kind not in QUIET_KINDS:
+        return job.kind in FORCED_KINDS
+    key = "connection_id" if SUBJECTS[job.kind] is Connection else "pk"
+    model = SpApiGrant if SUBJECTS[job.kind] is Connection else AdsGrant
+    ended = model._base_manager.filter(
+        **{key: job.subject_id},
+        last_error_code__in=verification.ENDED_BY_AMAZON,
+        status_changed_at__gt=timezone.now() - QUIET_FOR,
+    )
+    return bool(ended.exists())
 
 
 def due_jobs() -> list[UUID]:

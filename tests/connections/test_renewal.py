@@ -156,8 +156,29 @@ def test_a_renewal_in_time_has_no_gap(row: Connection) -> None:
         # The year was over, and nobody has asked Amazon since.
         ({"authorized_at": 365 + 12, "last_success_at": 30}, 12, "expired"),
         ({"authorized_at": 365 + 12, "last_success_at": None}, 12, "expired"),
+        # Amazon's refusals of an ended consent begin with our next call, not with its end.
+        (
+            {
+                "authorized_at": 365 + 12,
+                "last_success_at": 13,
+                "status": "invalid",
+                "first_refused_at": 11,
+                "status_changed_at": 10,
+            },
+            12,
+            "expired",
+        ),
     ],
-    ids=["revoked", "doubted", "staff", "disconnected", "revoked first", "year", "year, unused"],
+    ids=[
+        "revoked",
+        "doubted",
+        "staff",
+        "disconnected",
+        "revoked first",
+        "year",
+        "year, unused",
+        "year, then refused",
+    ],
 )
 def test_a_renewal_ends_a_gap(
     row: Connection, member: User, columns: dict[str, Any], days: int, cause: str

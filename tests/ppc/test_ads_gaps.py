@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from connections import notices
 from connections.models import AdsGrant
+from connections.notice_models import Notice
 from sellerlegend.organizations.models import AuditEvent
 from tests import factories
 from tests.ppc.test_consents import listed, read
@@ -49,6 +51,25 @@ def test_a_recognised_reconnect_ends_a_gap() -> None:
         8,
         "invalid",
     )
+
+
+def test_a_recognised_reconnect_is_told_as_a_recovery() -> None:
+    organization = factories.make_organization()
+    older = factories.make_ads_grant(organization)
+    read(older, listed("1"))
+    ended(older, 8)
+    notices.derive(timezone.now())
+    newer = factories.make_ads_grant(organization)
+
+    read(newer, listed("1"))
+    notices.derive(timezone.now())
+
+    told = Notice._base_manager.order_by("created_at")
+    assert [(notice.kind, notice.ads_grant_id) for notice in told] == [
+        ("revoked", newer.pk),
+        ("recovered", newer.pk),
+    ]
+    assert [notice.resolved_at is not None for notice in told] == [True, False]
 
 
 def test_of_several_the_longest_time_is_remembered() -> None:
