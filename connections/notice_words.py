@@ -49,6 +49,12 @@ class NoticeWords:
     button: str
     since: str
 
+    @property
+    def button_tone(self) -> str:
+        """What somebody has to do stands out, until somebody says that it is known."""
+        is_asking = self.notice.needs_a_person and self.notice.acknowledged_at is None
+        return "primary" if is_asking else "secondary"
+
 
 def in_order(notices: Iterable[Notice]) -> list[Notice]:
     """The worst first, then those that end soonest."""

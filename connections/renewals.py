@@ -55,6 +55,10 @@ class Renewal:
         return timezone.localdate(self.ends_at)
 
     @property
+    def ended_early(self) -> bool:
+        return self.is_over and self.ends_at > timezone.now()
+
+    @property
     def side(self) -> str:
         return _("Amazon Ads") if self.is_ads else _("Selling Partner")
 

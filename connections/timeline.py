@@ -16,9 +16,10 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from connections.models import AdsGrant, Connection
+from connections.notice_models import Notice
 from connections.reasons import OUTCOMES, REASONS
 from connections.words import Sign, clock_time, exact_day
 from sellerlegend.organizations.models import AuditEvent
@@ -262,6 +263,13 @@ def who_of(event: AuditEvent) -> str:
 
 def note_of(event: AuditEvent) -> str:
     """Why, where a catalogue knows the reason. Free text is staff's, and not shown."""
+    if event.code in ("notice_made", "notice_acknowledged"):
+        kinds = dict(Notice.Kind.choices)
+        return str(kinds.get(str(event.details.get("kind", "")), ""))
+    days = event.details.get("days")
+    if event.code == "access_gap" and isinstance(days, int) and days > 0:
+        words = ngettext("%(days)d day without access", "%(days)d days without access", days)
+        return words % {"days": days}
     reason = REASONS.get(str(event.details.get("reason", "")))
     outcome = OUTCOMES.get(str(event.details.get("outcome", "")))
     told = reason or outcome

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import CHROMIUM_ARGUMENTS
 from tests.browser.product import embedded_product, existing_product, running_already
 from tests.browser.screen import NORTHSTAR, OWNER, selling_partner, sign_in
+from tests.browser.screenshots_of_health import take_health
 from tests.demo.environment import CHECKOUT
 from tests.services import find_services
 
@@ -33,7 +34,7 @@ def main() -> int:
             executable_path=find_services().chromium.address, args=CHROMIUM_ARGUMENTS
         )
         IMAGES.mkdir(parents=True, exist_ok=True)
-        take_all(browser, product.url)
+        take_all(browser, product.url, product.amazon_url)
         browser.close()
     too_big = [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > MAX_BYTES]
     if too_big:
@@ -41,7 +42,7 @@ def main() -> int:
     return 1 if too_big else 0
 
 
-def take_all(browser: Browser, url: str) -> None:
+def take_all(browser: Browser, url: str, amazon_url: str) -> None:
     # The style that hides the bar is not the product's, so its policy must let it pass.
     context = browser.new_context(base_url=url, bypass_csp=True, reduced_motion="reduce")
     page = context.new_page()
@@ -62,6 +63,7 @@ def take_all(browser: Browser, url: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(NORTHSTAR)
     take(page, "connections-phone")
+    take_health(page, amazon_url, take)
     context.close()
 
 
