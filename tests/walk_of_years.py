@@ -7,6 +7,7 @@ notices and their mails, and a clock that jumps by months. The same model, and m
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -20,15 +21,15 @@ from hypothesis.stateful import invariant, rule
 
 from connections import notification_choices
 from connections.health import Health, health_of, moments
-from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.notice_mails import MAIL
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from marketplaces import pausing
 from marketplaces.models import MarketplaceAccount
 from ppc import checking
 from sellerlegend.applications.models import LwaApplication
-from sellerlegend.jobs import breakers, incidents, ledger, outcomes
-from sellerlegend.jobs.models import CallWindow, Incident, Slot
+from sellerlegend.jobs import breakers, incidents, outcomes
+from sellerlegend.jobs.models import CallWindow, Incident, Job, Slot
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import Allowance, Membership, Organization
 from tests import factories, trips
@@ -268,7 +269,8 @@ class WalkOfYears(Walk):
             health=health_of(LwaApplication.SPAPI, moments(now), region="connection__region")
         )
         ads = AdsGrant._base_manager.annotate(health=health_of(LwaApplication.ADS, moments(now)))
-        for grant in [*spapi, *ads]:
+        grants: list[Any] = [*spapi, *ads]
+        for grant in grants:
             assert grant.health in Health.values
             if grant.health in (Health.CONNECTED, Health.EXPIRING):
                 assert grant.status == Grant.Status.ACTIVE
@@ -323,9 +325,7 @@ class WalkOfYears(Walk):
     def what_is_paused_has_no_work(self) -> None:
         paused = MarketplaceAccount._base_manager.filter(onboarding="paused")
         keys = list(paused.values_list("pk", flat=True))
-        assert not ledger.Job._base_manager.filter(
-            subject_id__in=keys, status__in=ledger.Job.LIVE
-        ).exists()
+        assert not Job._base_manager.filter(subject_id__in=keys, status__in=Job.LIVE).exists()
 
     # Helpers -----------------------------------------------------------------------------
 
@@ -344,9 +344,7 @@ class WalkOfYears(Walk):
         """Ended trips are pruned after some time; their browsers are told so, and no more."""
         kept = []
         for trip in self.model.trips:
-            try:
-                assert trip.callback.trip
-            except trips.AuthorizationRequest.DoesNotExist:
-                continue
-            kept.append(trip)
+            with suppress(AuthorizationRequest.DoesNotExist):
+                trip.callback.trip.refresh_from_db(fields=["status"])
+                kept.append(trip)
         self.model.trips = kept

@@ -42,8 +42,6 @@ LOOKS = (timedelta(hours=8, minutes=5), timedelta(hours=12), timedelta(hours=12,
 # Around the steps of the ladder and the end; on all other days one look is enough.
 STEP_DAYS = (0, 305, 330, 335, 340, 351, 358, 364, 365, 386)
 BUSY_DAYS = {day + more for day in STEP_DAYS for more in (0, 1, 2)}
-    day + more for day in (0, 305, 330, 335, 340, 351, 358, 364, 365, 386) for more in (0, 1, 2)
-}
 OTHERS_RENEWED_EVERY = 90
 
 Clock = time_machine.Traveller
