@@ -31,7 +31,7 @@ from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs import breakers, incidents, outcomes
 from sellerlegend.jobs.models import CallWindow, Incident, Job, Slot
 from sellerlegend.organizations.audit import COMMAND, Actor
-from sellerlegend.organizations.models import Allowance, Membership, Organization
+from sellerlegend.organizations.models import Allowance, Membership, Organization, User
 from tests import factories, trips
 from tests.walk_machine import SELLERS, Walk, all_grants, number, often, pick, which
 
@@ -250,7 +250,8 @@ class WalkOfYears(Walk):
             NoticeMail._base_manager.update(day=F("day") + 1000 * A_YEAR - days * DAY)
 
     def keep_our_secrets(self, span: timedelta) -> None:
-        """Operators rotate them in time; what happens otherwise is another walk's."""
+        """Operators rotate them in time, and people their passwords."""
+        User.objects.update(password_set_at=timezone.now())
         with self.amazon.world.lock:
             for application in self.amazon.world.applications.values():
                 application.secrets[-1].expires_at += span.total_seconds()
@@ -326,6 +327,12 @@ class WalkOfYears(Walk):
         paused = MarketplaceAccount._base_manager.filter(onboarding="paused")
         keys = list(paused.values_list("pk", flat=True))
         assert not Job._base_manager.filter(subject_id__in=keys, status__in=Job.LIVE).exists()
+
+    def finish_everything(self) -> None:
+        """While one of refusals is open nothing is believed, and what is doubted waits."""
+        for incident in Incident.objects.filter(closed_at=None):
+            incidents.close(incident, actor=COMMAND, reason="over")
+        super().finish_everything()
 
     # Helpers -----------------------------------------------------------------------------
 
