@@ -14,7 +14,7 @@ from tests.walk_of_years import WalkOfYears
 
 # 200 in the suite, 2,000 with `make fuzz`.
 PARTS = 2
-WALKS_OF_A_PART = examples(int(__import__("os").environ.get("WALKS", "100")))
+WALKS_OF_A_PART = examples(100)
 STEPS = 30
 # What failed once is not remembered: the report shows the shortest walk that fails.
 PHASES = [Phase.generate, Phase.shrink]
