@@ -14,6 +14,7 @@ from enum import Enum
 from django.utils.translation import gettext_lazy as _
 
 from connections import amazon_codes, reasons
+from connections.health_reasons import HEALTH
 from connections.reasons import Reason, Words
 
 
@@ -138,6 +139,7 @@ OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "vault_key_missing": (113, Who.US),
     "vault_refused": (114, Who.US),
     "in_progress": (115, Who.YOU),
+    "disconnected_meanwhile": (116, Who.YOU),
 }
 REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "unknown": (200, Who.YOU),
@@ -158,6 +160,16 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "vault_locked": (215, Who.CLIENT),
     "quarantined": (216, Who.US),
     "vault_key_missing": (217, Who.US),
+    "health_expiring": (220, Who.CLIENT),
+    "health_expired": (221, Who.CLIENT),
+    "health_doubted": (222, Who.AMAZON),
+    "health_revoked": (223, Who.CLIENT),
+    "health_permission_missing": (224, Who.CLIENT),
+    "health_throttled": (225, Who.AMAZON),
+    "health_stale": (226, Who.YOU),
+    "health_incident": (227, Who.AMAZON),
+    "health_waiting": (228, Who.CLIENT),
+    "health_disconnected": (229, Who.CLIENT),
     "ads_no_profile": (301, Who.CLIENT),
     "ads_nothing_listed": (302, Who.CLIENT),
     "ads_other_seller": (303, Who.CLIENT),
@@ -165,6 +177,14 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "ads_agency_only": (305, Who.CLIENT),
     "ads_view_only": (306, Who.CLIENT),
     "ads_grant_invalid": (307, Who.CLIENT),
+    "health_ads_expiring": (320, Who.CLIENT),
+    "health_ads_expired": (321, Who.CLIENT),
+    "health_ads_doubted": (322, Who.AMAZON),
+    "health_ads_revoked": (323, Who.CLIENT),
+    "health_ads_permission_missing": (324, Who.CLIENT),
+    "health_ads_throttled": (325, Who.AMAZON),
+    "health_ads_stale": (326, Who.YOU),
+    "health_ads_incident": (327, Who.AMAZON),
 }
 PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "bad_request": (400, Who.YOU),
@@ -193,7 +213,9 @@ AMAZON_WHO: dict[str, Who] = {
 }
 
 OUTCOMES: Mapping[str, Reason] = {"refused": reasons.REFUSED} | reasons.OUTCOMES
-REASONS: Mapping[str, Reason] = {"unknown": reasons.UNKNOWN} | reasons.REASONS
+# A side that is connected is no failure.
+UNHEALTHY = {code: words for code, words in HEALTH.items() if code != "health_connected"}
+REASONS: Mapping[str, Reason] = {"unknown": reasons.UNKNOWN} | reasons.REASONS | UNHEALTHY
 
 
 def outcome_entry(outcome: str) -> Entry:

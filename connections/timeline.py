@@ -7,9 +7,11 @@ staff's reasons, causes and fingerprints stay with staff.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
@@ -18,10 +20,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from connections.models import AdsGrant, Connection
+from connections.models import AdsGrant, Capability, Connection, DataSet
 from connections.notice_models import Notice
 from connections.reasons import OUTCOMES, REASONS
 from connections.words import Sign, clock_time, exact_day
+from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.models import AuditEvent
 
 EVENTS_PER_PAGE = 50
@@ -128,6 +131,10 @@ CODES: dict[str, tuple[Words, str, str]] = {
         "info",
         "neutral",
     ),
+    "capability_missing": (_lazy("A permission turned out to be missing"), "key", "warning"),
+    "capability_granted": (_lazy("A missing permission is there again"), "key", "success"),
+    "marketplace_added": (_lazy("The seller joined a marketplace"), "plus", "success"),
+    "marketplace_lost": (_lazy("The seller left a marketplace"), "minus", "warning"),
     "connection_restored": (_lazy("Connection restored"), "check", "success"),
     "data_set_reported": (_lazy("An importer reported how far it is"), "progress", "neutral"),
     "incident_passed": (_lazy("A problem at Amazon has passed"), "check-circle", "success"),
@@ -198,9 +205,13 @@ class Day:
     lines: tuple[Line, ...]
 
 
-def timeline_context(connection: Connection, number: str) -> dict[str, Any]:
+def timeline_context(
+    connection: Connection, number: str, names: Mapping[UUID, str]
+) -> dict[str, Any]:
+    """`names` says which marketplace an account or a link is, by its id."""
     page = page_of(events_of(connection), number)
-    return {"connection": connection, "days": days_of(list(page.object_list)), "page": page}
+    days = days_of(list(page.object_list), names)
+    return {"connection": connection, "days": days, "page": page}
 
 
 def page_of(events: QuerySet[AuditEvent], number: str) -> Page[AuditEvent]:
@@ -225,21 +236,23 @@ def events_of(connection: Connection) -> QuerySet[AuditEvent]:
     return events
 
 
-def days_of(events: list[AuditEvent]) -> list[Day]:
+def days_of(events: list[AuditEvent], names: Mapping[UUID, str]) -> list[Day]:
     days = groupby(events, key=lambda event: timezone.localdate(event.at))
     found = []
     for _day, members in days:
         of_day = list(members)
-        found.append(Day(exact_day(of_day[0].at), tuple(line_of(event) for event in of_day)))
+        lines = tuple(line_of(event, names) for event in of_day)
+        found.append(Day(exact_day(of_day[0].at), lines))
     return found
 
 
-def line_of(event: AuditEvent) -> Line:
+def line_of(event: AuditEvent, names: Mapping[UUID, str]) -> Line:
+    where = where_of(event, names)
     return Line(
         time=clock_time(event.at),
         sign=sign_of(event),
         who=who_of(event),
-        note=note_of(event),
+        note=" · ".join(filter(None, (where, note_of(event)))),
         reference=event.reference,
     )
 
@@ -259,6 +272,18 @@ def who_of(event: AuditEvent) -> str:
     if event.actor is None:
         return _("Somebody who left")
     return event.actor.name or event.actor.email
+
+
+def where_of(event: AuditEvent, names: Mapping[UUID, str]) -> str:
+    """The marketplace, permission or data set that it was about."""
+    details = event.details
+    marketplace = MARKETPLACES.get(str(details.get("marketplace_id", "")))
+    if marketplace is not None:
+        return marketplace.name
+    for kind, name in ((Capability, "capability"), (DataSet, "data_set")):
+        if details.get(name) in kind.values:
+            return str(kind(details[name]).label)
+    return names.get(event.subject_id, "") if event.subject_id else ""
 
 
 def note_of(event: AuditEvent) -> str:

@@ -20,6 +20,7 @@ from connections.models import Connection
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
 from ppc import removing
+from ppc.screen import marketplace_names
 from sellerlegend.amazon.regions import Region
 from sellerlegend.organizations.access import (
     OrganizationRequest,
@@ -113,7 +114,8 @@ def connection_details(request: OrganizationRequest, connection_id: UUID) -> Htt
 @organization_view(Role.VIEWER)
 def connection_timeline(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
     connection = connection_of(request, connection_id)
-    context = timeline.timeline_context(connection, request.GET.get("page", ""))
+    names = marketplace_names(connection)
+    context = timeline.timeline_context(connection, request.GET.get("page", ""), names)
     return render(request, "connections/timeline.html", context)
 
 

@@ -15,6 +15,7 @@ from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import services
 from ppc.models import AdsProfile, PpcLink
+from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.scoping import ScopedQuerySet
 
 # Of one selection: as many as a page of the list could ever tick.
@@ -119,3 +120,16 @@ def check_choices(organization_id: UUID, ticked: set[UUID]) -> list[Choice]:
         )
         for row in rows[:MOST_CHECKED]
     ]
+
+
+def marketplace_names(connection: Connection) -> dict[UUID, str]:
+    """Which marketplace an account or a link of the row is, by its id: for its timeline."""
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    found: dict[UUID, str] = {}
+    parts = accounts.filter(connection=connection).values_list(
+        "pk", "ppc_link__pk", "marketplace_id", "name"
+    )
+    for account_id, link_id, marketplace_id, name in parts:
+        known = MARKETPLACES.get(marketplace_id)
+        found[account_id] = found[link_id] = known.name if known else name
+    return found

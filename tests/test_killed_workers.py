@@ -11,11 +11,14 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from connections import notice_mails
 from connections.models import Connection
+from connections.notice_models import NoticeMail, NotificationChoice
 from marketplaces import services as marketplace_services
+from marketplaces import verification
 from marketplaces.models import MarketplaceAccount
+from ppc import checking, upkeep
 from ppc import services as ppc_services
-from ppc import upkeep
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.celery import RUN_JOB, SWEEP
 from sellerlegend.jobs import ledger
@@ -73,9 +76,35 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     marketplace_services.begin_reading(connection=reading)
     marketplace_services.begin_resync(connection=resyncing)
     upkeep.begin_grant_resync(grant=grant, actor=actor)
+    prove(amazon)
+    mail_notice(reading)
     found = {job.kind: job for job in Job._base_manager.all()}
     assert set(found) == set(ledger.KINDS), "a kind of work that this test does not know yet"
     return found
+
+
+def prove(amazon: RunningEmulator) -> None:
+    """The daily proofs of one organization, and those that somebody of another asks for."""
+    daily, by_hand = factories.make_organization("Daily"), factories.make_organization("By hand")
+    rows = [connect(amazon, organization, BLUE_HARBOR, US) for organization in (daily, by_hand)]
+    consents = [
+        factories.make_ads_grant(organization, refresh_token=amazon.world.authorize_ads(MARKETING))
+        for organization in (daily, by_hand)
+    ]
+    verification.queue_proofs(daily.pk, [factories.grant_of(rows[0])])
+    checking.queue_proofs(daily.pk, [consents[0]])
+    verification.begin_check(rows[1])
+    ledger.enqueue(checking.CHECK, organization=by_hand, subject_id=consents[1].pk)
+
+
+def mail_notice(connection: Connection) -> None:
+    organization = connection.organization
+    factories.make_notice(connection)
+    NotificationChoice.objects.for_organization(organization).create(
+        user=factories.owner_of(organization), quiet_from=0, quiet_until=0
+    )
+    noon = (timezone.now() + timedelta(days=2)).replace(hour=12)
+    assert notice_mails.plan_for(organization, noon) == 1
 
 
 def connect(
@@ -123,13 +152,15 @@ def assert_done_once(jobs: dict[str, Job]) -> None:
         == "onboarded"
     )
     assert [link.status for link in PpcLink._base_manager.all()] == ["linked"]
-    assert Connection._base_manager.filter(participations_read_at__isnull=False).count() == 3
-    assert AdsProfile._base_manager.count() == 6 + 4
+    assert Connection._base_manager.filter(participations_read_at__isnull=False).count() == 5
+    assert AdsProfile._base_manager.count() == 6 + 4 + 6 + 6
+    assert [mail.status for mail in NoticeMail._base_manager.all()] == ["sent"]
 
 
 EFFECTS = sorted(
-    ["participations_read"] * 3
-    + ["ads_profiles_read"] * 2
+    # A daily proof that finds nothing new is no event.
+    ["participations_read"] * 4
+    + ["ads_profiles_read"] * 4
     + ["onboarding_working", "onboarding_onboarded", "ppc_link_working", "ppc_link_linked"]
 )
 
@@ -137,20 +168,21 @@ EFFECTS = sorted(
 def test_a_worker_killed_in_the_middle_of_every_kind_of_work_is_replaced(
     amazon: RunningEmulator, office: Office, jobs: dict[str, Job]
 ) -> None:
-    amazon.faults.add(surface="sellers", delay=60, times=3)
-    amazon.faults.add(surface="ads", delay=60, times=2)
+    amazon.faults.add(surface="sellers", delay=60, times=5)
+    amazon.faults.add(surface="ads", delay=60, times=4)
     victim = office.hire(concurrency=len(jobs))
     for job in jobs.values():
         office.tell(RUN_JOB, str(job.pk))
-    amazon.ledger.wait_for(3, timeout=30, surface="sellers")
-    amazon.ledger.wait_for(2, timeout=30, surface="ads")
+    amazon.ledger.wait_for(5, timeout=30, surface="sellers")
+    amazon.ledger.wait_for(4, timeout=30, surface="ads")
+    mail = jobs.pop(notice_mails.MAIL)  # asks nothing of Amazon
     assert set(statuses(jobs).values()) == {"running"}
 
     office.hire()
     victim.kill()
     forget_leases()
     office.tell(SWEEP)
-    wait_until_done(jobs)
+    wait_until_done(jobs | {mail.kind: mail})
 
     assert_done_once(jobs)
     rows = Job._base_manager.filter(pk__in=[job.pk for job in jobs.values()])

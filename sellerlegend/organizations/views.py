@@ -57,10 +57,15 @@ def home(request: SignedInRequest) -> HttpResponse:
 def organization_new(request: SignedInRequest) -> HttpResponse:
     form = OrganizationForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        is_first = not Membership.objects.for_user(request.user).exists()
         organization = services.create_organization(
             name=form.cleaned_data["name"], owner=request.user
         )
-        start = appstore.unfinished(request.session)
+        # Who came from Amazon and needed an organization goes on there.
+        ticket = request.GET.get("start", "")
+        start = appstore.kept(request.session, ticket)
+        if start is None and is_first:
+            start = appstore.unfinished(request.session)
         if start is not None:
             return redirect("appstore_start", start.ticket)
         return redirect("account_connections", slug=organization.slug)

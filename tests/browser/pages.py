@@ -77,7 +77,7 @@ def details(name: str) -> Arrive:
     def arrive(page: Page) -> None:
         page.goto(NORTHSTAR)
         row(page, name).locator("summary", has_text="Details").click()
-        expect(row(page, name).locator(".connection-details table")).to_be_visible()
+        expect(row(page, name).locator(".connection-details table").first).to_be_visible()
 
     return arrive
 

@@ -79,7 +79,8 @@ def test_nobody_is_sent_to_amazon_without_our_credentials(
     expect(page.get_by_role("heading", name="We cannot send you to Amazon yet")).to_be_visible()
     assert objections(page, complaints) == []
     page.get_by_role("link", name="Back to Account Connections").click()
-    expect(page.get_by_text("Waiting for consent")).to_be_visible()
+    listed = page.locator("#connection-list")
+    expect(listed.get_by_text("Waiting for consent")).to_be_visible()
 
 
 def test_the_list_keeps_its_look(page: Page, complaints: Complaints) -> None:

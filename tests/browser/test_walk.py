@@ -320,7 +320,9 @@ def test_a_viewer_sees_the_rows_and_no_action(window: SignedIn) -> None:
     for name in ("Continue", "Reconnect", "Resume", "Add New Connection", "Yes, keep it"):
         expect(page.get_by_role("link", name=name)).to_have_count(0)
         expect(page.get_by_role("button", name=name)).to_have_count(0)
-    expect(page.locator("summary", has_text="Actions")).to_have_count(0)
+    northstar = row(page, "Northstar Outdoors NA")
+    northstar.locator("summary", has_text="Actions").click()
+    expect(northstar.locator(".menu__item")).to_have_text(["Timeline"])
 
 
 @pytest.mark.one_product

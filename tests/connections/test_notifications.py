@@ -73,7 +73,7 @@ def test_the_page_tells_reason_impact_and_next_step(
 
 
 def test_a_calm_page_says_so(organization: Organization, browser: Client) -> None:
-    assert "Nothing: every consent is in order." in body(browser, organization)
+    assert "Nothing is open." in body(browser, organization)
 
 
 def test_the_worst_stands_first_and_pages_are_short(

@@ -62,6 +62,22 @@ def story(client: Client, connection: Connection, **parameters: Any) -> str:
 # The story ---------------------------------------------------------------------------------
 
 
+def test_a_marketplace_is_named_in_its_events(organization: Organization, browser: Client) -> None:
+    connection = factories.make_connection(organization)
+    account = factories.make_account(connection, US, onboarding="working")
+    advance(
+        account,
+        to="needs_attention",
+        actor=WORKER,
+        reason="not_listed",
+        attention_reason="not_listed",
+    )
+
+    text = story(browser, connection)
+
+    assert "United States · Amazon no longer lists this marketplace for the seller" in text
+
+
 def test_it_tells_what_happened_newest_first_and_by_day(
     organization: Organization, browser: Client
 ) -> None:
@@ -257,6 +273,7 @@ PUT_TOGETHER = {
     "{grant.EVENT_PREFIX}_token_erased": {"spapi_grant_token_erased", "ads_grant_token_erased"},
     "data_key_{step}": {f"data_key_{step}" for step in rotation.Step if step != "current"},
     "incident_{kind}": {"incident_opened", "incident_closed"},
+    "capability_{state}": {"capability_missing", "capability_granted"},
     # Passed on by functions whose own callers are looked at.
     "code": set(),
 }
@@ -355,7 +372,7 @@ def test_a_proved_seller_is_said_to_be_proved(organization: Organization, browse
 
     text = details(browser, connection)
 
-    assert f"A call to Amazon confirmed the Seller ID on {moment(NOW)}." in text
+    assert f"Amazon confirmed the Seller ID on {date_format(NOW)}." in text
     assert "no other call" not in text
 
 

@@ -122,7 +122,7 @@ MUTANTS = (
     ),
     Mutant(
         guard="the version of a consent",
-        file="connections/credentials.py",
+        file="connections/observations.py",
         old="_base_manager.filter(pk=grant.pk, version=grant.version)",
         new="_base_manager.filter(pk=grant.pk)",
         tests=(

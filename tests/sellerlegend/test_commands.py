@@ -223,6 +223,7 @@ def test_those_are_all_commands_of_operators() -> None:
         "resync_tokens",
         "rotate_client_secret",
         "rotate_encryption_keys",
+        "send_test_mail",
     ]
 
 

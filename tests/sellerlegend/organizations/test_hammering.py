@@ -251,9 +251,12 @@ def test_pages_for_everybody_are_limited_by_address(
 
 
 def look_as_a_script(name: str) -> int:
-    kwargs = {"uidb36": "1", "key": "x-y"} if name == "account_reset_password_from_key" else {}
+    takes = {
+        "account_reset_password_from_key": {"uidb36": "1", "key": "x-y"},
+        "calendar_feed": {"token": "of-nobody"},
+    }
     headers = {"X-Requested-With": "XMLHttpRequest", "Accept": "application/json"}
-    return Client().get(reverse(name, kwargs=kwargs), headers=headers).status_code
+    return Client().get(reverse(name, kwargs=takes.get(name)), headers=headers).status_code
 
 
 def test_strangers_do_not_fill_the_table_of_sessions(db: None) -> None:
