@@ -23,10 +23,11 @@ from sellerlegend.organizations.scoped_admin import (
 def with_health(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Connections with the states that their row shows, as `spapi_state` and `ads_state`."""
     at = moments()
-    return rows.annotate(
+    found: QuerySet[Any] = rows.annotate(
         spapi_state=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         ads_state=worst_of_ads(at),
     )
+    return found
 
 
 def worst_of_ads(at: Mapping[str, datetime]) -> Subquery:
