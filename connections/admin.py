@@ -13,9 +13,19 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from connections import credentials, notice_admin  # noqa: F401  # registers its own tables
-from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
+from connections.health_admin import health_word, with_health
+from connections.models import (
+    AdsGrant,
+    AuthorizationRequest,
+    CapabilityCheck,
+    Connection,
+    DataSetReport,
+    Grant,
+    SpApiGrant,
+)
+from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
-from ppc import upkeep
+from ppc import retrying, upkeep
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
@@ -64,7 +74,7 @@ def resync_ads_grant(grant: AdsGrant, actor: Actor, reason: str) -> bool:
 
 
 def retry_connection(connection: Connection, actor: Actor) -> int:
-    return upkeep.retry_row(connection=connection, actor=actor)
+    return retrying.retry_row(connection=connection, actor=actor)
 
 
 def require_reconnect(grant: SpApiGrant | AdsGrant, actor: Actor, reason: str) -> bool:
@@ -130,11 +140,14 @@ class ConnectionAdmin(ScopedModelAdmin):
         "organization",
         "selling_partner_id",
         "region",
-        "state",
+        "spapi_health",
+        "ads_health",
         "reason",
         "since",
         "consent_ends",
-        "participations_read_at",
+        "last_success",
+        "last_failure",
+        "verified",
     )
     list_filter = (
         ConsentFilter,
@@ -155,12 +168,55 @@ class ConnectionAdmin(ScopedModelAdmin):
         "=authorization_requests__reference",
     )
     ordering = ("organization__name", "name", "region")
-    extra_fields = ("state", "reason", "since", "consent_ends", "see")
+    extra_fields = (
+        "spapi_health",
+        "ads_health",
+        "state",
+        "reason",
+        "since",
+        "consent_ends",
+        "last_success",
+        "last_failure",
+        "verified",
+        "verify_due",
+        "see",
+    )
     actions = (
         NamedAction(*RESYNC, resync_connection).as_admin_action(),
         NamedAction(*RETRY, audited("retry_requested", retry_connection)).as_admin_action(),
         NamedAction(*REQUIRE_RECONNECT, require_reconnect_of_connection).as_admin_action(),
     )
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return with_health(super().get_queryset(request))
+
+    @admin.display(description=_("Selling Partner"), ordering="spapi_state")
+    def spapi_health(self, connection: Any) -> str:
+        return health_word(connection.spapi_state)
+
+    @admin.display(description=_("PPC"), ordering="ads_state")
+    def ads_health(self, connection: Any) -> str:
+        return health_word(connection.ads_state)
+
+    @admin.display(description=_("last success"), ordering="spapi_grant__last_success_at")
+    def last_success(self, connection: Connection) -> datetime | None:
+        grant = grant_of(connection)
+        return grant.last_success_at if grant else None
+
+    @admin.display(description=_("last failure"), ordering="spapi_grant__last_failure_at")
+    def last_failure(self, connection: Connection) -> datetime | None:
+        grant = grant_of(connection)
+        return grant.last_failure_at if grant else None
+
+    @admin.display(description=_("verified"), ordering="spapi_grant__verified_at")
+    def verified(self, connection: Connection) -> datetime | None:
+        grant = grant_of(connection)
+        return grant.verified_at if grant else None
+
+    @admin.display(description=_("to be verified"), ordering="spapi_grant__verify_due_at")
+    def verify_due(self, connection: Connection) -> datetime | None:
+        grant = grant_of(connection)
+        return grant.verify_due_at if grant else None
 
     @admin.display(description=_("consent"), ordering="spapi_grant__status")
     def state(self, connection: Connection) -> str:
@@ -190,6 +246,9 @@ class ConnectionAdmin(ScopedModelAdmin):
             PpcLink,
             Job,
             AuthorizationRequest,
+            CapabilityCheck,
+            DataSetReport,
+            Notice,
             AuditEvent,
         )
         return links_to_lists(connection.pk, tables)

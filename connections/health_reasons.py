@@ -51,8 +51,8 @@ HEALTH: dict[str, Reason] = {
     "health_stale": Reason(
         _("No answer from Amazon for more than a day"),
         _("Nobody knows at the moment whether data still flows. What is here is kept."),
-        _("We ask again by ourselves; press Retry to ask now."),
-        "retry",
+        _("We ask again by ourselves; press Check now to ask at once."),
+        "check",
     ),
     "health_incident": Reason(
         _("Amazon has a problem"),
@@ -110,7 +110,8 @@ HEALTH: dict[str, Reason] = {
     "health_ads_stale": Reason(
         _("No answer from Amazon Ads for more than a day"),
         _("Nobody knows at the moment whether advertising data still flows."),
-        _("Nothing to do: we ask again by ourselves at least once a day."),
+        _("We ask again by ourselves; press Check now to ask at once."),
+        "check",
     ),
     "health_ads_incident": Reason(
         _("Amazon Ads has a problem"),

@@ -21,6 +21,7 @@ from connections.words import (
     Button,
     Facts,
     Sign,
+    check_button,
     exact_day,
     exact_time,
     reconnect_button,
@@ -134,9 +135,8 @@ def health_button(reason: Reason | None, fact: Facts, reader: Reader) -> Button 
     if reason.action == "connect_ads":
         url = url_of("ppc_connect", reader, fact["id"])
         return Button(_("Connect Amazon Ads again"), url, is_primary=True)
-    if reason.action == "retry":
-        url = url_of("connection_read_again", reader, fact["id"])
-        return Button(_("Retry"), url, opens=False, is_primary=True)
+    if reason.action == "check":
+        return check_button(fact, reader, primary=True)
     return None
 
 

@@ -55,16 +55,16 @@ class Connection(ScopedModel):
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # NULL while the page still asks "is this right?" about a fresh consent.
-    account_confirmed_at = models.DateTimeField(null=True)
+    account_confirmed_at = models.DateTimeField(null=True, blank=True)
     # When a call that names the Seller ID succeeded with the row's consent: the claim is proved.
-    seller_proved_at = models.DateTimeField(null=True)
-    participations_read_at = models.DateTimeField(null=True)
+    seller_proved_at = models.DateTimeField(null=True, blank=True)
+    participations_read_at = models.DateTimeField(null=True, blank=True)
     # Why the last reading of the marketplaces needs a person; empty while all is well.
     reading_error = models.CharField(max_length=40, blank=True, default="")
     revision = models.BigIntegerField(default=0, editable=False)
     mws_auth_token = models.TextField(blank=True, default="", editable=False)
     mws_auth_token_tail = models.CharField(max_length=4, blank=True, default="")
-    mws_auth_token_updated_at = models.DateTimeField(null=True)
+    mws_auth_token_updated_at = models.DateTimeField(null=True, blank=True)
     # Hidden with its history, until it is restored or erased (`ppc/removing.py`).
     removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 

@@ -21,6 +21,7 @@ from connections.words import (
     Cell,
     Facts,
     Sign,
+    check_button,
     exact_day,
     exact_time,
     reconnect_button,
@@ -243,11 +244,10 @@ def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
 
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     """*Reconnect* is always there, also while all is well: renew before the holidays."""
-    check = url_of("connection_check", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
         Button(
             _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
         ),
-        Button(_("Check now"), check, opens=False),
+        check_button(fact, reader),
     ]

@@ -147,6 +147,12 @@ def reconnect_button(fact: Facts, reader: Reader, *, primary: bool = False) -> B
     return Button(label, url_of("connection_authorize", reader, fact["id"]), is_primary=primary)
 
 
+def check_button(fact: Facts, reader: Reader, *, primary: bool = False) -> Button:
+    """*Check now* asks Amazon about both sides of the row."""
+    url = url_of("connection_check", reader, fact["id"])
+    return Button(_("Check now"), url, opens=False, is_primary=primary)
+
+
 def next_button(
     retry_url: str, problem: Reason | None, part: Facts, fact: Facts, reader: Reader
 ) -> Button | None:

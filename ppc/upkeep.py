@@ -1,4 +1,4 @@
-"""Re-sync and retry of a whole row, for staff and operators.
+"""Re-sync of a whole row, for staff and operators.
 
 It reaches over all three apps, so it stands in the topmost. Whoever calls it, admin action or
 command, gets the same jobs; the command then does them itself.
@@ -11,9 +11,7 @@ from django.db import transaction
 from connections import revisions, verdicts
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces import services as marketplace_services
-from marketplaces.models import MarketplaceAccount
-from ppc import profiles, services
-from ppc.models import PpcLink
+from ppc import profiles
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
@@ -117,17 +115,3 @@ def grant_of(job: Job) -> AdsGrant | None:
 
 def listing_failed(grant: AdsGrant, reason: str) -> None:
     record_event("ads_profiles_failed", actor=WORKER, subject=grant, reason=reason)
-
-
-# Retry -------------------------------------------------------------------------------------
-
-
-def retry_row(*, connection: Connection, actor: Actor) -> int:
-    """Repeat whatever of the row waits, was lost or needs attention. Returns how much that was."""
-    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
-    links = PpcLink.objects.for_organization(connection.organization_id)
-    mine = accounts.filter(connection=connection).select_related("connection")
-    linked = links.filter(account__connection=connection).select_related("account__connection")
-    count = int(marketplace_services.retry_reading(connection))
-    count += sum(marketplace_services.retry_onboarding(row, actor=actor) for row in mine)
-    return count + sum(services.retry_linking(row, actor=actor) for row in linked)

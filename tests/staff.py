@@ -11,9 +11,10 @@ from django.contrib.auth.models import Group
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from connections import flows
-from connections.models import AuthorizationRequest, Connection
+from connections.models import AuthorizationRequest, CapabilityCheck, Connection, DataSetReport
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
@@ -28,6 +29,7 @@ GRANTED = (
     "organizations.migrations.0003_support_group",
     "applications.migrations.0002_support_sees_client_secrets",
     "organizations.migrations.0014_support_and_incidents",
+    "organizations.migrations.0015_support_and_health",
 )
 
 
@@ -57,6 +59,17 @@ class Shop:
     trip: AuthorizationRequest
 
 
+def make_facts_of_health(connection: Connection) -> None:
+    now, owner = timezone.now(), connection.organization_id
+    CapabilityCheck.objects.for_organization(owner).create(
+        connection=connection, capability="orders", state="granted", checked_at=now, changed_at=now
+    )
+    DataSetReport.objects.for_organization(owner).create(
+        connection=connection, data_set="orders", percent=90, reported_at=now
+    )
+    factories.make_notice(connection)
+
+
 def make_shop(seller: str, *, organization: Organization | None = None) -> Shop:
     organization = organization or factories.make_organization()
     look_after_secrets()
@@ -66,6 +79,7 @@ def make_shop(seller: str, *, organization: Organization | None = None) -> Shop:
     )
     profile = factories.make_profile(factories.make_ads_grant(organization), seller=seller)
     link = factories.make_link(account, profile)
+    make_facts_of_health(connection)
     marketplace_services.begin_onboarding(
         connection=connection,
         account_ids=[factories.make_account(connection, factories.CANADA).pk],

@@ -12,13 +12,16 @@ from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from connections import verification
 from connections.credentials import VAULT_LOCKED
-from connections.models import CONSENT_DAYS, AdsGrant, Grant, SpApiGrant
+from connections.health import Health, health_of, moments
+from connections.models import CONSENT_DAYS, AdsGrant, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from ppc import erasure, pruning
 from ppc.models import PpcLink
 from sellerlegend.applications import upkeep
 from sellerlegend.applications.ages import secret_ages
+from sellerlegend.applications.models import LwaApplication
 from sellerlegend.celery import QUEUES
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.incidents import PARTS
@@ -33,6 +36,8 @@ GRANTS: dict[str, type[SpApiGrant] | type[AdsGrant]] = {"spapi": SpApiGrant, "ad
 IN_USE = (Grant.Status.ACTIVE, Grant.Status.DOUBTED)
 WITHIN_DAYS = (1, 7, 14, 30, 90, CONSENT_DAYS)
 DAY = timedelta(days=1)
+# A proof comes once a day; what Amazon postpones may take hours more.
+VERIFICATION_BEHIND = timedelta(days=1) + timedelta(hours=12)
 NOTHING_DUE = dict.fromkeys(QUEUES, 0.0)
 
 
@@ -51,6 +56,30 @@ def grants() -> Values:
         numbers = dict(model.objects.order_by().values_list("status").annotate(Count("pk")))
         for status in Grant.Status.values:
             yield (kind, status), numbers.get(status, 0)
+
+
+def connections() -> Values:
+    """As the rows of people show it: Selling Partner by row, PPC by consent, which may feed
+    several. Every state, so that an end is a 0 and no missing number."""
+    at = moments()
+    spapi = health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region")
+    sides = {
+        "spapi": Connection.objects.annotate(health=spapi),
+        "ads": AdsGrant.objects.annotate(health=health_of(LwaApplication.ADS, at)),
+    }
+    for side, rows in sides.items():
+        numbers = dict(rows.order_by().values_list("health").annotate(Count("pk")))
+        for state in Health:
+            yield (state.value, side), numbers.get(state.value, 0)
+
+
+def verification_overdue() -> Values:
+    """Consents in use without a proof for a day and a half."""
+    long_ago = timezone.now() - VERIFICATION_BEHIND
+    behind = Q(verified_at__lt=long_ago) | Q(verified_at=None, authorized_at__lt=long_ago)
+    for kind, model in GRANTS.items():
+        living = model.objects.filter(status__in=verification.LIVING)
+        yield (kind,), living.filter(behind).count()
 
 
 def grants_ending() -> Values:
@@ -176,6 +205,18 @@ def openings_today() -> Values:
 
 GAUGES = (
     Gauge("grants", "Consents by kind and state", ("kind", "state"), grants),
+    Gauge(
+        "connections",
+        "Rows by health of Selling Partner, and Ads consents by theirs",
+        ("health", "side"),
+        connections,
+    ),
+    Gauge(
+        "verification_overdue",
+        "Consents in use without a proof for a day and a half",
+        ("kind",),
+        verification_overdue,
+    ),
     Gauge(
         "grants_ending",
         "Consents in use that end within so many days",

@@ -176,6 +176,47 @@ def test_retry_now_repeats_what_waits_and_what_needs_attention(
     assert retried.connection_id == connection.pk
 
 
+def test_retry_now_hurries_checks_and_proofs_of_both_sides(
+    support: Client, connection: Connection
+) -> None:
+    grant = factories.make_ads_grant(connection.organization)
+    factories.make_profile(grant, seller=NORTHSTAR)
+    unrelated = factories.make_ads_grant(connection.organization)
+    for kind, subject in (
+        ("marketplaces.check", connection),
+        ("marketplaces.verify", connection),
+        ("ppc.verify", grant),
+        ("ppc.verify", unrelated),
+    ):
+        ledger.enqueue(kind, organization=connection.organization, subject_id=subject.pk)
+    later = timezone.now() + timedelta(hours=1)
+    Job._base_manager.update(status=Job.Status.WAITING, next_attempt_at=later)
+
+    act(support, "retry", [connection], reason="amazon is back")
+
+    late = Job._base_manager.filter(next_attempt_at__gt=timezone.now())
+    assert [job.subject_id for job in late] == [unrelated.pk]
+    assert event("retry_requested").details["repeated"] == 3
+
+
+def test_staff_see_the_health_of_both_sides(support: Client, connection: Connection) -> None:
+    account = factories.make_account(connection)
+    grant = factories.make_ads_grant(connection.organization)
+    factories.make_link(account, factories.make_profile(grant, seller=NORTHSTAR))
+    AdsGrant._base_manager.update(status="invalid")
+    SpApiGrant._base_manager.update(last_success_at=timezone.now() - timedelta(days=2))
+
+    listed = support.get(reverse("admin:connections_connection_changelist")).content.decode()
+    page = support.get(
+        reverse("admin:connections_connection_change", args=[connection.pk])
+    ).content.decode()
+
+    assert '<td class="field-spapi_health">Stale</td>' in listed
+    assert '<td class="field-ads_health">Revoked</td>' in listed
+    for table in ("job", "notice", "auditevent", "capabilitycheck", "datasetreport"):
+        assert f"/{table}/?q={connection.pk}" in page
+
+
 def test_staff_do_not_become_the_person_who_chose(support: Client, connection: Connection) -> None:
     owner = factories.owner_of(connection.organization)
     stuck = factories.make_account(

@@ -118,14 +118,14 @@ TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
         "Stale",
         f"last answer from Amazon on {time_of(NOW - 2 * DAY)}",
         "No answer from Amazon for more than a day",
-        "Retry",
+        "Check now",
     ),
     (
         {"last_success_at": None},
         "Stale",
         "no answer from Amazon yet",
         "No answer from Amazon for more than a day",
-        "Retry",
+        "Check now",
     ),
     (
         {"status": "disconnected", "refresh_token": "", "status_changed_at": NOW - DAY},
@@ -285,7 +285,7 @@ def test_a_viewer_reads_the_next_step_and_gets_no_button(organization: Organizat
         ({"status": "doubted"}, "Refused, checking again", "Connect Amazon Ads again"),
         ({"permission_missing_since": NOW}, "Permission missing", "Connect Amazon Ads again"),
         ({"throttled_since": NOW}, "Throttled", ""),
-        ({"last_success_at": None}, "Stale", ""),
+        ({"last_success_at": None}, "Stale", "Check now"),
     ],
 )
 def test_ppc_says_how_its_consent_is(

@@ -209,12 +209,12 @@ def test_a_lost_key_shows() -> None:
 def test_more_rows_cost_no_more_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     organization = make_organization()
     make_connection(organization)
-    with django_assert_num_queries(34):
+    with django_assert_num_queries(38):
         exposition()
     for _ in range(5):
         make_connection(make_organization())
 
-    with django_assert_num_queries(34):
+    with django_assert_num_queries(38):
         exposition()
 
 

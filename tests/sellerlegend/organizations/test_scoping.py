@@ -341,10 +341,7 @@ LEGITIMATE: dict[str, tuple[Form, Any]] = {
         lambda row: row.organization_id,
     ),
     "reverse one to one": (lambda row: row.spapi_grant.status, "active"),
-    "full_clean": (
-        lambda row: row.full_clean(exclude=["mws_auth_token_updated_at", "participations_read_at"]),
-        None,
-    ),
+    "full_clean": (lambda row: row.full_clean(), None),
     "save": (saved, "Renamed"),
     "row.delete() with cascade": (
         lambda row: row.delete()[1],
@@ -435,10 +432,13 @@ def test_across_organizations_wants_a_reason() -> None:
 
 # Rows that belong to no organization, or are one. Everything else is scoped.
 OPEN_MODELS = {
+    "applications.ApplicationRole",
     "applications.ClientSecret",
     "applications.SecretNotice",
     "organizations.Allowance",
     "jobs.Breaker",
+    "jobs.CallWindow",
+    "jobs.Incident",
     "jobs.NamedLock",
     "jobs.RateBucket",
     "jobs.Slot",

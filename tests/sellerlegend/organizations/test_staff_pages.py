@@ -13,7 +13,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 
-from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
+from connections.models import (
+    AdsGrant,
+    AuthorizationRequest,
+    CapabilityCheck,
+    Connection,
+    DataSetReport,
+    SpApiGrant,
+)
+from connections.notice_models import Notice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.applications.models import ClientSecret
@@ -36,6 +44,9 @@ TABLES = (
     SpApiGrant,
     AdsGrant,
     AuthorizationRequest,
+    CapabilityCheck,
+    DataSetReport,
+    Notice,
     Marketplace,
     MarketplaceAccount,
     AdsProfile,
