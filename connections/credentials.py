@@ -257,19 +257,37 @@ def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
     """None when the consent was replaced or destroyed meanwhile: what came is not to be used."""
     token, data_key = _refresh_token(grant, data_key)
     try:
-        with tallies.outcome("refreshes", kind=grant.EVENT_PREFIX.removesuffix("_grant")):
-            client = client_of(grant.application)
-            with outcomes.on_behalf_of(grant.owner_id()):
-                reply = _ask_lwa(client, token)
+        reply, client_id = ask(grant, token)
     except GrantInvalid:
-        raise _refused(grant, REFUSED) from None
-    if not _accepted(grant, reply.refresh_token, token, client.client_id):
+        raise refuse(grant) from None
+    return reply.access_token if accept(grant, reply, token, client_id, data_key) else None
+
+
+def ask(grant: AnyGrant, token: Secret) -> tuple[lwa.TokenReply, str]:
+    """One refresh at Amazon by whoever holds the lease, and the client id that asked. Reads and
+    writes nothing of the row. Raises AmazonError kinds."""
+    with tallies.outcome("refreshes", kind=grant.EVENT_PREFIX.removesuffix("_grant")):
+        client = client_of(grant.application)
+        with outcomes.on_behalf_of(grant.owner_id()):
+            return _ask_lwa(client, token), client.client_id
+
+
+def refuse(grant: AnyGrant) -> AmazonError:
+    """Amazon refused the token that `grant` was read with: counted, and what to raise."""
+    return _refused(grant, REFUSED)
+
+
+def accept(
+    grant: AnyGrant, reply: lwa.TokenReply, token: Secret, client_id: str, data_key: str
+) -> bool:
+    """Amazon accepted `token`. False when the row holds another consent by now."""
+    if not _accepted(grant, reply.refresh_token, token, client_id):
         logger.info("refresh_overtaken", extra={"grant": grant.pk})
-        return None
+        return False
     # Before the lease is free: whoever waits for it must find the token.
     token_cache.remember(grant, reply.access_token, reply.expires_in, data_key)
     logger.info("grant_refreshed", extra={"grant": grant.pk})
-    return reply.access_token
+    return True
 
 
 def _ask_lwa(client: lwa.LwaClient, token: Secret) -> lwa.TokenReply:

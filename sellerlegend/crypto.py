@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import logging
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -163,6 +164,34 @@ def unseal(text: str, place: Place, *, data_key: str, purpose: Purpose) -> Secre
     plain = _open(text, _unwrap(data_key, place.organization_id), place)
     logger.debug("secret_unsealed", extra={"table": place.table, "purpose": purpose.value})
     return Secret(plain.decode())
+
+
+def unseal_many(
+    sealed: Iterable[tuple[str, Place]], organization_id: UUID, *, data_key: str, purpose: Purpose
+) -> list[Secret | None]:
+    """Many of one organization, whose data key is unwrapped once; None for what does not open.
+
+    Raises DataKeyUnreadable.
+    """
+    keys = _unwrap(data_key, organization_id)
+    opened = [_opened_or_none(text, keys, place) for text, place in sealed]
+    logger.debug("secrets_unsealed", extra={"count": len(opened), "purpose": purpose.value})
+    return opened
+
+
+def _opened_or_none(text: str, keys: dict[str, bytes], place: Place) -> Secret | None:
+    try:
+        return Secret(_open(text, keys, place).decode())
+    except Undecryptable:
+        return None
+
+
+def seal_many(
+    values: Iterable[tuple[Secret, Place]], organization_id: UUID, *, data_key: str
+) -> list[str]:
+    """`seal` for many of one organization, whose data key is unwrapped once."""
+    kid, key = next(iter(_unwrap(data_key, organization_id).items()))
+    return [_seal(SecretBytes(value.reveal().encode()), key, kid, place) for value, place in values]
 
 
 def fingerprint(value: Secret) -> str:
