@@ -402,6 +402,8 @@ def _refused(grant: AnyGrant, cause: str) -> AmazonError:
         "first_refused_at": first,
         "last_refused_at": now,
         "last_error_code": cause,
+        "last_failure_at": now,
+        "last_failure_code": "grant_doubted",
     }
     believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
     # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.

@@ -197,6 +197,7 @@ class Line:
     who: str
     note: str
     reference: str
+    has_proof: bool
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,7 @@ def line_of(event: AuditEvent, names: Mapping[UUID, str]) -> Line:
         who=who_of(event),
         note=" · ".join(filter(None, (where, note_of(event)))),
         reference=event.reference,
+        has_proof=event.code == "connection_disconnected",
     )
 
 

@@ -116,6 +116,7 @@ def connection_timeline(request: OrganizationRequest, connection_id: UUID) -> Ht
     connection = connection_of(request, connection_id)
     names = marketplace_names(connection)
     context = timeline.timeline_context(connection, request.GET.get("page", ""), names)
+    context["may_administer"] = request.membership.may(Role.ADMIN)
     return render(request, "connections/timeline.html", context)
 
 

@@ -81,7 +81,7 @@ def fed_rows(grants: list[AdsGrant], own: Connection) -> tuple[FedRow, ...]:
     rows = Connection.objects.for_organization(own.organization_id)
     fed = rows.filter(
         marketplace_accounts__ppc_link__profile__grant__in=grants,
-        marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
+        marketplace_accounts__ppc_link__status__in=FED,
     )
     counted = fed.annotate(fed=Count("marketplace_accounts__ppc_link")).order_by("name", "region")
     return tuple(
@@ -202,7 +202,7 @@ def _disconnect_ppc(connection: Connection, actor: Actor) -> list[dict[str, Any]
 
 def _linked_by(grant: AdsGrant) -> int:
     links = PpcLink.objects.for_organization(grant.organization_id)
-    return links.filter(profile__grant=grant, status=PpcLink.Status.LINKED).count()
+    return links.filter(profile__grant=grant, status__in=FED).count()
 
 
 def _stop_listing(grant: AdsGrant) -> None:

@@ -37,6 +37,8 @@ class Proof:
     at: datetime
     who: str
     consents: tuple[DestroyedConsent, ...]
+    ended_spapi: bool
+    ended_ppc: bool
     erased_on: datetime | None
     record_until: datetime
 
@@ -73,19 +75,17 @@ def proofs_of(organization_id: UUID, connection_id: UUID) -> Proofs | None:
 
 def _proof(event: AuditEvent, row: Connection | None) -> Proof:
     has_ended_row = Side.SPAPI in event.details.get("sides", ())
-    is_connected = row is not None and row.spapi_grant.status_changed_at > event.at + SAME_MOMENT
+    is_connected = row is not None and row.spapi_grant.authorized_at > event.at
     return Proof(
         event=event.pk,
         at=event.at,
         who=str(event.actor) if event.actor else "",
         consents=tuple(_consent(facts) for facts in event.details.get("destroyed", ())),
+        ended_spapi=has_ended_row,
+        ended_ppc=Side.PPC in event.details.get("sides", ()),
         erased_on=event.at + KEPT_AFTER_END if has_ended_row and not is_connected else None,
         record_until=event.at + timedelta(days=AUDIT_DAYS),
     )
-
-
-# Between the end of the consent and the event about it, which share a transaction.
-SAME_MOMENT = timedelta(seconds=30)
 
 
 def _consent(facts: dict[str, Any]) -> DestroyedConsent:

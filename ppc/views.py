@@ -109,8 +109,8 @@ def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> 
         raise Http404("nothing to disconnect")
     sides = disconnecting.sides_from(request.POST.getlist("side"))
     if request.method == "POST" and sides:
-        disconnecting.disconnect(connection=connection, sides=sides, actor=request.actor())
-        messages.success(request, disconnected_words(connection.name))
+        ended = disconnecting.disconnect(connection=connection, sides=sides, actor=request.actor())
+        messages.success(request, disconnected_words(connection.name, ended))
         return HttpResponseRedirect(back_to_list(request, connection), status=303)
     error = _("Tick at least one side.") if request.method == "POST" else ""
     context = {"connection": connection, "affected": affected, "error": error}
@@ -118,12 +118,24 @@ def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> 
     return render_part(request, "ppc/disconnect.html", "dialog", context, status=status)
 
 
-def disconnected_words(name: str) -> str:
-    words = _(
-        "%(name)s was disconnected and its token destroyed. To finish, disable our app at Amazon: "
-        "Seller Central → Apps and Services → Manage Your Apps. The proof is under Actions."
-    )
-    return words % {"name": name}
+def disconnected_words(name: str, ended: frozenset[disconnecting.Side]) -> str:
+    """Only the steps of what was ended: the other consent is to live on."""
+    words = [_("%(name)s was disconnected and its token destroyed.") % {"name": name}]
+    if disconnecting.Side.SPAPI in ended:
+        words.append(
+            _(
+                "To finish, disable our app in Seller Central → Apps and Services → Manage Your "
+                "Apps."
+            )
+        )
+    if disconnecting.Side.PPC in ended:
+        words.append(
+            _(
+                "To finish for Amazon Ads, whoever approved it removes our app at Amazon, under "
+                "Login with Amazon."
+            )
+        )
+    return " ".join([*words, _("The proof is linked in its timeline.")])
 
 
 @require_POST

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from connections import credentials, observations
 from connections.models import Connection, SpApiGrant
+from connections.verdicts import GrantDoubted
 from marketplaces import services as marketplace_services
 from sellerlegend.amazon.errors import (
     AccessDenied,
@@ -141,3 +142,17 @@ def test_what_an_older_consent_met_says_nothing_of_a_newer_one(row: Connection) 
 
     assert grant_of(row).throttled_since is None
     assert grant_of(row).last_failure_at is None
+
+
+def test_a_refusal_is_the_last_failure(row: Connection, amazon: RunningEmulator) -> None:
+    amazon.world.revoke(SELLER)
+
+    with pytest.raises(GrantDoubted):
+        marketplace_services.fetch_participations(row, force_refresh=True)
+
+    grant = grant_of(row)
+    assert grant.status == "doubted"
+    assert (grant.last_failure_code, grant.last_failure_at) == (
+        "grant_doubted",
+        grant.last_refused_at,
+    )

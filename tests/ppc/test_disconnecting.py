@@ -128,7 +128,12 @@ def test_one_side_leaves_the_other_alone(row: Connection) -> None:
 def test_the_page_names_every_row_the_ads_consent_feeds(row: Connection) -> None:
     other = factories.make_connection(row.organization, name="Blue Harbor", seller=BLUE_HARBOR)
     profile = factories.make_profile(ads_grant_of(row), seller=BLUE_HARBOR)
-    linked = factories.make_link(factories.make_account(other, US), profile)
+    linked = factories.make_link(
+        factories.make_account(other, US),
+        profile,
+        status="needs_attention",
+        attention_reason="ads_view_only",
+    )
     client = signed_in_freshly(owner_of(row.organization))
 
     page = client.get(page_of(row)).content.decode()
@@ -139,8 +144,15 @@ def test_the_page_names_every_row_the_ads_consent_feeds(row: Connection) -> None
     answer = client.post(page_of(row), {"side": ["ppc"]}, follow=True)
     linked.refresh_from_db()
     assert linked.status == PpcLink.Status.UNLINKED
-    assert "Manage Your Apps" in answer.content.decode()
     assert factories.grant_of(row).status == Grant.Status.ACTIVE
+    # Nobody is told to end the consent that lives on.
+    assert "under Login with Amazon" in answer.content.decode()
+    assert "Manage Your Apps" not in answer.content.decode()
+    proof = client.get(page_of(row, "disconnect_proof")).content.decode()
+    assert "Login with Amazon" in proof
+    assert "Manage Your Apps" not in proof
+    story = client.get(page_of(row, "connection_timeline")).content.decode()
+    assert page_of(row, "disconnect_proof") in story
 
 
 def test_nothing_ticked_is_a_mistake_and_an_old_sign_in_is_asked_again(
