@@ -191,7 +191,8 @@ def _connection_of(given: Report) -> Connection:
 
 
 def is_late(row: DataSetReport) -> bool:
-    """Complete up to a moment that is too long ago, or not known to be complete at all."""
-    if row.data_through is None:
-        return bool(row.delay_reason)
-    return timezone.now() - row.data_through > LATE_AFTER[DataSet(row.data_set)]
+    """Complete up to a moment that is too long ago; or, while that is not known, late by the
+    importer's own word, or because it fell silent."""
+    known_until = row.data_through or row.reported_at
+    is_old = timezone.now() - known_until > LATE_AFTER[DataSet(row.data_set)]
+    return is_old or (row.data_through is None and bool(row.delay_reason))

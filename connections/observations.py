@@ -69,8 +69,9 @@ def note_failure(grant: AnyGrant, error: AmazonError) -> None:
         return
     now = timezone.now()
     columns: dict[str, Any] = {"last_failure_at": now, "last_failure_code": code}
-    if code == "amazon_throttled" and grant.throttled_since is None:
-        columns["throttled_since"] = now
+    # Another failure means that it is no longer the pace that stops us.
+    since = grant.throttled_since or now
+    columns["throttled_since"] = since if code == "amazon_throttled" else None
     if code == "permission_missing":
         _note_capability(grant, CapabilityCheck.State.MISSING)
     _write(grant, columns, is_visible=code != grant.last_failure_code)

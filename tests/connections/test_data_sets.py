@@ -299,3 +299,11 @@ def test_late_data_without_a_reason_says_that_there_is_none(
     take(row, percent=100, data_through=ago(30 * HOUR).isoformat())
 
     assert "The import gave no reason for the delay." in page(browser, row)
+
+
+def test_an_importer_that_fell_silent_is_late(row: Connection) -> None:
+    def report(age: timedelta) -> DataSetReport:
+        return DataSetReport(data_set=DataSet.ORDERS, percent=40, reported_at=ago(age))
+
+    assert not data_sets.is_late(report(HOUR))
+    assert data_sets.is_late(report(60 * 24 * HOUR))

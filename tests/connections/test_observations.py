@@ -156,3 +156,11 @@ def test_a_refusal_is_the_last_failure(row: Connection, amazon: RunningEmulator)
         "grant_doubted",
         grant.last_refused_at,
     )
+
+
+def test_throttling_is_over_when_something_else_fails(row: Connection) -> None:
+    set_facts(row, throttled_since=timezone.now() - LONG_AGO)
+
+    observations.note_failure(grant_of(row), AmazonUnavailable())
+
+    assert grant_of(row).throttled_since is None
