@@ -132,9 +132,9 @@ MUTANTS = (
     ),
     Mutant(
         guard="one refresh at a time",
-        file="connections/credentials.py",
-        old="taken = _current(grant).filter(free).update(",
-        new="taken = _current(grant).update(",
+        file="connections/grants.py",
+        old="mine = model._base_manager.filter(is_free, pk=pk, version=version)",
+        new="mine = model._base_manager.filter(pk=pk, version=version)",
         tests=(f"{CREDENTIALS}::test_fifty_readers_of_a_cold_cache_make_one_refresh",),
     ),
     Mutant(
