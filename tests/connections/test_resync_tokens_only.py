@@ -14,6 +14,8 @@ from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs.models import Job
+from sellerlegend.organizations import quarantine
+from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization, VaultUse
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
@@ -27,6 +29,7 @@ MOMENTS = (
     "first_refused_at",
     "status_changed_at",
     "last_success_at",
+    "last_failure_at",
 )
 OWN = ("id", "connection_id", "refresh_token", "fingerprint", "authorized_at", "verify_due_at")
 
@@ -234,3 +237,16 @@ def test_threads_refresh_each_consent_once(amazon: RunningEmulator, rows: list[C
     assert run.code == 0
     assert [line["id"] for line in run.objects] == [str(row.pk) for row in rows]
     assert calls(amazon, "lwa") == 3
+
+
+def test_quarantine_stops_it_in_words_and_asks_nobody(
+    amazon: RunningEmulator, rows: list[Connection]
+) -> None:
+    quarantine.begin(actor=COMMAND, reason="a drill")
+
+    run = tokens_only()
+
+    assert run.objects == []
+    assert calls(amazon, "lwa") == 0
+    assert "Stopped: quarantined." in run.err
+    quarantine.release(actor=COMMAND, ended_again=0)

@@ -112,9 +112,13 @@ class Command(OpsCommand):
             for place in range(0, len(targets), ROWS_OF_A_BATCH):
                 if self.is_stopping:
                     break
-                started.append(
-                    Started(targets[place : place + ROWS_OF_A_BATCH], submit, self.is_new)
-                )
+                rows = targets[place : place + ROWS_OF_A_BATCH]
+                try:
+                    started.append(Started(rows, submit, self.is_new))
+                except verdicts.Quarantined as error:
+                    self.is_stopping = True
+                    self.say(f"Stopped: {reason_of(error)}.")
+                    break
                 # The next ones are under way while the first are written.
                 if len(started) > 1:
                     yield from self.finished(started.popleft(), submit)
