@@ -248,5 +248,5 @@ def test_quarantine_stops_it_in_words_and_asks_nobody(
 
     assert run.objects == []
     assert calls(amazon, "lwa") == 0
-    assert "Stopped: quarantined." in run.err
+    assert "In quarantine: ordered. Nothing was done." in run.err
     quarantine.release(actor=COMMAND, ended_again=0)
