@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connections import verification
+from connections import observations, verification
 from connections.models import CapabilityCheck, Connection, SpApiGrant
 from marketplaces.models import MarketplaceAccount
+from sellerlegend.amazon.errors import UnexpectedReply
 from sellerlegend.amazon.regions import MARKETPLACES
-from sellerlegend.amazon.sellers import Participation
+from sellerlegend.amazon.sellers import OPERATION, Participation
 from sellerlegend.organizations.audit import WORKER, record_event
 
 
@@ -69,9 +70,22 @@ class Changes:
 
 def note_proof(connection: Connection) -> None:
     """A reading proves the consent. After the first one its roles are asked for soon."""
-    grants = SpApiGrant.objects.for_organization(connection.organization_id)
-    grant = grants.filter(connection=connection).first()
+    grant = _grant_of(connection)
     if grant is not None:
         checks = CapabilityCheck.objects.for_organization(connection.organization_id)
         is_known = checks.filter(connection=connection).exists()
         verification.note_proof(grant, is_incomplete=not is_known)
+
+
+def note_partial(connection: Connection) -> None:
+    """A part of the reading was unreadable: Amazon's failure, no proof, and to be read again."""
+    grant = _grant_of(connection)
+    if grant is not None:
+        observations.note_failure(grant, UnexpectedReply(operation=OPERATION))
+        verification.note_doubt(grant)
+
+
+def _grant_of(connection: Connection) -> SpApiGrant | None:
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    found: SpApiGrant | None = grants.filter(connection=connection).first()
+    return found

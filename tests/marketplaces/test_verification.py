@@ -553,3 +553,61 @@ def test_a_disconnected_consent_is_left_alone(row: Connection) -> None:
     due_now(row)
 
     assert verification.queue_due(SpApiGrant, proofs.queue_proofs) == 0
+
+
+# An answer of which a part is unreadable ---------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [proofs.VERIFY, proofs.CHECK, services.READ])
+def test_a_partly_garbled_answer_marks_nothing_lost_and_proves_nothing(
+    row: Connection, amazon: RunningEmulator, kind: str
+) -> None:
+    accounts = MarketplaceAccount.objects.for_organization(row.organization_id).order_by("pk")
+    states = list(accounts.values_list("marketplace_id", "is_participating", "lost_at"))
+    assert len(states) > 1
+    a_day_ago = timezone.now() - DAY
+    set_grant(row, verified_at=a_day_ago)
+    read_at, before = row.participations_read_at, codes(row)
+    amazon.scenario("malformed", surface="sellers", region="NA", kind="wrong_types", times=1)
+
+    run(kind, row)
+
+    row.refresh_from_db()
+    grant = grant_of(row)
+    assert list(accounts.values_list("marketplace_id", "is_participating", "lost_at")) == states
+    assert (grant.verified_at, row.participations_read_at) == (a_day_ago, read_at)
+    assert grant.last_failure_code == "unexpected_reply"
+    assert grant.verify_due_at is not None
+    wait = grant.verify_due_at - timezone.now()
+    assert timedelta(minutes=9) < wait <= timedelta(minutes=20)
+    new = codes(row)[len(before) :]
+    assert "participations_partial" in new
+    assert not {"marketplace_lost", "participations_read"} & set(new)
+
+
+def test_a_whole_answer_after_a_garbled_one_is_the_proof(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    amazon.scenario("malformed", surface="sellers", region="NA", kind="wrong_types", times=1)
+    run(proofs.VERIFY, row)
+
+    run(proofs.VERIFY, row)
+
+    grant = grant_of(row)
+    assert grant.last_failure_code == ""
+    assert grant.verified_at is not None
+    assert grant.verify_due_at is not None
+    assert grant.verify_due_at - timezone.now() > timedelta(hours=19)
+
+
+def test_an_unreadable_answer_is_read_again_the_later_the_longer_it_lasts(row: Connection) -> None:
+    set_grant(row, verified_at=timezone.now() - 4 * DAY)
+    waits = []
+    for _ in range(20):
+        verification.note_doubt(grant_of(row))
+        due = grant_of(row).verify_due_at
+        assert due is not None
+        waits.append(due - timezone.now())
+
+    assert timedelta(minutes=9) < min(waits)
+    assert timedelta(hours=1) < max(waits) <= timedelta(hours=23)
