@@ -58,12 +58,17 @@ class Changes:
     def _joined(self, marketplace_id: str) -> dict[str, Any]:
         if self.connection.participations_read_at is None:
             return {"lost_at": None}
-        if marketplace_id in MARKETPLACES:
-            self.events.append(("marketplace_added", marketplace_id, {}))
+        known = MARKETPLACES.get(marketplace_id)
+        if known is None:
+            return {"joined_at": self.now, "lost_at": None}
+        if known.region != self.connection.region:
+            return {"lost_at": None}  # nothing that this row's consent could begin
+        self.events.append(("marketplace_added", marketplace_id, {}))
         return {"joined_at": self.now, "lost_at": None}
 
     def _left(self, marketplace_id: str, *, is_listed: bool) -> dict[str, Any]:
-        if marketplace_id in MARKETPLACES:
+        known = MARKETPLACES.get(marketplace_id)
+        if known is not None and known.region == self.connection.region:
             self.events.append(("marketplace_lost", marketplace_id, {"is_listed": is_listed}))
         return {"lost_at": self.now, "joined_at": None}
 

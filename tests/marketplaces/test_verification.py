@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.urls import reverse
 from django.utils import timezone
 
 from connections import capabilities, verification
@@ -25,7 +26,7 @@ from sellerlegend.jobs.models import Job, RateBucket
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization
-from tests import factories
+from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.applications import ROLES
 from tests.amazon_emulator.demo import NORTHSTAR
@@ -611,3 +612,33 @@ def test_an_unreadable_answer_is_read_again_the_later_the_longer_it_lasts(row: C
 
     assert timedelta(minutes=9) < min(waits)
     assert timedelta(hours=1) < max(waits) <= timedelta(hours=23)
+
+
+# A marketplace of another region -----------------------------------------------------------
+
+
+def test_a_marketplace_of_another_region_is_shown_and_never_offered(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    uk = amazon.world.sellers[NORTHSTAR].participation("US")
+    facts = uk.facts | {"id": factories.UK, "name": "Amazon.co.uk", "countryCode": "GB"}
+    amazon.world.sellers[NORTHSTAR].participations.append(
+        type(uk)(factories.UK, uk.store_name, "NA", facts=facts)
+    )
+    before = len(codes(row))
+
+    run(services.READ, row)
+
+    account = account_of(row, factories.UK)
+    assert account.is_participating
+    assert account.joined_at is None
+    assert "marketplace_added" not in codes(row)[before:]
+    assert account not in services.startable(row)
+    person = trips.sign_in(factories.make_member(row.organization))
+    slug = row.organization.slug
+    page = person.get(reverse("marketplaces_onboard", args=[slug, row.pk])).content.decode()
+    assert "Belongs to another region" in page
+    assert str(account.pk) not in page
+    screen = person.get(reverse("account_connections", args=[slug])).content.decode()
+    assert "United Kingdom" in screen
+    assert "New:" not in screen
