@@ -244,10 +244,11 @@ def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
 
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     """*Reconnect* is always there, also while all is well: renew before the holidays."""
+    is_over = fact["grant_status"] in (None, Grant.Status.DISCONNECTED)
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
         Button(
             _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
         ),
-        check_button(fact, reader),
+        *([] if is_over else [check_button(fact, reader)]),
     ]

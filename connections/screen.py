@@ -154,7 +154,7 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
     parts = marketplace_facts(
         request.organization.pk, [connection.pk], MARKETPLACE_COLUMNS + DETAIL_COLUMNS
     ).get(connection.pk, [])
-    known = amazon_marketplaces(parts)
+    known = amazon_marketplaces(parts, fact["region"])
     return {
         "connection": connection,
         "row": compose_row(fact, parts, reader),
@@ -189,7 +189,7 @@ def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[Connect
 
 
 def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reader) -> ConnectionRow:
-    known = amazon_marketplaces(parts)
+    known = amazon_marketplaces(parts, fact["region"])
     stores = dict.fromkeys(part["store_name"] for part in known if part["store_name"])
     return build_row(
         fact,
@@ -201,9 +201,16 @@ def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reade
     )
 
 
-def amazon_marketplaces(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the stores outside Amazon; by name."""
-    known = [part for part in parts if part["marketplace_id"] in MARKETPLACES]
+def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[str, Any]]:
+    """Without the stores outside Amazon; by name. One of another region can be looked at only:
+    this row's consent does not reach it."""
+    known = [
+        part
+        if MARKETPLACES[part["marketplace_id"]].region == region
+        else part | {"is_supported": False}
+        for part in parts
+        if part["marketplace_id"] in MARKETPLACES
+    ]
     return sorted(known, key=lambda part: MARKETPLACES[part["marketplace_id"]].name)
 
 

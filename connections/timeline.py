@@ -108,6 +108,11 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "vault_locked": (_lazy("A stored consent could not be opened"), "stop", "danger"),
     # Marketplaces and links
     "participations_read": (_lazy("Marketplaces read from Amazon"), "check", "neutral"),
+    "participations_partial": (
+        _lazy("A part of Amazon's list of marketplaces could not be read"),
+        "alert",
+        "warning",
+    ),
     "participations_failed": (_lazy("The marketplaces could not be read"), "alert", "warning"),
     "onboarding_pending": (_lazy("A marketplace was set back to pending"), "dashed", "neutral"),
     "onboarding_working": (_lazy("Onboarding of a marketplace began"), "progress", "progress"),

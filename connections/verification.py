@@ -103,6 +103,16 @@ def note_no_proof(grant: AnyGrant) -> None:
     present.update(verify_due_at=due)
 
 
+def note_doubt(grant: AnyGrant) -> None:
+    """A reading came, but not whole, in the caller's transaction: again soon, and the longer the
+    last proof is overdue, the later."""
+    now = timezone.now()
+    overdue = now - (grant.verified_at or grant.authorized_at) - DAY
+    due = now + _between(SOON, min(max(2 * SOON, overdue), LATEST))
+    present = type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
+    present.filter(status__in=LIVING).update(verify_due_at=due)
+
+
 # The sweep ---------------------------------------------------------------------------------
 
 

@@ -302,8 +302,11 @@ def connection_another_region(
     """The same seller in a region the organization has no row for yet."""
     connection = connection_of(request, connection_id)
     regions = services.regions_without(connection)
-    if connection.waits_for_consent or not regions:
+    if connection.waits_for_consent:
         raise Http404("no other region to connect")
+    if not regions:
+        context = {"connection": connection}
+        return render_part(request, "connections/every_region.html", "dialog", context)
     form = NewConnectionForm(
         request.POST or None,
         choices=marketplace_choices(regions),

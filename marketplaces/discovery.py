@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connections import verification
+from connections import observations, verification
 from connections.models import CapabilityCheck, Connection, SpApiGrant
 from marketplaces.models import MarketplaceAccount
+from sellerlegend.amazon.errors import UnexpectedReply
 from sellerlegend.amazon.regions import MARKETPLACES
-from sellerlegend.amazon.sellers import Participation
+from sellerlegend.amazon.sellers import OPERATION, Participation
 from sellerlegend.organizations.audit import WORKER, record_event
 
 
@@ -57,21 +58,39 @@ class Changes:
     def _joined(self, marketplace_id: str) -> dict[str, Any]:
         if self.connection.participations_read_at is None:
             return {"lost_at": None}
-        if marketplace_id in MARKETPLACES:
-            self.events.append(("marketplace_added", marketplace_id, {}))
+        known = MARKETPLACES.get(marketplace_id)
+        if known is None:
+            return {"joined_at": self.now, "lost_at": None}
+        if known.region != self.connection.region:
+            return {"lost_at": None}  # nothing that this row's consent could begin
+        self.events.append(("marketplace_added", marketplace_id, {}))
         return {"joined_at": self.now, "lost_at": None}
 
     def _left(self, marketplace_id: str, *, is_listed: bool) -> dict[str, Any]:
-        if marketplace_id in MARKETPLACES:
+        known = MARKETPLACES.get(marketplace_id)
+        if known is not None and known.region == self.connection.region:
             self.events.append(("marketplace_lost", marketplace_id, {"is_listed": is_listed}))
         return {"lost_at": self.now, "joined_at": None}
 
 
 def note_proof(connection: Connection) -> None:
     """A reading proves the consent. After the first one its roles are asked for soon."""
-    grants = SpApiGrant.objects.for_organization(connection.organization_id)
-    grant = grants.filter(connection=connection).first()
+    grant = _grant_of(connection)
     if grant is not None:
         checks = CapabilityCheck.objects.for_organization(connection.organization_id)
         is_known = checks.filter(connection=connection).exists()
         verification.note_proof(grant, is_incomplete=not is_known)
+
+
+def note_partial(connection: Connection) -> None:
+    """A part of the reading was unreadable: Amazon's failure, no proof, and to be read again."""
+    grant = _grant_of(connection)
+    if grant is not None:
+        observations.note_failure(grant, UnexpectedReply(operation=OPERATION))
+        verification.note_doubt(grant)
+
+
+def _grant_of(connection: Connection) -> SpApiGrant | None:
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    found: SpApiGrant | None = grants.filter(connection=connection).first()
+    return found

@@ -163,35 +163,45 @@ def record_participations(
 ) -> None:
     """Write what Amazon listed, in the caller's transaction. Nothing is deleted: marketplaces
     missing from the reply are kept and marked not participating. `is_routine`: the daily proof,
-    which is an event of its own only when something came or went."""
+    which is an event of its own only when something came or went.
+
+    A reply of which a part could not be read shows what is there and never what is gone: it is
+    no proof, and the reading comes again soon."""
     now = timezone.now()
+    is_partial = reply.dropped > 0
     accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
     known = {account.marketplace_id: account for account in accounts.filter(connection=connection)}
     listed = [item for item in reply.participations if len(item.marketplace_id) <= ID_LENGTH]
     changes = discovery.Changes(connection, now)
     for item in listed:
         before = known.pop(item.marketplace_id, None)
+        if is_partial and before is not None and not item.is_participating:
+            continue  # its other entry, the one that counts, may be among the unreadable
         columns = _facts(item) | {"seen_at": now} | changes.columns_of(item, before)
         if before is not None:
             accounts.filter(pk=before.pk).update(**columns)
         else:
             accounts.create(connection=connection, marketplace_id=item.marketplace_id, **columns)
-    for account in known.values():
+    missing = [] if is_partial else list(known.values())
+    for account in missing:
         columns = changes.columns_of_missing(account)
         if columns:
             accounts.filter(pk=account.pk).update(is_participating=False, **columns)
-    rows = Connection.objects.for_organization(connection.organization_id)
-    rows.filter(pk=connection.pk).update(participations_read_at=now, reading_error="")
-    discovery.note_proof(connection)
+    if is_partial:
+        discovery.note_partial(connection)
+    else:
+        rows = Connection.objects.for_organization(connection.organization_id)
+        rows.filter(pk=connection.pk).update(participations_read_at=now, reading_error="")
+        discovery.note_proof(connection)
     changes.record()
-    if is_routine and not changes:
+    if is_routine and not changes and not is_partial:
         return
     record_event(
-        "participations_read",
+        "participations_partial" if is_partial else "participations_read",
         actor=WORKER,
         subject=connection,
         listed=len(listed),
-        missing=len(known),
+        missing=len(missing),
         malformed=reply.dropped + len(reply.participations) - len(listed),
     )
 

@@ -137,7 +137,8 @@ def _write(
         capabilities.record(grant, answers)
     if answers.get(Capability.LISTINGS) == State.GRANTED:
         capabilities.confirm_seller(grant, connection.selling_partner_id or "")
-    verification.note_next(grant)
+    if reply is None or not reply.dropped:
+        verification.note_next(grant)
 
 
 # Asking for roles --------------------------------------------------------------------------

@@ -75,13 +75,17 @@ def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
     rows = accounts.filter(connection=connection, marketplace_id__in=list(known)).exclude(
         onboarding=MarketplaceAccount.Onboarding.ONBOARDED
     )
-    choices = [choice_of(row, known[row.marketplace_id], ticked) for row in rows]
+    choices = [choice_of(row, known[row.marketplace_id], connection, ticked) for row in rows]
     return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.name))
 
 
-def choice_of(account: MarketplaceAccount, marketplace: Marketplace, picked: str) -> Choice:
+def choice_of(
+    account: MarketplaceAccount, marketplace: Marketplace, connection: Connection, picked: str
+) -> Choice:
     obstacle = ""
-    if not marketplace.is_supported:
+    if marketplace.region != connection.region:
+        obstacle = _("Belongs to another region: connect the seller there")
+    elif not marketplace.is_supported:
         obstacle = _("Not supported yet")
     elif not account.is_participating:
         obstacle = _("The seller does not take part in this marketplace")

@@ -21,6 +21,7 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.scoping import ScopedQuerySet
 
 VERIFY = "ppc.verify"
 CHECK = "ppc.check"
@@ -46,10 +47,10 @@ def queue_proofs(organization_id: UUID, grants: list[AdsGrant]) -> None:
 
 def begin_check(*, connection: Connection, actor: Actor) -> list[Job]:
     """Queue a check of both sides of a row, in one transaction. What is on its way already is not
-    queued twice, and asking again is no event. Nothing for a row without a consent."""
-    if connection.waits_for_consent:
-        return []
+    queued twice, and asking again is no event. Nothing for a row without a living consent."""
     with transaction.atomic():
+        if not checkable(connection.organization_id).filter(pk=connection.pk).exists():
+            return []
         revisions.touch(connection.organization_id, [connection.pk])
         grants = grants_feeding(connection)
         before = _live_checks(connection, grants)
@@ -58,6 +59,16 @@ def begin_check(*, connection: Connection, actor: Actor) -> list[Job]:
         if {job.pk for job in jobs} - before:
             record_event("check_requested", actor=actor, subject=connection, jobs=len(jobs))
     return jobs
+
+
+def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
+    """Rows that Amazon can be asked about: consented and not disconnected."""
+    rows = Connection.objects.for_organization(organization_id)
+    consented = rows.filter(selling_partner_id__isnull=False, spapi_grant__isnull=False)
+    living: ScopedQuerySet[Connection] = consented.exclude(
+        spapi_grant__status=Grant.Status.DISCONNECTED
+    )
+    return living
 
 
 def begin_checks(*, connections: Iterable[Connection], actor: Actor) -> int:

@@ -10,10 +10,10 @@ from django.db.models.functions import Lower
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from connections.models import Connection, Grant
+from connections.models import Connection
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
-from ppc import services
+from ppc import checking, services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.scoping import ScopedQuerySet
@@ -98,9 +98,7 @@ def consents(connection: Connection) -> list[Consent]:
 
 def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
     """Rows that Amazon can be asked about, by name."""
-    rows = Connection.objects.for_organization(organization_id)
-    consented = rows.filter(selling_partner_id__isnull=False, spapi_grant__isnull=False)
-    living = consented.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
+    living = checking.checkable(organization_id)
     ordered: ScopedQuerySet[Connection] = living.order_by(Lower("name"), "region")
     return ordered
 

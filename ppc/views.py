@@ -146,7 +146,10 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
     connection = connection_of(request, connection_id)
     if connection.waits_for_consent:
         raise Http404("nothing to check before a consent")
-    checking.begin_check(connection=connection, actor=request.actor())
+    jobs = checking.begin_check(connection=connection, actor=request.actor())
+    if not jobs and not request.htmx:
+        words = _("%(name)s is disconnected: there is no consent to check. Reconnect it first.")
+        messages.info(request, words % {"name": connection.name})
     return answer_changed(request, connection)
 
 

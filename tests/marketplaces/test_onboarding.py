@@ -228,7 +228,7 @@ def test_malformed_items_are_left_out_and_counted(
 
     job = read(connection)
 
-    event = connection.organization.audit_events.get(code="participations_read")
+    event = connection.organization.audit_events.get(code="participations_partial")
     assert job.status == Job.Status.DONE
     assert event.details == {"listed": 1, "missing": 0, "malformed": 3}
     assert set(accounts_of(connection)) == {US}

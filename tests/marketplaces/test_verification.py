@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.urls import reverse
 from django.utils import timezone
 
 from connections import capabilities, verification
@@ -25,7 +26,7 @@ from sellerlegend.jobs.models import Job, RateBucket
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization
-from tests import factories
+from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.applications import ROLES
 from tests.amazon_emulator.demo import NORTHSTAR
@@ -553,3 +554,91 @@ def test_a_disconnected_consent_is_left_alone(row: Connection) -> None:
     due_now(row)
 
     assert verification.queue_due(SpApiGrant, proofs.queue_proofs) == 0
+
+
+# An answer of which a part is unreadable ---------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [proofs.VERIFY, proofs.CHECK, services.READ])
+def test_a_partly_garbled_answer_marks_nothing_lost_and_proves_nothing(
+    row: Connection, amazon: RunningEmulator, kind: str
+) -> None:
+    accounts = MarketplaceAccount.objects.for_organization(row.organization_id).order_by("pk")
+    states = list(accounts.values_list("marketplace_id", "is_participating", "lost_at"))
+    assert len(states) > 1
+    a_day_ago = timezone.now() - DAY
+    set_grant(row, verified_at=a_day_ago)
+    read_at, before = row.participations_read_at, codes(row)
+    amazon.scenario("malformed", surface="sellers", region="NA", kind="wrong_types", times=1)
+
+    run(kind, row)
+
+    row.refresh_from_db()
+    grant = grant_of(row)
+    assert list(accounts.values_list("marketplace_id", "is_participating", "lost_at")) == states
+    assert (grant.verified_at, row.participations_read_at) == (a_day_ago, read_at)
+    assert grant.last_failure_code == "unexpected_reply"
+    assert grant.verify_due_at is not None
+    wait = grant.verify_due_at - timezone.now()
+    assert timedelta(minutes=9) < wait <= timedelta(minutes=20)
+    new = codes(row)[len(before) :]
+    assert "participations_partial" in new
+    assert not {"marketplace_lost", "participations_read"} & set(new)
+
+
+def test_a_whole_answer_after_a_garbled_one_is_the_proof(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    amazon.scenario("malformed", surface="sellers", region="NA", kind="wrong_types", times=1)
+    run(proofs.VERIFY, row)
+
+    run(proofs.VERIFY, row)
+
+    grant = grant_of(row)
+    assert grant.last_failure_code == ""
+    assert grant.verified_at is not None
+    assert grant.verify_due_at is not None
+    assert grant.verify_due_at - timezone.now() > timedelta(hours=19)
+
+
+def test_an_unreadable_answer_is_read_again_the_later_the_longer_it_lasts(row: Connection) -> None:
+    set_grant(row, verified_at=timezone.now() - 4 * DAY)
+    waits = []
+    for _ in range(20):
+        verification.note_doubt(grant_of(row))
+        due = grant_of(row).verify_due_at
+        assert due is not None
+        waits.append(due - timezone.now())
+
+    assert timedelta(minutes=9) < min(waits)
+    assert timedelta(hours=1) < max(waits) <= timedelta(hours=23)
+
+
+# A marketplace of another region -----------------------------------------------------------
+
+
+def test_a_marketplace_of_another_region_is_shown_and_never_offered(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    uk = amazon.world.sellers[NORTHSTAR].participation("US")
+    facts = uk.facts | {"id": factories.UK, "name": "Amazon.co.uk", "countryCode": "GB"}
+    amazon.world.sellers[NORTHSTAR].participations.append(
+        type(uk)(factories.UK, uk.store_name, "NA", facts=facts)
+    )
+    before = len(codes(row))
+
+    run(services.READ, row)
+
+    account = account_of(row, factories.UK)
+    assert account.is_participating
+    assert account.joined_at is None
+    assert "marketplace_added" not in codes(row)[before:]
+    assert account not in services.startable(row)
+    person = trips.sign_in(factories.make_member(row.organization))
+    slug = row.organization.slug
+    page = person.get(reverse("marketplaces_onboard", args=[slug, row.pk])).content.decode()
+    assert "Belongs to another region" in page
+    assert str(account.pk) not in page
+    screen = person.get(reverse("account_connections", args=[slug])).content.decode()
+    assert "United Kingdom" in screen
+    assert "New:" not in screen

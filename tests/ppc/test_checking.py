@@ -193,6 +193,26 @@ def test_a_row_without_a_consent_cannot_be_checked(
     assert response.status_code == 404
 
 
+def test_a_disconnected_row_is_not_checked_and_says_so(
+    row: Connection, organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    SpApiGrant.objects.for_organization(organization).update(
+        status=Grant.Status.DISCONNECTED, refresh_token=""
+    )
+    url = reverse("connection_check", args=[organization.slug, row.pk])
+
+    with nothing_changes(amazon, events=()):
+        response = browser.post(url)
+        fresh_rows = browser.post(url, headers={"HX-Request": "true"})
+
+    assert response.status_code == 303
+    assert fresh_rows.status_code == 200
+    assert jobs_of(organization) == []
+    page = browser.get(reverse("account_connections", args=[organization.slug])).content.decode()
+    assert "is disconnected: there is no consent to check" in page
+    assert url not in page
+
+
 def test_a_selection_is_ticked_and_checked(
     row: Connection, organization: Organization, browser: Client
 ) -> None:
