@@ -349,6 +349,33 @@ def test_details_tell_each_fact_of_the_consent(organization: Organization, brows
         assert told in text
 
 
+@pytest.mark.parametrize("status", ["active", "invalid"])
+def test_details_lead_to_the_renewal_of_each_consent(
+    organization: Organization, browser: Client, status: str
+) -> None:
+    """Where calendars and mails lead to, people find what they were promised, once."""
+    connection = factories.make_connection(organization)
+    profile = factories.make_profile(
+        factories.make_ads_grant(organization), seller=connection.selling_partner_id or ""
+    )
+    factories.make_link(factories.make_account(connection, US), profile)
+    SpApiGrant.objects.for_organization(organization).update(status=status)
+    AdsGrant.objects.for_organization(organization).update(status=status)
+    keys = [organization.slug, connection.pk]
+    url = reverse("connection_details", args=keys)
+
+    page = browser.get(url).content.decode()
+    viewer = trips.sign_in(factories.make_member(organization, Role.VIEWER))
+    read_only = viewer.get(url).content.decode()
+
+    for name in ("connection_authorize", "ppc_connect"):
+        way = f'href="{reverse(name, args=keys)}"'
+        assert page.count(way) == 1
+        assert way not in read_only
+    told = "Amazon no longer accepts your consent."
+    assert (told in page, told in read_only) == (status == "invalid",) * 2
+
+
 def test_a_fresh_consent_says_what_there_is_not_yet(
     organization: Organization, browser: Client
 ) -> None:
