@@ -342,8 +342,7 @@ def test_details_tell_each_fact_of_the_consent(organization: Organization, brows
         f"Last verified {moment(NOW - 3 * hour)}",
         f"Last success {moment(NOW - 2 * hour)}",
         f"Last failure {moment(NOW - hour)}: Amazon does not answer at the moment",
-        f"No access from {moment(NOW - 120 * hour)} to {moment(NOW - 100 * hour)};",
-        "what was missed is fetched again by the importers.",
+        f"No access from {moment(NOW - 120 * hour)} to {moment(NOW - 100 * hour)}",
         "no other call has confirmed it yet",
     ):
         assert told in text
@@ -427,3 +426,19 @@ def test_an_ads_consent_tells_its_own_facts(
     assert grant.authorized_by is not None
     assert f"Authorised by {grant.authorized_by.email}" in ads
     assert f"Renew by {renew_by}" in ads
+
+
+@pytest.mark.parametrize(
+    ("code", "details_of_it", "words"),
+    [
+        ("authorization_ended", {"outcome": "reconnected"}, "A trip to Amazon was completed"),
+        ("authorization_ended", {"outcome": "denied"}, "A trip to Amazon ended without a consent"),
+        ("spapi_grant_active", {"reason": "new_consent"}, "A new consent was given"),
+        ("spapi_grant_active", {}, "The consent of Selling Partner is in order"),
+        ("access_gap", {}, "Access came back after a gap"),
+    ],
+)
+def test_a_story_says_how_it_ended(code: str, details_of_it: dict[str, Any], words: str) -> None:
+    event = AuditEvent(code=code, details=details_of_it)
+
+    assert timeline.sign_of(event).word == words
