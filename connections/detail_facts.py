@@ -15,6 +15,8 @@ from connections.models import (
     Connection,
     DataSet,
     DataSetReport,
+    Grant,
+    SpApiGrant,
 )
 from connections.words import Sign, exact_day, exact_time
 
@@ -66,14 +68,18 @@ def capability_lines(connection: Connection) -> list[Line]:
     known = {check.capability: check for check in checks.filter(connection=connection)}
     # Every reading asks for the marketplaces, so that only a refusal is written down.
     is_read = connection.participations_read_at is not None
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    is_refused = grants.filter(connection=connection, status=Grant.Status.INVALID).exists()
     unasked = {Capability.MARKETPLACES: State.GRANTED} if is_read else {}
     return [
-        _capability_line(each, known.get(each), unasked.get(each, State.UNKNOWN))
+        _capability_line(each, known.get(each), unasked.get(each, State.UNKNOWN), is_refused)
         for each in Capability
     ]
 
 
-def _capability_line(capability: Capability, check: CapabilityCheck | None, unasked: State) -> Line:
+def _capability_line(
+    capability: Capability, check: CapabilityCheck | None, unasked: State, is_refused: bool
+) -> Line:
     unlocks, role = UNLOCKS[capability]
     state = check.state if check else unasked
     stamp = ""
@@ -84,7 +90,10 @@ def _capability_line(capability: Capability, check: CapabilityCheck | None, unas
             "day": exact_day(check.changed_at),
             "time": exact_time(check.checked_at),
         }
-    return Line(capability.label, _capability_sign(state), unlocks, stamp, _help(state, role))
+    help_words = _help(state, role)
+    if is_refused and state != State.GRANTED:
+        help_words = _("The consent has to be renewed first; then we ask Amazon by ourselves.")
+    return Line(capability.label, _capability_sign(state), unlocks, stamp, help_words)
 
 
 def _capability_sign(state: str) -> Sign:

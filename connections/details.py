@@ -14,7 +14,7 @@ from connections.health_words import (
     spapi_health,
 )
 from connections.reader import Reader
-from connections.words import Facts, Side, exact_day
+from connections.words import Button, Facts, Side, exact_day, reconnect_button, url_of
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 
@@ -37,6 +37,8 @@ class Consent:
     title: str
     health: SideHealth
     facts: tuple[tuple[str, str], ...]
+    # The one of its next step; and the renewal, which is always possible.
+    buttons: tuple[Button, ...] = ()
 
 
 def build_consents(fact: Facts, parts: list[Facts], reader: Reader) -> list[Consent]:
@@ -45,12 +47,28 @@ def build_consents(fact: Facts, parts: list[Facts], reader: Reader) -> list[Cons
     if fact["authorized_at"] is not None:
         spapi = LwaApplication.SPAPI
         health = spapi_health(fact, reader)
-        found.append(Consent(_("Selling Partner"), health, consent_facts(spapi, fact)))
+        renewal = reconnect_button(fact, reader)
+        facts = consent_facts(spapi, fact)
+        found.append(Consent(_("Selling Partner"), health, facts, buttons_of(health, renewal)))
     for consent in feeding(parts).values():
         health = ads_health(consent, fact, reader)
         facts = consent_facts(LwaApplication.ADS, consent)
-        found.append(Consent(_("PPC"), health, facts))
+        renewal = ads_button(fact, reader)
+        found.append(Consent(_("PPC"), health, facts, buttons_of(health, renewal)))
     return found
+
+
+def ads_button(fact: Facts, reader: Reader) -> Button | None:
+    if not reader.may_act:
+        return None
+    return Button(_("Connect Amazon Ads again"), url_of("ppc_connect", reader, fact["id"]))
+
+
+def buttons_of(health: SideHealth, renewal: Button | None) -> tuple[Button, ...]:
+    """The next step's, then the renewal, unless that is the same."""
+    urls = {button.url for button in health.buttons}
+    also = (renewal,) if renewal is not None and renewal.url not in urls else ()
+    return (*health.buttons, *also)
 
 
 def build_detail(part: Facts, *, spapi: Side, ppc: Side | None) -> Detail:

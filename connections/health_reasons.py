@@ -28,12 +28,14 @@ HEALTH: dict[str, Reason] = {
     "health_doubted": Reason(
         _("Amazon refused your consent a moment ago"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
-        _("Wait a quarter of an hour, or reconnect now if you removed the app yourself."),
-        "reconnect",
+        _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "health_revoked": Reason(
         _("Amazon no longer accepts your consent"),
-        _("It was revoked in Seller Central, so no new data arrives. What is here is kept."),
+        _(
+            "Amazon refuses it: it was revoked in Seller Central, or ended. No new data arrives; "
+            "what is here is kept."
+        ),
         _("Reconnect the account, signed in as its primary user."),
         "reconnect",
     ),
@@ -87,12 +89,11 @@ HEALTH: dict[str, Reason] = {
     "health_ads_doubted": Reason(
         _("Amazon refused the Amazon Ads consent a moment ago"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
-        _("Wait a quarter of an hour, or connect again now if you removed the app yourself."),
-        "connect_ads",
+        _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "health_ads_revoked": Reason(
         _("Amazon no longer accepts the Amazon Ads consent"),
-        _("It was removed by its owner, so no new advertising data arrives."),
+        _("Amazon refuses it: its owner removed it, or it ended. No new advertising data arrives."),
         _("Connect Amazon Ads again."),
         "connect_ads",
     ),

@@ -250,10 +250,11 @@ def gap_words(facts: Facts) -> str:
         return ""
     began = exact_time(facts["gap_started_at"])
     if facts["gap_ended_at"] is None:
-        return _("No access since %(began)s.") % {"began": began}
-    return _(
-        "No access from %(began)s to %(ended)s; what was missed is fetched again by the importers."
-    ) % {"began": began, "ended": exact_time(facts["gap_ended_at"])}
+        return _("No access since %(began)s") % {"began": began}
+    return _("No access from %(began)s to %(ended)s") % {
+        "began": began,
+        "ended": exact_time(facts["gap_ended_at"]),
+    }
 
 
 # Which consent speaks for a side ---------------------------------------------------------------

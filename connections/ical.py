@@ -14,7 +14,8 @@ CRLF = "\r\n"
 
 @dataclass(frozen=True)
 class Event:
-    """A whole day. `uid` names it for ever; `changed_at` moves when its content does."""
+    """A whole day. `uid` names it for ever; `changed_at` moves when its content does.
+    `alarm_days` is None where nothing is to be reminded of."""
 
     uid: str
     day: date
@@ -22,7 +23,7 @@ class Event:
     description: str
     url: str
     changed_at: datetime
-    alarm_days: int
+    alarm_days: int | None
 
 
 def calendar(name: str, product: str, events: Iterable[Event]) -> str:
@@ -52,12 +53,20 @@ def _event_lines(event: Event) -> list[str]:
         f"URL:{one_line(event.url)}",
         # Somebody's free time is not taken by it.
         "TRANSP:TRANSPARENT",
+        *_alarm_lines(event),
+        "END:VEVENT",
+    ]
+
+
+def _alarm_lines(event: Event) -> list[str]:
+    if event.alarm_days is None:
+        return []
+    return [
         "BEGIN:VALARM",
         "ACTION:DISPLAY",
         f"DESCRIPTION:{escaped(event.summary)}",
         f"TRIGGER:-P{event.alarm_days}D",
         "END:VALARM",
-        "END:VEVENT",
     ]
 
 

@@ -38,7 +38,7 @@ TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class Renewal:
-    """One consent and the day on which it ends. `is_over`: it ended, or Amazon refuses it."""
+    """One consent and the day on which it ends. `refused_at`: it is of no use since then."""
 
     key: UUID
     name: str
@@ -47,7 +47,7 @@ class Renewal:
     is_ads: bool
     ends_at: datetime
     given_at: datetime
-    is_over: bool
+    refused_at: datetime | None
     url: str
 
     @property
@@ -55,8 +55,15 @@ class Renewal:
         return timezone.localdate(self.ends_at)
 
     @property
-    def ended_early(self) -> bool:
-        return self.is_over and self.ends_at > timezone.now()
+    def is_over(self) -> bool:
+        return self.refused_at is not None or self.ends_at <= timezone.now()
+
+    @property
+    def lost_on(self) -> date | None:
+        """The day on which it was lost before its year was over."""
+        if self.refused_at is None or self.refused_at >= self.ends_at:
+            return None
+        return timezone.localdate(self.refused_at)
 
     @property
     def side(self) -> str:
@@ -109,7 +116,7 @@ def _renewal(grant: AnyGrant, name: str, seller_id: str, region: str, url: str) 
         is_ads=isinstance(grant, AdsGrant),
         ends_at=ends_at,
         given_at=grant.authorized_at,
-        is_over=grant.status == Grant.Status.INVALID or ends_at <= timezone.now(),
+        refused_at=grant.status_changed_at if grant.status == Grant.Status.INVALID else None,
         url=url,
     )
 
@@ -199,18 +206,22 @@ def feed_text(feed: CalendarFeed) -> str:
 
 
 def _event(renewal: Renewal) -> Event:
+    """The day of the renewal. Of a consent that was lost before it: the day of the loss, with
+    nothing to remind of beforehand."""
     facts = [renewal.side, renewal.seller_id, renewal.region, renewal.name]
+    lost_on = renewal.lost_on
+    if lost_on is None:
+        summary = _("Renew the Amazon consent of %(name)s")
+        words = _("Amazon ends it on this day. Reconnect before; it takes a minute.")
+    else:
+        summary = _("Reconnect now: the Amazon consent of %(name)s is lost")
+        words = _("It does not work any more since this day. Reconnect now; it takes a minute.")
     return Event(
         uid=f"renewal-{renewal.key}@{urlsplit(settings.PUBLIC_BASE_URL).hostname}",
-        day=renewal.day,
-        summary=_("Renew the Amazon consent of %(name)s") % {"name": renewal.name},
-        description="\n".join(
-            [
-                " · ".join(fact for fact in facts if fact),
-                _("Amazon ends it on this day. Reconnect before; it takes a minute."),
-            ]
-        ),
+        day=lost_on or renewal.day,
+        summary=summary % {"name": renewal.name},
+        description="\n".join([" · ".join(fact for fact in facts if fact), words]),
         url=f"{settings.PUBLIC_BASE_URL}{renewal.url}",
-        changed_at=renewal.given_at,
-        alarm_days=ALARM_DAYS,
+        changed_at=renewal.given_at if lost_on is None else renewal.refused_at or renewal.given_at,
+        alarm_days=ALARM_DAYS if lost_on is None else None,
     )

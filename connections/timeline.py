@@ -132,7 +132,7 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "check_requested": (_lazy("Asked Amazon whether all is well"), "search", "neutral"),
     "seller_confirmed": (_lazy("Amazon confirmed the Seller ID"), "check-circle", "success"),
     "access_gap": (
-        _lazy("Access came back after a gap; what was missed is fetched again"),
+        _lazy("Access came back after a gap"),
         "info",
         "neutral",
     ),
@@ -188,6 +188,9 @@ NOT_FOR_TENANTS = frozenset(
         "test_mail_sent",
     }
 )
+
+# The outcomes of a trip that brought a consent.
+COMPLETED = ("connected", "reconnected", "merged", "ads_connected")
 
 # Details that are the organization's own words.
 SHOWN = ("old", "new")
@@ -266,8 +269,19 @@ def line_of(event: AuditEvent, names: Mapping[UUID, str]) -> Line:
 
 def sign_of(event: AuditEvent) -> Sign:
     words, icon, tone = CODES.get(event.code, (_("Something was recorded"), "info", "neutral"))
+    words = _by_details(event) or words
     values = {name: str(event.details.get(name, "")) for name in SHOWN}
     return Sign(str(words) % values, icon, tone)
+
+
+def _by_details(event: AuditEvent) -> str:
+    """Where the code alone would say too much, or too little."""
+    if event.code == "authorization_ended" and event.details.get("outcome") not in COMPLETED:
+        return _("A trip to Amazon ended without a consent")
+    is_active = event.code in ("spapi_grant_active", "ads_grant_active")
+    if is_active and event.details.get("reason") == "new_consent":
+        return _("A new consent was given")
+    return ""
 
 
 def who_of(event: AuditEvent) -> str:

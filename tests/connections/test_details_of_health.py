@@ -127,3 +127,14 @@ def test_the_daily_proof_does_not_make_a_row_move(row: Connection, browser: Clie
     ledger.enqueue(VERIFY, organization=row.organization, subject_id=row.pk, connection_id=row.pk)
 
     assert "Reading the marketplaces from Amazon" not in listed(browser, row)
+
+
+def test_permissions_of_a_refused_consent_wait_for_its_renewal(
+    row: Connection, browser: Client
+) -> None:
+    type(factories.grant_of(row))._base_manager.update(status="invalid")
+
+    text = details(browser, row)
+
+    assert "The consent has to be renewed first" in text
+    assert "Nothing to do: we ask Amazon by ourselves" not in text

@@ -168,6 +168,29 @@ def test_an_unchanged_calendar_is_not_sent_again(
     assert Client().get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
+def test_a_consent_that_was_lost_is_reconnected_now_and_not_in_a_year(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    with time_machine.travel(NOW, tick=False):
+        row = ending_in(organization, 200, name="Lost")
+        type(factories.grant_of(row))._base_manager.update(
+            status="invalid", status_changed_at=NOW - timedelta(days=3)
+        )
+        path = make_link(browser_of_viewer, organization)
+        body = page(browser_of_viewer, organization).content.decode()
+        lines = unfolded(Client().get(path).content.decode())
+
+    assert "Over: reconnect now" in body
+    assert "Nov. 28, 2026, before its year was over" in body
+    assert "Renew before" not in body
+    assert "June 19, 2027" not in body
+    assert "DTSTART;VALUE=DATE:20261128" in lines
+    assert "SUMMARY:Reconnect now: the Amazon consent of Lost is lost" in lines
+    assert "DTSTAMP:20261128T120000Z" in lines
+    assert "BEGIN:VALARM" not in lines
+    assert not any("Reconnect before" in line for line in lines)
+
+
 def test_a_renewal_moves_its_day_and_keeps_its_name(organization: Organization) -> None:
     user = factories.owner_of(organization)
     row = ending_in(organization, 20)

@@ -342,11 +342,37 @@ def test_details_tell_each_fact_of_the_consent(organization: Organization, brows
         f"Last verified {moment(NOW - 3 * hour)}",
         f"Last success {moment(NOW - 2 * hour)}",
         f"Last failure {moment(NOW - hour)}: Amazon does not answer at the moment",
-        f"No access from {moment(NOW - 120 * hour)} to {moment(NOW - 100 * hour)};",
-        "what was missed is fetched again by the importers.",
+        f"No access from {moment(NOW - 120 * hour)} to {moment(NOW - 100 * hour)}",
         "no other call has confirmed it yet",
     ):
         assert told in text
+
+
+@pytest.mark.parametrize("status", ["active", "invalid"])
+def test_details_lead_to_the_renewal_of_each_consent(
+    organization: Organization, browser: Client, status: str
+) -> None:
+    """Where calendars and mails lead to, people find what they were promised, once."""
+    connection = factories.make_connection(organization)
+    profile = factories.make_profile(
+        factories.make_ads_grant(organization), seller=connection.selling_partner_id or ""
+    )
+    factories.make_link(factories.make_account(connection, US), profile)
+    SpApiGrant.objects.for_organization(organization).update(status=status)
+    AdsGrant.objects.for_organization(organization).update(status=status)
+    keys = [organization.slug, connection.pk]
+    url = reverse("connection_details", args=keys)
+
+    page = browser.get(url).content.decode()
+    viewer = trips.sign_in(factories.make_member(organization, Role.VIEWER))
+    read_only = viewer.get(url).content.decode()
+
+    for name in ("connection_authorize", "ppc_connect"):
+        way = f'href="{reverse(name, args=keys)}"'
+        assert page.count(way) == 1
+        assert way not in read_only
+    told = "Amazon no longer accepts your consent."
+    assert (told in page, told in read_only) == (status == "invalid",) * 2
 
 
 def test_a_fresh_consent_says_what_there_is_not_yet(
@@ -400,3 +426,19 @@ def test_an_ads_consent_tells_its_own_facts(
     assert grant.authorized_by is not None
     assert f"Authorised by {grant.authorized_by.email}" in ads
     assert f"Renew by {renew_by}" in ads
+
+
+@pytest.mark.parametrize(
+    ("code", "details_of_it", "words"),
+    [
+        ("authorization_ended", {"outcome": "reconnected"}, "A trip to Amazon was completed"),
+        ("authorization_ended", {"outcome": "denied"}, "A trip to Amazon ended without a consent"),
+        ("spapi_grant_active", {"reason": "new_consent"}, "A new consent was given"),
+        ("spapi_grant_active", {}, "The consent of Selling Partner is in order"),
+        ("access_gap", {}, "Access came back after a gap"),
+    ],
+)
+def test_a_story_says_how_it_ended(code: str, details_of_it: dict[str, Any], words: str) -> None:
+    event = AuditEvent(code=code, details=details_of_it)
+
+    assert timeline.sign_of(event).word == words
