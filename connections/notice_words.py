@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reasons import reason_for
@@ -146,9 +145,8 @@ def sign_of(notice: Notice) -> Sign:
 
 
 def days_left(notice: Notice) -> int:
-    """Whole days until the end, as of now: a notice may be read days after it was made."""
-    ends_at = notice.consent_at + timedelta(days=CONSENT_DAYS)
-    return max(0, math.ceil((ends_at - timezone.now()) / timedelta(days=1)))
+    """As of now, since a notice may be read days after it was made; counted as on the row."""
+    return days_until(notice.consent_at + timedelta(days=CONSENT_DAYS))
 
 
 def title_of(notice: Notice) -> str:

@@ -558,7 +558,7 @@ def test_what_gets_worse_breaks_a_snooze(shop: Organization, owner: User, clock:
     clock.move_to(TOMORROW + timedelta(days=7))
 
     assert len(post()) == 1
-    assert "ends in 7 days" in text()
+    assert "ends in 6 days" in text()
 
 
 @pytest.mark.parametrize("days", [2, -1, 31])
