@@ -190,10 +190,19 @@ def old_windows() -> QuerySet[CallWindow]:
     return CallWindow.objects.filter(minute__lt=oldest)
 
 
+def may_begin_again(incident: Incident) -> bool:
+    """It ended by itself a moment ago: whoever heard that it is over might hear a lie."""
+    ended_at = incident.closed_at
+    is_by_itself = ended_at is not None and incident.closed_by_id is None
+    return is_by_itself and ended_at is not None and ended_at > timezone.now() - WINDOW
+
+
 def tell_organizations(incident: Incident) -> int:
     """Once each that it opened, those as well that it reaches later; and that it closed, all who
-    were told that it opened. Returns how many were told now."""
+    were told that it opened, once it cannot begin again. Returns how many were told now."""
     has_ended = incident.closed_at is not None
+    if may_begin_again(incident):
+        return 0
     told = _told(incident, OPENED)
     if has_ended:
         due, kind = told - _told(incident, CLOSED), CLOSED

@@ -377,7 +377,7 @@ def test_a_part_that_fails_keeps_no_other_from_opening_closing_and_being_told(
         return judge(part, *rest)
 
     monkeypatch.setattr(incident_watch, "_judge", fails_for_lwa)
-    live(11, clock, lambda: call(organizations[0], part="ads.NA"))
+    live(22, clock, lambda: call(organizations[0], part="ads.NA"))
     fail(organizations, 12, part="lwa")
     fail(organizations, 12)
     # As a row that an older release counted: no part of ours.
@@ -415,6 +415,9 @@ def test_it_closes_after_ten_good_minutes(
     live(1, clock, lambda: call(organizations[0]))
 
     assert the_incident().closed_at == START + timedelta(minutes=11)
+    live(9, clock, lambda: call(organizations[0]))
+    assert news == []  # it may still begin again
+    live(1, clock, lambda: call(organizations[0]))
     assert sorted(news) == sorted(("closed", key) for key in organizations)
     assert codes(organizations[0]) == ["incident_opened", "incident_closed"]
     live(3, clock, lambda: call(organizations[0]))
@@ -469,9 +472,9 @@ def test_what_begins_again_soon_after_the_end_is_the_same_incident(
     live(1, clock, lambda: fail(organizations, 24))
 
     assert the_incident().closed_at is None
-    assert codes(organizations[0]).count("incident_opened") == 1
+    assert codes(organizations[0]) == ["incident_opened"]
     assert AuditEvent._base_manager.filter(code="incident_reopened").count() == 1
-    live(25, clock, lambda: call(organizations[0]))
+    live(35, clock, lambda: call(organizations[0]))
     assert the_incident().closed_at is not None
     assert len(news) == 2 * len(organizations)
 
