@@ -32,6 +32,7 @@ WINDOW = timedelta(minutes=10)
 LOOK_SECONDS = 5.0
 # So long after the end organizations that a killed sweep left out are still told.
 TOLD_WITHIN = timedelta(hours=1)
+HELD_FOR = timedelta(hours=2)
 WINDOWS_KEPT = timedelta(days=2)
 
 # Every part of Amazon that has incidents of its own: surface, and region where it has one.
@@ -89,9 +90,11 @@ def shown_now() -> list[Incident]:
 def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
     """Whether consents that this part of Amazon or the token endpoint refuses now are refused all
     at once, so that none of it is believed. Without a region any region counts. Asks the database:
-    believing is rare, and a copy five seconds old would be too old for it."""
+    believing is rare, and a copy five seconds old would be too old for it. One that opened by
+    itself holds for `HELD_FOR`: real revocations of many must not keep it open for ever."""
     here = Q(surface=surface) & (Q(region=region) if region else Q())
-    refusing = Incident.objects.filter(closed_at=None, cause=Incident.Cause.REFUSING)
+    holds = Q(opened_by__isnull=False) | Q(opened_at__gt=timezone.now() - HELD_FOR)
+    refusing = Incident.objects.filter(holds, closed_at=None, cause=Incident.Cause.REFUSING)
     return refusing.filter(here | Q(surface=Incident.Surface.LWA)).exists()
 
 

@@ -533,6 +533,19 @@ def test_an_outage_on_top_does_not_let_refusals_be_believed(
     assert incidents.are_refusals_amazons(Incident.Surface.ADS)
 
 
+def test_refusals_that_never_end_are_believed_after_two_hours(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12, REFUSED, part="lwa")
+    incident_watch.look()
+    clock.shift(timedelta(minutes=119))
+    assert incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+    clock.shift(timedelta(minutes=1))
+
+    assert not incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+
 def test_the_worst_window_and_the_cause_are_kept_up_to_date(
     clock: time_machine.Traveller, organizations: list[UUID]
 ) -> None:
