@@ -242,7 +242,10 @@ def _tell_once(incident: Incident, organization: Organization, kind: str) -> int
     with transaction.atomic():
         # Two sweeps at once: the second one waits here, and sees the first one's event.
         Incident.objects.select_for_update().get(pk=incident.pk)
-        if organization.pk in _told(incident, kind):
+        mine = AuditEvent.objects.for_organization(organization).filter(
+            at__gte=incident.opened_at, code=f"incident_{kind}", subject_id=incident.pk
+        )
+        if mine.exists():
             return 0
         details = _facts(incident)
         for listener in LISTENERS:
