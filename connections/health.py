@@ -14,7 +14,9 @@ from typing import Any
 from django.db.models import (
     Case,
     CharField,
+    DateTimeField,
     Exists,
+    ExpressionWrapper,
     F,
     OuterRef,
     Q,
@@ -29,6 +31,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, Grant
 from sellerlegend.applications.models import ApplicationRole, LwaApplication
+from sellerlegend.jobs.incidents import WINDOW
 from sellerlegend.jobs.models import Incident
 
 EXPIRING_DAYS = 60
@@ -74,6 +77,8 @@ SEVERITY = (
     Health.WAITING,
 )
 
+# Failures that an incident explains; every other one has a reason of the consent's own.
+AMAZONS = ("amazon_unavailable", "amazon_throttled", "unexpected_reply")
 # Which part of Amazon a consent is for; all need the token endpoint besides.
 SURFACES = {
     LwaApplication.SPAPI: Incident.Surface.SELLERS,
@@ -136,14 +141,23 @@ def conditions_of(
 
 
 def met_incident(application: LwaApplication, prefix: str, region: str) -> Q:
-    """The consent's own last call failed, and a part of Amazon that it needs has an incident."""
+    """The consent's own last call failed for a reason of Amazon's, in a time that belongs to an
+    open incident of a part that it needs: a failure of days ago, and a role that it lacks, are
+    its own."""
     here = Q(region="") | Q(region=OuterRef(region)) if region else Q()
     parts = Q(surface=Incident.Surface.LWA) | Q(surface=SURFACES[application]) & here
     has_failed = Q(**{f"{prefix}last_failure_at__isnull": False}) & (
         Q(**{f"{prefix}last_success_at__isnull": True})
         | Q(**{f"{prefix}last_failure_at__gt": F(f"{prefix}last_success_at")})
     )
-    return has_failed & Q(Exists(Incident.objects.filter(parts, closed_at=None)))
+    is_amazons = Q(**{f"{prefix}last_failure_code__in": AMAZONS})
+    window_later = OuterRef(f"{prefix}last_failure_at") + Value(WINDOW)
+    belongs = Incident.objects.filter(
+        parts,
+        closed_at=None,
+        opened_at__lte=ExpressionWrapper(window_later, output_field=DateTimeField()),
+    )
+    return has_failed & is_amazons & Q(Exists(belongs))
 
 
 def newest_role(application: LwaApplication) -> Coalesce:

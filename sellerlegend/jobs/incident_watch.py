@@ -8,8 +8,11 @@ to a quarter of an hour (`verdicts.py`). Their calls show when it is over.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
@@ -18,6 +21,8 @@ from sellerlegend.jobs import incidents, outcomes
 from sellerlegend.jobs.incidents import WINDOW
 from sellerlegend.jobs.models import CallWindow, Incident
 from sellerlegend.organizations.audit import WORKER
+
+logger = logging.getLogger(__name__)
 
 LEAST_CALLS = 10
 LEAST_ORGANIZATIONS = 3
@@ -76,23 +81,35 @@ def look() -> int:
     now = timezone.now()
     counted = _counted(now - WINDOW)
     running = {(row.surface, row.region): row for row in Incident.objects.filter(closed_at=None)}
-    touched = 0
-    for part, numbers in counted.items():
-        if numbers.is_bad and part in running:
-            _follow(running[part], numbers)
-        elif numbers.is_bad:
-            touched += _open(part, now)
-    for part, incident in running.items():
-        numbers_now = counted.get(part)
-        is_bad = numbers_now is not None and numbers_now.is_bad
-        if incident.opened_by_id is None and _is_over(incident, now, is_bad=is_bad):
-            touched += incidents.close(incident, actor=WORKER)
+    parts = dict.fromkeys([*incidents.PARTS, *running])
+    touched = sum(_apart(_judge, part, counted.get(part), running.get(part), now) for part in parts)
     return touched + _tell(now)
+
+
+def _apart(step: Callable[..., int], *arguments: Any) -> int:
+    """One part that fails must keep no other from being opened, closed or told."""
+    try:
+        return step(*arguments)
+    except Exception:  # logged with its cause; the next sweep tries again
+        logger.exception("incident_step_failed", extra={"step": step.__name__})
+        return 0
+
+
+def _judge(part: Part, numbers: Counted | None, incident: Incident | None, now: datetime) -> int:
+    is_bad = numbers is not None and numbers.is_bad
+    if incident is None:
+        return _open(part, now) if is_bad else 0
+    if numbers is not None and is_bad:
+        _follow(incident, numbers)
+    if incident.opened_by_id is None and _is_over(incident, now, is_bad=is_bad):
+        return int(incidents.close(incident, actor=WORKER))
+    return 0
 
 
 def _tell(now: datetime) -> int:
     recent = Q(closed_at=None) | Q(closed_at__gt=now - incidents.TOLD_WITHIN)
-    return sum(incidents.tell_organizations(row) for row in Incident.objects.filter(recent))
+    found = Incident.objects.filter(recent).order_by("opened_at")
+    return sum(_apart(incidents.tell_organizations, row) for row in found)
 
 
 def _counted(since: datetime, part: Part | None = None) -> dict[Part, Counted]:

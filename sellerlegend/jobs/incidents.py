@@ -32,6 +32,7 @@ WINDOW = timedelta(minutes=10)
 LOOK_SECONDS = 5.0
 # So long after the end organizations that a killed sweep left out are still told.
 TOLD_WITHIN = timedelta(hours=1)
+HELD_FOR = timedelta(hours=2)
 WINDOWS_KEPT = timedelta(days=2)
 
 # Every part of Amazon that has incidents of its own: surface, and region where it has one.
@@ -89,9 +90,11 @@ def shown_now() -> list[Incident]:
 def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
     """Whether consents that this part of Amazon or the token endpoint refuses now are refused all
     at once, so that none of it is believed. Without a region any region counts. Asks the database:
-    believing is rare, and a copy five seconds old would be too old for it."""
+    believing is rare, and a copy five seconds old would be too old for it. One that opened by
+    itself holds for `HELD_FOR`: real revocations of many must not keep it open for ever."""
     here = Q(surface=surface) & (Q(region=region) if region else Q())
-    refusing = Incident.objects.filter(closed_at=None, cause=Incident.Cause.REFUSING)
+    holds = Q(opened_by__isnull=False) | Q(opened_at__gt=timezone.now() - HELD_FOR)
+    refusing = Incident.objects.filter(holds, closed_at=None, cause=Incident.Cause.REFUSING)
     return refusing.filter(here | Q(surface=Incident.Surface.LWA)).exists()
 
 
@@ -190,10 +193,19 @@ def old_windows() -> QuerySet[CallWindow]:
     return CallWindow.objects.filter(minute__lt=oldest)
 
 
+def may_begin_again(incident: Incident) -> bool:
+    """It ended by itself a moment ago: whoever heard that it is over might hear a lie."""
+    ended_at = incident.closed_at
+    is_by_itself = ended_at is not None and incident.closed_by_id is None
+    return is_by_itself and ended_at is not None and ended_at > timezone.now() - WINDOW
+
+
 def tell_organizations(incident: Incident) -> int:
     """Once each that it opened, those as well that it reaches later; and that it closed, all who
-    were told that it opened. Returns how many were told now."""
+    were told that it opened, once it cannot begin again. Returns how many were told now."""
     has_ended = incident.closed_at is not None
+    if may_begin_again(incident):
+        return 0
     told = _told(incident, OPENED)
     if has_ended:
         due, kind = told - _told(incident, CLOSED), CLOSED
@@ -230,7 +242,10 @@ def _tell_once(incident: Incident, organization: Organization, kind: str) -> int
     with transaction.atomic():
         # Two sweeps at once: the second one waits here, and sees the first one's event.
         Incident.objects.select_for_update().get(pk=incident.pk)
-        if organization.pk in _told(incident, kind):
+        mine = AuditEvent.objects.for_organization(organization).filter(
+            at__gte=incident.opened_at, code=f"incident_{kind}", subject_id=incident.pk
+        )
+        if mine.exists():
             return 0
         details = _facts(incident)
         for listener in LISTENERS:

@@ -29,7 +29,9 @@ from sellerlegend.amazon.errors import (
     ClientMisconfigured,
     GrantInvalid,
 )
-from sellerlegend.jobs.models import CallWindow
+from sellerlegend.amazon.probes import ProbeKind
+from sellerlegend.amazon.regions import Region
+from sellerlegend.jobs.models import CallWindow, Incident
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,12 @@ KEYS = ("minute", "surface", "region", "organization_id")
 COUNTS = ("calls", "failures", "throttled", "refused")
 # In one statement, so that processes add up: neither reads what the other wrote.
 ADD = "INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET {sums}"
+
+# Whose part a call is, by the first word of its breaker: a question for a role is put to the
+# Selling Partner API of its region, whatever its own breaker is called.
+SURFACES: dict[str, Incident.Surface] = {surface.value: surface for surface in Incident.Surface} | {
+    kind.value: Incident.Surface.SELLERS for kind in ProbeKind
+}
 
 Key = tuple[datetime, str, str, UUID]
 
@@ -92,14 +100,24 @@ def counted(part: str) -> Iterator[None]:
     _count(part)
 
 
+def part_of(name: str) -> tuple[str, str] | None:
+    """Surface and region of a breaker; None for one that incidents know nothing of."""
+    word, _, region = name.partition(".")
+    surface = SURFACES.get(word)
+    regions = ("",) if surface == Incident.Surface.LWA else tuple(Region)
+    return (surface.value, region) if surface is not None and region in regions else None
+
+
 def _count(part: str, *, failures: int = 0, throttled: int = 0, refused: int = 0) -> None:
     caller = _caller.get()
     if caller is None:
         return
-    surface, _, region = part.partition(".")
+    known = part_of(part)
+    if known is None:
+        return
     minute = timezone.now().replace(second=0, microsecond=0)
     with _lock:
-        numbers = _counts[minute, surface, region, caller]
+        numbers = _counts[minute, *known, caller]
         for place, amount in enumerate((1, failures, throttled, refused)):
             numbers[place] += amount
 

@@ -120,6 +120,29 @@ def test_an_incident_shows_on_rows_whose_own_call_failed(
     assert state_of(untouched) == Health.CONNECTED
 
 
+@pytest.mark.parametrize(
+    ("code", "before", "expected"),
+    [
+        ("amazon_unavailable", 9, Health.INCIDENT),
+        ("amazon_throttled", 0, Health.INCIDENT),
+        ("unexpected_reply", 0, Health.INCIDENT),
+        ("amazon_unavailable", 11, Health.PERMISSION_MISSING),
+        ("permission_missing", 0, Health.PERMISSION_MISSING),
+    ],
+)
+def test_an_incident_hides_no_failure_that_is_not_its_own(
+    code: str, before: int, expected: Health
+) -> None:
+    row = make_row(
+        permission_missing_since=NOW - 9 * DAY,
+        last_failure_at=NOW - timedelta(minutes=before),
+        last_failure_code=code,
+    )
+    Incident.objects.create(surface="lwa", opened_at=NOW)
+
+    assert state_of(row) == expected
+
+
 def test_an_ads_consent_from_before_the_rule_never_ends() -> None:
     grant = factories.make_ads_grant(factories.make_organization())
     grants = AdsGrant.objects.for_organization(grant.organization_id)

@@ -295,7 +295,10 @@ def test_a_planned_alarm_is_held_by_an_incident(shop: Organization, clock: Clock
     grant = factories.grant_of(row)
     now = timezone.now()
     type(grant)._base_manager.filter(pk=grant.pk).update(
-        permission_missing_since=now, last_failure_at=now, last_success_at=None
+        permission_missing_since=now,
+        last_failure_at=now,
+        last_failure_code="amazon_unavailable",
+        last_success_at=None,
     )
     post()
     incident = Incident.objects.create(surface="sellers", region="NA")

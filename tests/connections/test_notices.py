@@ -274,7 +274,7 @@ def missing(grant: SpApiGrant) -> None:
         grant,
         permission_missing_since=now,
         last_failure_at=now,
-        last_failure_code="permission_missing",
+        last_failure_code="amazon_unavailable",
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sellerlegend.amazon.errors import (
     AccessDenied,
@@ -21,6 +25,8 @@ from sellerlegend.amazon.errors import (
     ClientMisconfigured,
     GrantInvalid,
 )
+from sellerlegend.amazon.probes import ProbeKind
+from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs import breakers, incident_watch, incidents, outcomes
 from sellerlegend.jobs.models import Breaker, CallWindow, Incident
 from sellerlegend.organizations.audit import Actor
@@ -158,6 +164,46 @@ def test_counting_costs_no_query(organizations: list[UUID]) -> None:
                 pass
 
     assert len(sent) == 0
+
+
+def test_every_breaker_of_the_product_belongs_to_a_part_that_has_incidents() -> None:
+    used = ["lwa"]
+    for word in ("sellers", "ads", *ProbeKind):
+        used += [f"{word}.{region}" for region in Region]
+
+    assert {outcomes.part_of(name) for name in used} == set(incidents.PARTS)
+    assert outcomes.part_of("orders.EU") == ("sellers", "EU")
+    assert outcomes.part_of("client.abc.123") is None
+
+
+def test_no_other_kind_of_breaker_is_used_by_the_product() -> None:
+    """A new one must be given its part in `outcomes.SURFACES`, and stand in the test above."""
+    root = Path(settings.BASE_DIR)
+    files = [
+        path
+        for folder in ("connections", "marketplaces", "ppc", "sellerlegend")
+        for path in (root / folder).rglob("*.py")
+    ]
+    words = {
+        word
+        for path in files
+        for word in re.findall(r"breakers\.guarded\(f?\"([^\"]+)\"", path.read_text())
+    }
+
+    assert words == {
+        "lwa",
+        "sellers.{connection.region}",
+        "ads.{region}",
+        "{kind}.{connection.region}",
+    }
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_no_part_is_known_for_is_not_counted(organizations: list[UUID]) -> None:
+    fail(organizations, 12, part="weather.EU")
+    outcomes.flush()
+
+    assert not CallWindow.objects.exists()
 
 
 @pytest.mark.needs_postgresql
@@ -305,6 +351,54 @@ def test_other_parts_and_regions_have_none(organizations: list[UUID]) -> None:
     assert str(the_incident()) == "sellers EU"
 
 
+@pytest.mark.usefixtures("clock")
+def test_questions_for_roles_count_for_the_selling_partner_api_of_their_region(
+    organizations: list[UUID],
+) -> None:
+    for kind in ProbeKind:
+        fail(organizations, 3, part=f"{kind}.EU")
+
+    incident_watch.look()
+
+    assert str(the_incident()) == "sellers EU"
+    assert codes(organizations[0]) == ["incident_opened"]
+
+
+def test_a_part_that_fails_keeps_no_other_from_opening_closing_and_being_told(
+    clock: time_machine.Traveller, organizations: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(organizations, 12, part="ads.NA")
+    incident_watch.look()
+    judge = incident_watch._judge
+
+    def fails_for_lwa(part: tuple[str, str], *rest: Any) -> int:
+        if part == ("lwa", ""):
+            raise RuntimeError
+        return judge(part, *rest)
+
+    monkeypatch.setattr(incident_watch, "_judge", fails_for_lwa)
+    live(22, clock, lambda: call(organizations[0], part="ads.NA"))
+    fail(organizations, 12, part="lwa")
+    fail(organizations, 12)
+    # As a row that an older release counted: no part of ours.
+    CallWindow.objects.update_or_create(
+        surface="orders",
+        region="EU",
+        organization_id=organizations[0],
+        minute=timezone.now(),
+        defaults={"calls": 50, "failures": 50},
+    )
+    incident_watch.look()
+
+    found = Incident.objects.order_by("opened_at")
+    assert [(row.surface, row.closed_at is None) for row in found] == [
+        ("ads", False),
+        ("sellers", True),
+    ]
+    expected = ["incident_opened", "incident_closed", "incident_opened"]
+    assert codes(organizations[0]) == expected
+
+
 # Closing -----------------------------------------------------------------------------------
 
 
@@ -321,6 +415,9 @@ def test_it_closes_after_ten_good_minutes(
     live(1, clock, lambda: call(organizations[0]))
 
     assert the_incident().closed_at == START + timedelta(minutes=11)
+    live(9, clock, lambda: call(organizations[0]))
+    assert news == []  # it may still begin again
+    live(1, clock, lambda: call(organizations[0]))
     assert sorted(news) == sorted(("closed", key) for key in organizations)
     assert codes(organizations[0]) == ["incident_opened", "incident_closed"]
     live(3, clock, lambda: call(organizations[0]))
@@ -375,9 +472,9 @@ def test_what_begins_again_soon_after_the_end_is_the_same_incident(
     live(1, clock, lambda: fail(organizations, 24))
 
     assert the_incident().closed_at is None
-    assert codes(organizations[0]).count("incident_opened") == 1
+    assert codes(organizations[0]) == ["incident_opened"]
     assert AuditEvent._base_manager.filter(code="incident_reopened").count() == 1
-    live(25, clock, lambda: call(organizations[0]))
+    live(35, clock, lambda: call(organizations[0]))
     assert the_incident().closed_at is not None
     assert len(news) == 2 * len(organizations)
 
@@ -434,6 +531,19 @@ def test_an_outage_on_top_does_not_let_refusals_be_believed(
 
     assert the_incident().cause == "refusing"
     assert incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+
+def test_refusals_that_never_end_are_believed_after_two_hours(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 12, REFUSED, part="lwa")
+    incident_watch.look()
+    clock.shift(timedelta(minutes=119))
+    assert incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+    clock.shift(timedelta(minutes=1))
+
+    assert not incidents.are_refusals_amazons(Incident.Surface.ADS)
 
 
 def test_the_worst_window_and_the_cause_are_kept_up_to_date(
