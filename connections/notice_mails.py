@@ -76,10 +76,7 @@ class Reader:
         """For the moment, or for good: `known` are the consents whose end somebody knows of."""
         snooze = self.snoozes.get(notice.subject_id)
         is_snoozed = snooze is not None and snooze.mutes(notice, now)
-        is_known = (notice.subject_id, notice.consent_at) in known and not notice.is_worse
-        return (
-            self.choice.is_paused(now) or is_snoozed or (is_known and notice.kind == Kind.EXPIRING)
-        )
+        return self.choice.is_paused(now) or is_snoozed or is_known(notice, known)
 
     def digest_at(self, now: datetime) -> datetime:
         """Today's moment for the digest, by the person's own calendar."""
@@ -165,10 +162,13 @@ def _plan_for_one(
                 waiting -= {notice.pk for notice in notices}
                 break  # whatever is left is looked at again, and told by another one
     # Known for good to somebody: this person waits for the next step, not for this one.
-    muted_for_good = {
-        n.pk for n in untold if (n.subject_id, n.consent_at) in known and not n.is_worse
-    }
-    plan.awaited |= waiting - muted_for_good
+    plan.awaited |= waiting - {n.pk for n in untold if is_known(n, known)}
+
+
+def is_known(notice: Notice, known: frozenset[tuple[UUID, datetime]]) -> bool:
+    """Who knows of an end knows of its steps, until it gets worse; and of nothing else."""
+    is_step = notice.kind == Kind.EXPIRING and not notice.is_worse
+    return is_step and (notice.subject_id, notice.consent_at) in known
 
 
 def due_mails(

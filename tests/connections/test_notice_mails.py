@@ -71,6 +71,16 @@ def revoked(row: Connection) -> Connection:
     return row
 
 
+def set_facts(row: Connection, **facts: Any) -> None:
+    grant = factories.grant_of(row)
+    type(grant)._base_manager.filter(pk=grant.pk).update(**facts)
+
+
+def works(row: Connection) -> None:
+    """Amazon took the same consent back."""
+    set_facts(row, status="active", status_changed_at=timezone.now())
+
+
 def choose(shop: Organization, user: User, **columns: Any) -> None:
     defaults: dict[str, Any] = {
         "wants": "",
@@ -621,6 +631,39 @@ def test_a_revocation_goes_out_whatever_was_known(
     clock.shift(timedelta(minutes=11))
 
     assert len(post()) == 1
+
+
+def test_who_knows_of_the_end_still_hears_of_a_missing_permission(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row = ending(shop)
+    look()
+    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(owner))
+    clock.shift(timedelta(hours=1))
+    set_facts(row, permission_missing_since=timezone.now(), last_success_at=timezone.now())
+    post()
+
+    clock.move_to(TOMORROW)
+
+    assert len(post()) == 1
+
+
+def test_who_knows_of_the_end_still_hears_that_it_works_again(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row = ending(shop)
+    look()
+    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(owner))
+    told = []
+    for change in (revoked, works):
+        clock.shift(timedelta(minutes=1))
+        change(row)
+        post()
+        clock.shift(timedelta(minutes=11))
+        told += post()
+
+    assert len(told) == 2
+    assert told[-1].endswith(": Works again")
 
 
 def test_the_first_who_knows_stands(shop: Organization, owner: User, clock: Clock) -> None:
