@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Min
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from connections.models import AdsGrant, SpApiGrant
@@ -101,6 +101,7 @@ def plan_mails() -> int:
         return 0
     end, planned = time.monotonic() + SECONDS_A_RUN, 0
     for organization in _organizations_with_news(timezone.now()):
+        _postpone(organization)
         try:
             planned += plan_for(organization, timezone.now())
         except Exception:  # one organization's trouble keeps no other's mail
@@ -119,18 +120,21 @@ def _organizations_with_news(now: datetime) -> list[Organization]:
             .order_by("first")
             .values_list("organization_id", flat=True)[:ORGANIZATIONS_A_RUN]
         )
-        # Behind the others also if it cannot be planned.
-        Notice.objects.filter(settled_at=None, organization_id__in=keys).update(
-            look_at=now + LOOK_AGAIN
-        )
     rows = Organization.objects.in_bulk(keys)
     return [rows[key] for key in keys if key in rows]
+
+
+def _postpone(organization: Organization) -> None:
+    """Behind the others, also if it cannot be planned; whoever a run does not reach stays first."""
+    unsettled = Notice.objects.for_organization(organization).filter(settled_at=None)
+    unsettled.update(look_at=timezone.now() + LOOK_AGAIN)
 
 
 def plan_for(organization: Organization, now: datetime) -> int:
     """Plan the mails that are due for this organization's people; settle what nobody waits for."""
     unsettled = Notice.objects.for_organization(organization).filter(settled_at=None)
-    news = list(unsettled.filter(resolved_at=None, acknowledged_at=None).order_by("created_at"))
+    over = ~Q(resolved_at=None) | ~Q(acknowledged_at=None) | ~Q(connection__removed_at=None)
+    news = list(unsettled.exclude(over).order_by("created_at"))
     held = _held(organization, news)
     known = _known_ends(organization)
     plan = Plan(awaited=set(held))
@@ -138,9 +142,8 @@ def plan_for(organization: Organization, now: datetime) -> int:
     for reader in readers(organization, news, now):
         _plan_for_one(organization, reader, tellable, known, now, plan)
     settled = [notice.pk for notice in news if notice.pk not in plan.awaited]
-    over = unsettled.exclude(resolved_at=None) | unsettled.exclude(acknowledged_at=None)
     unsettled.filter(pk__in=settled).update(settled_at=now)
-    over.update(settled_at=now)
+    unsettled.filter(over).update(settled_at=now)
     return plan.mails
 
 

@@ -77,7 +77,7 @@ def _is_quiet(mail: NoticeMail) -> bool:
 def still_to_tell(mail: NoticeMail) -> list[Notice]:
     """What was planned, without what was mended or acknowledged before it could be told."""
     notices = Notice.objects.for_organization(mail.organization_id).filter(
-        lines__mail=mail, resolved_at=None, acknowledged_at=None
+        lines__mail=mail, resolved_at=None, acknowledged_at=None, connection__removed_at=None
     )
     return list(notices.select_related("connection", "ads_grant"))
 

@@ -293,12 +293,16 @@ def _end(now: datetime) -> int:
             | Q(mended, kind=Kind.PERMISSION_MISSING)
         )
         ended += open_ones.filter(over).exclude(kind__in=PASSING).update(resolved_at=now)
+        broken = mine.filter(status__in=[Grant.Status.INVALID, Grant.Status.DISCONNECTED])
+        recovered = open_ones.filter(kind=Kind.RECOVERED)
+        ended += recovered.filter(Exists(broken)).update(resolved_at=now)
         ended += _reopen(model, now)
     return ended
 
 
 def _reopen(model: type[AnyGrant], now: datetime) -> int:
-    """A permission that is missing again within its week: back on the page, not mailed again."""
+    """A permission that is missing again within its week: back on the page, and mailed to
+    whoever has not had it: the lines of mails know who has."""
     missing = model.objects.filter(
         Q(permission_missing_since__isnull=False),
         pk=OuterRef("subject_id"),
@@ -310,7 +314,7 @@ def _reopen(model: type[AnyGrant], now: datetime) -> int:
         resolved_at__isnull=False,
         occurred_at__gt=now - PERMISSION_TOLD_EVERY,
     )
-    return week.filter(Exists(missing)).update(resolved_at=None)
+    return week.filter(Exists(missing)).update(resolved_at=None, settled_at=None)
 
 
 # Incidents ----------------------------------------------------------------------------------

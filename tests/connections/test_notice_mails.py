@@ -251,6 +251,55 @@ def test_recovery_is_announced(shop: Organization, clock: Clock) -> None:
     assert post() == [f"[SellerLegend] Northstar: Back ({row.selling_partner_id}, NA): Works again"]
 
 
+def test_a_permission_that_flaps_before_the_digest_is_told_once(
+    shop: Organization, clock: Clock
+) -> None:
+    row = factories.make_connection(shop)
+    for since in (timezone.now(), None, timezone.now()):
+        set_facts(row, permission_missing_since=since)
+        post()
+        clock.shift(timedelta(minutes=30))
+    clock.move_to(TOMORROW)
+    assert len(post()) == 1
+
+    for since in (None, timezone.now()):
+        set_facts(row, permission_missing_since=since)
+        post()
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert post() == []
+
+
+@pytest.mark.parametrize("status", ["invalid", "disconnected"])
+def test_works_again_is_not_told_of_what_does_not(
+    shop: Organization, clock: Clock, status: str
+) -> None:
+    clock.move_to(TODAY.replace(hour=23))
+    row = factories.make_connection(shop)
+    for change in (revoked, works):
+        change(row)
+        post()
+        clock.shift(timedelta(minutes=20))
+    gone = {"refresh_token": ""} if status == "disconnected" else {}
+    set_facts(row, status=status, status_changed_at=timezone.now(), **gone)
+    post()
+    clock.move_to(TOMORROW)
+    post()
+
+    assert all("Works again" not in str(message.body) for message in mail.outbox)
+    assert len(mail.outbox) == (1 if status == "invalid" else 0)
+
+
+def test_nothing_is_told_of_a_removed_row(shop: Organization, clock: Clock) -> None:
+    row = ending(shop)
+    look()
+    Connection.objects.for_organization(shop).filter(pk=row.pk).update(removed_at=timezone.now())
+    clock.move_to(TOMORROW)
+
+    assert post() == []
+    assert Notice._base_manager.filter(settled_at=None).count() == 0
+
+
 def test_what_was_mended_before_the_mail_is_not_told(shop: Organization, clock: Clock) -> None:
     row = ending(shop)
     post()
@@ -869,6 +918,28 @@ def test_one_organization_that_cannot_be_planned_keeps_no_other_waiting(
     monkeypatch.setattr("connections.notice_mails.plan_for", breaks_for_one)
 
     assert [subject.split(":")[0] for subject in post()] == ["[SellerLegend] Harbor"]
+
+
+def test_a_spent_time_budget_starves_no_organization(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People who are away keep their notices waiting: each run reaches one organization here."""
+    monkeypatch.setattr("connections.notice_mails.SECONDS_A_RUN", 0.0)
+    for _ in range(4):
+        organization = factories.make_organization()
+        ending(organization)
+        NotificationChoice.objects.for_organization(organization).create(
+            user=factories.owner_of(organization), paused_until=timezone.now() + timedelta(days=90)
+        )
+    notices.derive(timezone.now())
+    reached = []
+    for _ in range(4):
+        clock.shift(timedelta(seconds=1))
+        notice_mails.plan_mails()
+        waiting = Notice._base_manager.filter(look_at__gt=timezone.now(), settled_at=None)
+        reached.append(waiting.values("organization").distinct().count())
+
+    assert reached == [1, 2, 3, 4]
 
 
 def test_the_header_holds_one_line(shop: Organization, clock: Clock) -> None:

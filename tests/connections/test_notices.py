@@ -201,7 +201,7 @@ def test_amazon_takes_it_back_and_revokes_it_again(grant: SpApiGrant) -> None:
             derive()
 
     assert sorted(steps()) == ["recovered", "recovered", "revoked", "revoked"]
-    assert open_kinds() == ["recovered", "recovered"]
+    assert open_kinds() == ["recovered"]
 
 
 def test_a_doubt_is_told_to_nobody(grant: SpApiGrant) -> None:
