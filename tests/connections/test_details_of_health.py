@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +20,13 @@ from tests.factories import CANADA, US
 pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def clock_of_the_module() -> Iterator[None]:
+    """The words are computed from NOW, which a long run leaves behind."""
+    with time_machine.travel(NOW):
+        yield
 
 
 @pytest.fixture

@@ -35,6 +35,13 @@ APPS = ("sellerlegend", "connections", "marketplaces", "ppc")
 NOW = timezone.now()
 
 
+@pytest.fixture(autouse=True)
+def clock_of_the_module() -> Iterator[None]:
+    """The words are computed from NOW, which a long run leaves behind."""
+    with time_machine.travel(NOW):
+        yield
+
+
 @pytest.fixture
 def organization() -> Organization:
     return factories.make_organization("Acme")
