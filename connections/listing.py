@@ -47,6 +47,10 @@ class Chosen:
             sort=sort if sort in SORT_WORDS else BY_NAME,
         )
 
+    def only_sorted(self) -> Chosen:
+        """The same order of all rows."""
+        return Chosen(sort=self.sort)
+
     @property
     def is_default(self) -> bool:
         return self == Chosen()

@@ -227,10 +227,26 @@ def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dic
     """The same of a list that the reader narrowed or ordered."""
     if chosen.is_default:
         return page_facts(organization_id, number)
+    rows = chosen_rows(organization_id, chosen)
+    return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
+
+
+def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
     at = moments()
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    rows = narrowed(connection_facts(organization_id, **at), chosen, organization_id, at, with_ads)
-    return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
+    return narrowed(connection_facts(organization_id, **at), chosen, organization_id, at, with_ads)
+
+
+def matching_ids(
+    request: OrganizationRequest, chosen: Chosen, *, limit: int, only: list[UUID] | None = None
+) -> tuple[list[UUID], int]:
+    """The rows of the reader's list in its order, at most `limit` of them, and how many there
+    are. `only`: those among them."""
+    rows = chosen_rows(request.organization.pk, chosen)
+    if only is not None:
+        rows = rows.filter(pk__in=only)
+    found = list(rows.values("id", "total")[:limit])
+    return [fact["id"] for fact in found], found[0]["total"] if found else 0
 
 
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
