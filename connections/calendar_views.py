@@ -32,6 +32,7 @@ def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
     context = {
         "overdue": [renewal for renewal in found if renewal.is_over],
         "months": renewals.months_ahead(found),
+        "without_a_day": renewals.count_without_a_day(request.organization),
         "feed": renewals.feed_of(request.organization, request.user),
         "feed_url": feed_url,
     }

@@ -120,7 +120,7 @@ def conditions_of(
     def fact(**lookups: Any) -> Q:
         return Q(**{f"{prefix}{name}": value for name, value in lookups.items()})
 
-    ends = Q()
+    ends = fact(is_consent_dated=True)
     if application == LwaApplication.ADS:
         ends = fact(authorized_at__gte=ADS_YEAR_RULE_SINCE)
     over = ends & fact(authorized_at__lt=at["year_ago"])

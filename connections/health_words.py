@@ -146,7 +146,7 @@ def health_button(reason: Reason | None, fact: Facts, reader: Reader) -> Button 
 def since_words(state: str, application: LwaApplication, facts: Facts) -> str:
     """The fact that the state follows from, as a date. `facts` are the columns of the grant."""
     if state == Health.EXPIRING:
-        return ending_words(consent_end(application, facts["authorized_at"]))
+        return ending_words(dated_end(application, facts))
     if state in (Health.STALE, Health.INCIDENT):
         return answer_words(facts["last_success_at"])
     if state == Health.PERMISSION_MISSING and facts["permission_missing_since"] is None:
@@ -161,7 +161,7 @@ def since_words(state: str, application: LwaApplication, facts: Facts) -> str:
 
 def since_when(state: str, application: LwaApplication, facts: Facts) -> datetime | None:
     if state == Health.EXPIRED:
-        return consent_end(application, facts["authorized_at"])
+        return dated_end(application, facts)
     columns = {
         Health.CONNECTED: "status_changed_at",
         Health.REVOKED: "status_changed_at",
@@ -190,6 +190,17 @@ def consent_end(application: LwaApplication, given: datetime | None) -> datetime
     return given + timedelta(days=CONSENT_DAYS)
 
 
+def dated_end(application: LwaApplication, facts: Facts) -> datetime | None:
+    """The same from the columns of a grant. None also for an imported consent whose day nobody
+    knows."""
+    return None if is_end_unknown(facts) else consent_end(application, facts["authorized_at"])
+
+
+def is_end_unknown(facts: Facts) -> bool:
+    """Only a Selling Partner consent can have been imported."""
+    return facts.get("is_consent_dated") is False
+
+
 def days_until(moment: datetime) -> int:
     """Counted as people count: by the calendar, never below zero."""
     return max(0, (timezone.localdate(moment) - timezone.localdate()).days)
@@ -213,8 +224,7 @@ def consent_facts(application: LwaApplication, facts: Facts) -> tuple[tuple[str,
     if facts["authorized_at"] is None:
         return ()
     items = [
-        (_("Authorised by"), who_words(facts)),
-        (_("Consent given"), exact_time(facts["authorized_at"])),
+        *given_facts(facts),
         (_("Renew by"), renew_words(application, facts)),
         (_("Last verified"), exact_time(facts["verified_at"]) or _("not yet")),
         (_("Last success"), exact_time(facts["last_success_at"]) or _("not yet")),
@@ -224,13 +234,36 @@ def consent_facts(application: LwaApplication, facts: Facts) -> tuple[tuple[str,
     return (*items, (_("Gap"), gap)) if gap else tuple(items)
 
 
+def given_facts(facts: Facts) -> list[tuple[str, str]]:
+    """Who gave it and when; of an imported one, who brought it, and what is known of its day."""
+    imported_at = facts.get("imported_at")
+    if imported_at is None:
+        return [
+            (_("Authorised by"), who_words(facts)),
+            (_("Consent given"), exact_time(facts["authorized_at"])),
+        ]
+    given = exact_day(facts["authorized_at"])
+    return [
+        (_("Imported by"), who_words(facts)),
+        (_("Imported"), exact_time(imported_at)),
+        (
+            _("Consent given"),
+            _("not known, in another tool")
+            if is_end_unknown(facts)
+            else _("%(day)s, in another tool") % {"day": given},
+        ),
+    ]
+
+
 def who_words(facts: Facts) -> str:
     found: str = facts["authorized_by"] or facts["authorized_by_email"] or _("somebody who left")
     return found
 
 
 def renew_words(application: LwaApplication, facts: Facts) -> str:
-    ends = consent_end(application, facts["authorized_at"])
+    if is_end_unknown(facts):
+        return _("unknown: reconnect to know")
+    ends = dated_end(application, facts)
     return exact_day(ends) if ends else _("no fixed end")
 
 

@@ -96,7 +96,8 @@ def first_by(sort: str) -> list[Any]:
     """Of the Selling Partner's consent; rows that know nothing stand last."""
     if sort == "renew_by":
         is_over = When(grant_status=Grant.Status.DISCONNECTED, then=None)
-        return [Case(is_over, default=F("authorized_at")).asc(nulls_last=True)]
+        is_unknown = When(is_consent_dated=False, then=None)
+        return [Case(is_over, is_unknown, default=F("authorized_at")).asc(nulls_last=True)]
     if sort == "authorised":
         return [
             Lower(Coalesce(NullIf("authorized_by", Value("")), "authorized_by_email")).asc(

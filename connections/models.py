@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 # Django finds models through this module.
-from connections import feed_models, grouping_models, notice_models  # noqa: F401
+from connections import feed_models, grouping_models, import_models, notice_models  # noqa: F401
 from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.crypto import Place
@@ -220,10 +220,31 @@ class SpApiGrant(Grant):
     connection = models.OneToOneField(
         Connection, on_delete=models.CASCADE, related_name="spapi_grant"
     )
+    # When the token was brought here from another tool; NULL: the consent was given here.
+    imported_at = models.DateTimeField(null=True)
+    # False: nobody knows when the consent was given. `authorized_at` is then the latest moment
+    # at which it can have been, and no end is computed from it.
+    is_consent_dated = models.BooleanField(default=True, db_default=True)
 
     class Meta:
-        constraints = grant_constraints("spapi_grant")
+        constraints = [
+            *grant_constraints("spapi_grant"),
+            models.CheckConstraint(
+                condition=Q(is_consent_dated=True) | Q(imported_at__isnull=False),
+                name="spapi_grant_undated_only_when_imported",
+            ),
+        ]
         indexes = [verification_index("spapi_grant")]
+
+    @property
+    def held_since(self) -> datetime:
+        """Since when this consent is the row's own."""
+        return self.imported_at or self.authorized_at
+
+    @property
+    def reauthorize_by(self) -> datetime | None:
+        """None for an imported consent whose day nobody knows."""
+        return super().reauthorize_by if self.is_consent_dated else None
 
 
 class AdsGrant(Grant):

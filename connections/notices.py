@@ -132,6 +132,8 @@ def _revoked(model: type[AnyGrant], now: datetime) -> QuerySet[Any]:
     within_its_year = Q(status_changed_at__lt=F("authorized_at") + YEAR)
     if model is AdsGrant:
         within_its_year |= Q(authorized_at__lt=ADS_YEAR_RULE_SINCE)
+    else:
+        within_its_year |= Q(is_consent_dated=False)
     return _lacking(
         invalid.filter(within_its_year),
         kind=Kind.REVOKED,
@@ -164,7 +166,9 @@ def held_by_incident(model: type[AnyGrant]) -> Q:
 
 def _with_an_end(model: type[AnyGrant]) -> QuerySet[Any]:
     rows = model.objects.all()
-    return rows.filter(authorized_at__gte=ADS_YEAR_RULE_SINCE) if model is AdsGrant else rows
+    if model is AdsGrant:
+        return rows.filter(authorized_at__gte=ADS_YEAR_RULE_SINCE)
+    return rows.filter(is_consent_dated=True)
 
 
 def _lacking(rows: QuerySet[Any], **told: Any) -> QuerySet[Any]:
@@ -236,7 +240,7 @@ def _recoveries(now: datetime) -> int:
     for model in MODELS:
         works = model.objects.filter(pk=OuterRef("subject_id"), status=Grant.Status.ACTIVE)
         if model is SpApiGrant:
-            works = works.filter(authorized_at__gt=now - YEAR)
+            works = works.filter(Q(authorized_at__gt=now - YEAR) | Q(is_consent_dated=False))
         else:
             works = works.exclude(
                 authorized_at__gte=ADS_YEAR_RULE_SINCE, authorized_at__lte=now - YEAR

@@ -85,10 +85,17 @@ def renewals_of(organization: Organization) -> list[Renewal]:
 def _of_seller_central(organization: Organization) -> Iterable[Renewal]:
     grants = SpApiGrant.objects.for_organization(organization)
     living = grants.exclude(status=Grant.Status.DISCONNECTED).select_related("connection")
-    for grant in living:
+    for grant in living.filter(is_consent_dated=True):
         row = grant.connection
         url = reverse("connection_details", args=[organization.slug, row.pk])
         yield _renewal(grant, row.name, row.selling_partner_id or "", row.region, url)
+
+
+def count_without_a_day(organization: Organization) -> int:
+    """Imported consents that nobody knows the day of: they stand in no calendar."""
+    grants = SpApiGrant.objects.for_organization(organization)
+    living = grants.filter(status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED])
+    return int(living.filter(is_consent_dated=False, connection__removed_at=None).count())
 
 
 def _of_ads(organization: Organization) -> Iterable[Renewal]:

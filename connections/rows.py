@@ -12,7 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.health import EXPIRING_DAYS, Health
-from connections.health_words import SideHealth, consent_end, days_until, spapi_health
+from connections.health_words import (
+    SideHealth,
+    dated_end,
+    days_until,
+    is_end_unknown,
+    spapi_health,
+)
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
@@ -29,6 +35,7 @@ from connections.words import (
 )
 from sellerlegend.applications.models import LwaApplication
 
+LIVING = (Grant.Status.ACTIVE, Grant.Status.DOUBTED)
 # What holds only for a while and mends itself: a refused reading of the marketplaces leads.
 PASSING = (Health.CONNECTED, Health.EXPIRING, Health.THROTTLED, Health.STALE, Health.INCIDENT)
 
@@ -127,6 +134,9 @@ def authorized_words(fact: Facts) -> str:
     if fact["authorized_at"] is None:
         return ""
     who = fact["authorized_by"] or fact["authorized_by_email"] or _("somebody who left")
+    if fact["imported_at"] is not None:
+        day = exact_day(fact["imported_at"])
+        return _("Imported by %(who)s on %(day)s") % {"who": who, "day": day}
     return _("Authorised by %(who)s on %(day)s") % {
         "who": who,
         "day": exact_day(fact["authorized_at"]),
@@ -135,8 +145,10 @@ def authorized_words(fact: Facts) -> str:
 
 def consent_words(fact: Facts) -> dict[str, Any]:
     """The end of Amazon's consent, 365 days after it was given, as date and distance."""
-    ends = consent_end(LwaApplication.SPAPI, fact["authorized_at"])
+    ends = dated_end(LwaApplication.SPAPI, fact)
     nothing = {"consent_ends": "", "consent_ends_exact": "", "consent_sign": None}
+    if is_end_unknown(fact) and fact["grant_status"] in LIVING:
+        return nothing | {"consent_ends": _("End of the consent unknown: reconnect to know")}
     if ends is None or fact["grant_status"] == Grant.Status.DISCONNECTED:
         return nothing
     # The same moments as `health` compares with, so that both say the same.

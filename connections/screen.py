@@ -287,7 +287,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),
-        **{name: F(f"spapi_grant__{name}") for name in GRANT_FACTS},
+        **{name: F(f"spapi_grant__{name}") for name in (*GRANT_FACTS, *IMPORT_FACTS)},
     )
     ordered: QuerySet[Any, Any] = rows.order_by(
         "group_name", "group_key", "region_order", Lower("name")
@@ -309,6 +309,8 @@ GRANT_FACTS = (
     "gap_started_at",
     "gap_ended_at",
 )
+# Of a consent that was brought from another tool.
+IMPORT_FACTS = ("imported_at", "is_consent_dated")
 CONNECTION_COLUMNS = (
     "id",
     "organization_id",
@@ -335,6 +337,7 @@ CONNECTION_COLUMNS = (
     "spapi_health",
     "turned_at",
     *GRANT_FACTS,
+    *IMPORT_FACTS,
 )
 
 # What a row shows of a marketplace.

@@ -264,6 +264,7 @@ def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime |
     gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     columns |= {"authorized_at": now, "authorized_by": user, **gaps.columns_of(gap)}
+    columns |= {"imported_at": None, "is_consent_dated": True}
     capabilities.forget(row)
     credentials.replace(grant, actor=Actor.person(user), columns=columns)
     gaps.record(gap, grant=grant, actor=Actor.person(user))

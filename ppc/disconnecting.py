@@ -127,10 +127,11 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
 
 def _what(side: Side, grant: SpApiGrant | AdsGrant, fed: int) -> dict[str, Any]:
     """For the proof: which consent, and in how many marketplaces it was used. No name."""
+    is_dated = isinstance(grant, AdsGrant) or grant.is_consent_dated
     return {
         "side": side,
         "fingerprint": grant.fingerprint,
-        "given_at": grant.authorized_at.isoformat(timespec="seconds"),
+        "given_at": grant.authorized_at.isoformat(timespec="seconds") if is_dated else "",
         "marketplaces": fed,
     }
 

@@ -75,7 +75,7 @@ def proofs_of(organization_id: UUID, connection_id: UUID) -> Proofs | None:
 
 def _proof(event: AuditEvent, row: Connection | None) -> Proof:
     has_ended_row = Side.SPAPI in event.details.get("sides", ())
-    is_connected = row is not None and row.spapi_grant.authorized_at > event.at
+    is_connected = row is not None and row.spapi_grant.held_since > event.at
     return Proof(
         event=event.pk,
         at=event.at,

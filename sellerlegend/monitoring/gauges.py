@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -92,7 +93,7 @@ def grants_ending() -> Values:
             )
             for days in WITHIN_DAYS
         }
-        numbers = model.objects.filter(status__in=IN_USE).aggregate(**soon)
+        numbers = _with_a_known_day(model).aggregate(**soon)
         for days in WITHIN_DAYS:
             yield (kind, str(days)), numbers[f"within_{days}"]
 
@@ -100,9 +101,15 @@ def grants_ending() -> Values:
 def days_to_first_end() -> Values:
     """No value for a kind without a grant in use."""
     for kind, model in GRANTS.items():
-        oldest = model.objects.filter(status__in=IN_USE).aggregate(at=Min("authorized_at"))["at"]
+        oldest = _with_a_known_day(model).aggregate(at=Min("authorized_at"))["at"]
         if oldest is not None:
             yield (kind,), (oldest + DAY * CONSENT_DAYS - timezone.now()) / DAY
+
+
+def _with_a_known_day(model: type[Any]) -> QuerySet[Any]:
+    """Grants in use, without imported ones whose day of consent nobody knows."""
+    rows: QuerySet[Any] = model.objects.filter(status__in=IN_USE)
+    return rows.filter(is_consent_dated=True) if model is SpApiGrant else rows
 
 
 def jobs() -> Values:
