@@ -6,6 +6,7 @@ from connections import (
     arrivals,
     calendar_views,
     doors,
+    export_views,
     help_pages,
     notification_views,
     views,
@@ -18,6 +19,11 @@ CALENDAR = "o/<slug:slug>/calendar"
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
     path("o/<slug:slug>/connections/changes", views.connection_changes, name="connection_changes"),
+    path(
+        "o/<slug:slug>/connections/export",
+        export_views.connections_export,
+        name="connections_export",
+    ),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
     path(ROW, views.connection_details, name="connection_details"),
     path(f"{ROW}timeline", views.connection_timeline, name="connection_timeline"),
