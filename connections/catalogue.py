@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections import amazon_codes, reasons
 from connections.health_reasons import HEALTH
+from connections.import_words import RESULTS as IMPORT_RESULTS
 from connections.reasons import Reason, Words
 
 
@@ -121,7 +122,7 @@ PAGES: dict[str, Reason] = {
 }
 
 # 1xx trips to Amazon, 2xx Selling Partner, 3xx PPC, 4xx and 5xx pages (the HTTP status where it
-# is one page's alone), 9xx Amazon's own pages.
+# is one page's alone), 6xx imports, 9xx Amazon's own pages.
 OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "refused": (100, Who.YOU),
     "declined": (101, Who.YOU),
@@ -201,6 +202,21 @@ PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "appstore_refused": (120, Who.YOU),
     "appstore_over": (121, Who.YOU),
 }
+IMPORT_NUMBERS: dict[str, tuple[int, Who]] = {
+    "import_token_refused": (601, Who.CLIENT),
+    "import_seller_unproved": (602, Who.CLIENT),
+    "import_kept_better": (603, Who.YOU),
+    "import_connected_meanwhile": (604, Who.YOU),
+    "import_disconnected_meanwhile": (605, Who.YOU),
+    "import_name_taken": (606, Who.YOU),
+    "import_without_a_person": (607, Who.YOU),
+    "import_over": (608, Who.YOU),
+    "import_gave_up": (609, Who.YOU),
+    "import_wrong_region": (610, Who.YOU),
+    "import_permission_missing": (611, Who.CLIENT),
+    "import_unexpected_reply": (612, Who.YOU),
+    "import_vault_locked": (613, Who.YOU),
+}
 AMAZON_WHO: dict[str, Who] = {
     "MD1000": Who.US,
     "MD5101": Who.US,
@@ -229,6 +245,11 @@ def reason_entry(code: str) -> Entry:
     return _entry(REASON_NUMBERS[known], REASONS[known])
 
 
+def import_entry(code: str) -> Entry:
+    """Of a row of a file that was confirmed and not imported."""
+    return _entry(IMPORT_NUMBERS[code], IMPORT_RESULTS[code])
+
+
 def page_entry(name: str) -> Entry:
     return _entry(PAGE_NUMBERS[name], PAGES[name])
 
@@ -247,6 +268,7 @@ def sections() -> tuple[Section, ...]:
         *map(outcome_entry, OUTCOMES),
         *map(reason_entry, REASONS),
         *map(page_entry, PAGES),
+        *map(import_entry, IMPORT_RESULTS),
     ]
     by_code = sorted(ours, key=lambda entry: entry.code)
     return (
@@ -254,6 +276,7 @@ def sections() -> tuple[Section, ...]:
         Section(_("On a row: Selling Partner"), tuple(_between(by_code, "SL-2", "SL-3"))),
         Section(_("On a row: PPC"), tuple(_between(by_code, "SL-3", "SL-4"))),
         Section(_("Pages"), tuple(_between(by_code, "SL-4", "SL-6"))),
+        Section(_("While importing"), tuple(_between(by_code, "SL-6", "SL-7"))),
         Section(_("Amazon's own pages"), tuple(map(amazon_entry, amazon_codes.CODES))),
     )
 

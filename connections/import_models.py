@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -32,6 +32,11 @@ class TokenImport(ScopedModel):
 
     class Meta:
         indexes = [models.Index(fields=["created_at"], name="token_import_by_age")]
+
+    @property
+    def destroyed_by(self) -> datetime:
+        """When tokens that are still open go, whatever became of them."""
+        return self.created_at + TOKENS_KEPT
 
     def __str__(self) -> str:
         return f"{self.created_at:%Y-%m-%d %H:%M}"

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from connections import services
 from connections.feed_models import CalendarFeed
+from connections.import_models import RESULTS_KEPT, ClientList, TokenImport
 from connections.models import AuthorizationRequest
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
 from sellerlegend.jobs import incidents
@@ -69,6 +70,8 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("snoozes", ended_snoozes),
         deletion("notification_choices", partial(of_nobody, NotificationChoice)),
         deletion("calendar_feeds", partial(of_nobody, CalendarFeed)),
+        deletion("token_imports", partial(old_files, TokenImport)),
+        deletion("client_lists", partial(old_files, ClientList)),
         deletion("call_windows", incidents.old_windows),
     ]
 
@@ -127,6 +130,12 @@ def of_nobody(model: type[Any]) -> QuerySet[Any]:
         organization_id=OuterRef("organization_id"), user_id=OuterRef("user_id")
     )
     rows: QuerySet[Any] = model.objects.exclude(Exists(membership))
+    return rows
+
+
+def old_files(model: type[Any]) -> QuerySet[Any]:
+    """What files brought, and their results. Their tokens went a day after the file came."""
+    rows: QuerySet[Any] = model.objects.filter(created_at__lt=timezone.now() - RESULTS_KEPT)
     return rows
 
 

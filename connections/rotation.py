@@ -21,6 +21,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from connections import token_cache
+from connections.import_models import ImportedToken
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.crypto import Place, Purpose
@@ -59,6 +60,7 @@ class Sealed:
 SEALED = (
     Sealed(SpApiGrant, "refresh_token", SpApiGrant.place),
     Sealed(AdsGrant, "refresh_token", AdsGrant.place),
+    Sealed(ImportedToken, "refresh_token", ImportedToken.place),
     Sealed(Connection, "mws_auth_token", Connection.mws_place),
     Sealed(AuthorizationRequest, "code_verifier", AuthorizationRequest.verifier_place),
 )

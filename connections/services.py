@@ -333,9 +333,12 @@ def remove_abandoned_rows() -> int:
 
 
 def abandoned_rows() -> QuerySet[Connection]:
-    """Rows that waited for a consent for a day, without a trip since."""
+    """Rows that waited for a consent for a day, without a trip since. One that belongs to a client
+    was planned, and waits for that client as long as it takes."""
     oldest = timezone.now() - ABANDONED_AFTER
-    rows = Connection.objects.filter(selling_partner_id__isnull=True, created_at__lt=oldest)
+    rows = Connection.objects.filter(
+        selling_partner_id__isnull=True, client__isnull=True, created_at__lt=oldest
+    )
     return rows.exclude(authorization_requests__created_at__gt=oldest)
 
 

@@ -55,6 +55,26 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "authorization_refused": (_lazy("A return from Amazon was not accepted"), "alert", "warning"),
     # Selling Partner
     "spapi_grant_stored": (_lazy("First consent of Selling Partner"), "key", "success"),
+    "imported_token_waiting": (
+        _lazy("A refresh token from another tool was confirmed"),
+        "key",
+        "neutral",
+    ),
+    "imported_token_stored": (
+        _lazy("A refresh token from another tool was imported"),
+        "key",
+        "success",
+    ),
+    "imported_token_refused": (
+        _lazy("A refresh token from another tool was not imported"),
+        "alert",
+        "warning",
+    ),
+    "imported_token_left": (
+        _lazy("A refresh token from another tool was left out and destroyed"),
+        "minus",
+        "neutral",
+    ),
     "spapi_grant_active": (
         _lazy("The consent of Selling Partner is in order"),
         "check-circle",
@@ -158,11 +178,13 @@ NOT_FOR_TENANTS = frozenset(
         "application_role_added",
         "calendar_feed_ended",
         "calendar_feed_made",
+        "client_list_confirmed",
         "client_secret_dated",
         "client_secret_rotated",
         "client_secret_rotation_requested",
         "client_secret_stored",
         "client_secrets_rewrapped",
+        "connections_exported",
         "data_key_renewed",
         "data_key_rewrapped",
         "data_keys_renewal_began",
@@ -186,6 +208,8 @@ NOT_FOR_TENANTS = frozenset(
         "quarantine_began",
         "quarantine_released",
         "test_mail_sent",
+        "token_file_confirmed",
+        "token_file_read",
     }
 )
 

@@ -8,12 +8,14 @@ from connections import (
     doors,
     export_views,
     help_pages,
+    import_views,
     notification_views,
     views,
 )
 
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
 NOTIFICATIONS = "o/<slug:slug>/notifications"
+IMPORT = "o/<slug:slug>/connections/import/"
 CALENDAR = "o/<slug:slug>/calendar"
 
 urlpatterns = [
@@ -24,6 +26,8 @@ urlpatterns = [
         export_views.connections_export,
         name="connections_export",
     ),
+    path(f"{IMPORT}tokens", import_views.token_import_new, name="token_import_new"),
+    path(f"{IMPORT}tokens/<uuid:import_id>", import_views.token_import, name="token_import"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
     path(ROW, views.connection_details, name="connection_details"),
     path(f"{ROW}timeline", views.connection_timeline, name="connection_timeline"),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from connections import aftermath, notice_mails, notice_sending, notices, services
+from connections import (
+    aftermath,
+    imported_tokens,
+    notice_mails,
+    notice_sending,
+    notices,
+    services,
+)
 from sellerlegend.jobs import budgets, incident_watch, incidents, ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import custody, quarantine, setup, staff_notices
 
 ledger.register_sweeper(services.sweep_abandoned)
+ledger.register_sweeper(imported_tokens.sweep_overdue)
 ledger.register_sweeper(custody.remember_keys)
 ledger.register_sweeper(quarantine.beat)
 ledger.register_sweeper(incident_watch.look)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connections import revisions
-from marketplaces import services, verification
+from connections import revisions, token_imports
+from marketplaces import importing, services, verification
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
@@ -11,6 +11,11 @@ from sellerlegend.jobs.models import Job
 def show_change(job: Job) -> None:
     if job.connection_id is not None:
         revisions.touch(job.organization_id, [job.connection_id])
+
+
+def lock_organization(job: Job) -> None:
+    """Which row of the screen it will be shows only in the transaction itself."""
+    revisions.touch(job.organization_id, [])
 
 
 ledger.register(
@@ -58,6 +63,14 @@ ledger.register(
         changed=show_change,
         give_up=services.reading_given_up,
         restart=verification.check_restarted,
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=token_imports.IMPORT,
+        run=budgets.watched(importing.bring_in),
+        changed=lock_organization,
+        give_up=importing.given_up,
     )
 )
 ledger.register_sweeper(verification.sweep_due)

@@ -21,9 +21,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from connections import credentials, revisions
+from connections import credentials, imported_tokens, revisions
 from connections.feed_models import CalendarFeed
 from connections.grouping_models import Client, Reach, SavedView, Tag
+from connections.import_models import ClientList, TokenImport
 from connections.models import (
     CONSENT_DAYS,
     KEPT_AFTER_END,
@@ -96,6 +97,7 @@ def _destroy_tokens(organization: Organization, actor: Actor) -> int:
     end_open_trips(trips, actor=actor, reason="organization_deleted")
     # Not a state: what trips that are over still hold of a secret.
     trips.update(code_verifier="")
+    imported_tokens.destroy_all(organization, actor=actor)
     return len(grants)
 
 
@@ -246,6 +248,8 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         SavedView,
         Reach,
         Tag,
+        TokenImport,
+        ClientList,
         Connection,
         Client,
         AdsGrant,

@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from allauth.account.adapter import get_adapter
 from allauth.account.authentication import get_authentication_records
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -57,16 +58,45 @@ def changes_want_proof(view: View[R, P]) -> Callable[..., Any]:
     return guarded
 
 
-def has_fresh_sign_in(request: SignedInRequest) -> bool:
-    """By the session's own record of sign-ins. A session without one is not fresh."""
+def with_second_step(view: View[R, P]) -> Callable[..., Any]:
+    """As `recently_authenticated`; and whoever has a second step has proved that one as freshly."""
+    return _guarded_by_second_step(view, looking_is_free=False)
+
+
+def changes_want_second_step(view: View[R, P]) -> Callable[..., Any]:
+    """The same for whatever is not a look."""
+    return _guarded_by_second_step(view, looking_is_free=True)
+
+
+def _guarded_by_second_step(view: View[R, P], *, looking_is_free: bool) -> Callable[..., Any]:
+    @wraps(view)
+    def guarded(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if looking_is_free and request.method in LOOKING:
+            return view(request, *args, **kwargs)
+        if is_mfa_enabled(request.user) and not has_fresh_sign_in(request, method="mfa"):
+            return ask_for_proof(request, only="mfa")
+        if not has_fresh_sign_in(request):
+            return ask_for_proof(request)
+        return view(request, *args, **kwargs)
+
+    guarded.wants_fresh_sign_in = True  # type: ignore[attr-defined]  # read by test_step_up.py
+    return guarded
+
+
+def has_fresh_sign_in(request: SignedInRequest, *, method: str = "") -> bool:
+    """By the session's own record of sign-ins, of any method or of this one. A session without
+    one is not fresh."""
     records = get_authentication_records(request, request.user)
     oldest = time.time() - settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
-    return any(record["at"] > oldest for record in records)
+    fitting = [record for record in records if not method or record["method"] == method]
+    return any(record["at"] > oldest for record in fitting)
 
 
-def ask_for_proof(request: SignedInRequest) -> HttpResponse:
-    """To the page that asks again; under htmx the whole page goes there, never a part of it."""
-    methods = get_adapter().get_reauthentication_methods(request.user)
+def ask_for_proof(request: SignedInRequest, *, only: str = "") -> HttpResponse:
+    """To the page that asks again; under htmx the whole page goes there, never a part of it.
+    `only`: the kind of proof that counts."""
+    known = get_adapter().get_reauthentication_methods(request.user)
+    methods = [method for method in known if method["id"].startswith(only)]
     if not methods:
         raise PermissionDenied("this person has nothing to prove it with")
     if request.method in LOOKING:

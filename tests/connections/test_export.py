@@ -18,6 +18,7 @@ from django.utils import timezone
 from connections import export, export_files, screen
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Tag, Tagging
+from connections.listing import Chosen
 from connections.models import Connection, DataSetReport, SpApiGrant
 from connections.reader import Reader
 from marketplaces.models import MarketplaceAccount
@@ -329,9 +330,7 @@ def test_many_rows_come_in_order_in_pieces_and_cost_no_more_memory(
 ) -> None:
     many_rows(organization, 2_100)
     reader = Reader(organization.slug, "en", "UTC", "administer", "2026")
-    ids = list(
-        screen.chosen_rows(organization.pk, screen.Chosen()).values_list("id", flat=True)
-    )
+    ids = list(screen.chosen_rows(organization.pk, Chosen()).values_list("id", flat=True))
 
     def peak_of(count: int) -> int:
         tracemalloc.start()
@@ -345,7 +344,7 @@ def test_many_rows_come_in_order_in_pieces_and_cost_no_more_memory(
 
     peak_of(200)  # what is prepared once
     few, many = peak_of(400), peak_of(2_100)
-    response = browser.post(url_of(organization), {"kind": "csv"})
+    response: Any = browser.post(url_of(organization), {"kind": "csv"})
     pieces = list(response.streaming_content)
 
     assert many < 1.5 * few

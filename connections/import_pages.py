@@ -1,0 +1,150 @@
+"""What the pages of imports show: each row of a file in words, with its next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from connections.catalogue import import_entry
+from connections.import_models import ImportedToken, TokenImport
+from connections.import_words import LEFT, PROBLEMS, RESULTS
+from connections.models import Connection
+from connections.reasons import reason_for
+from connections.rows import region_words
+from connections.token_imports import counts_of, rows_of
+from connections.words import Sign, exact_time
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.models import Organization
+
+Status = ImportedToken.Status
+
+
+@dataclass(frozen=True)
+class TokenLine:
+    """One row of a file of tokens. The token itself is not even masked here: a fingerprint tells
+    two apart."""
+
+    id: UUID
+    line: int
+    name: str
+    where: str
+    seller_id: str
+    day: str
+    fingerprint: str
+    sign: Sign
+    note: str
+    can_be_ticked: bool
+    url: str
+
+
+def token_import_context(organization: Organization, token_import: TokenImport) -> dict[str, Any]:
+    rows = list(rows_of(token_import).order_by("line"))
+    counts = counts_of(token_import)
+    return {
+        "token_import": token_import,
+        "lines": lines_of(organization, rows),
+        "counts": counts,
+        "is_open": token_import.confirmed_at is None and counts[Status.CHECKED.value] > 0,
+        "is_moving": counts[Status.WAITING.value] > 0,
+        "destroyed_by": exact_time(token_import.destroyed_by),
+    }
+
+
+def lines_of(organization: Organization, rows: list[ImportedToken]) -> list[TokenLine]:
+    holders = {
+        row.pk: row
+        for row in Connection.with_removed.for_organization(organization).filter(
+            pk__in=[row.connection_id for row in rows if row.connection_id]
+        )
+    }
+    jobs: QuerySet[Job] = Job.objects.for_organization(organization)
+    waiting = jobs.filter(
+        subject_id__in=[row.pk for row in rows if row.status == Status.WAITING],
+        status=Job.Status.WAITING,
+    )
+    reasons = dict(waiting.values_list("subject_id", "waiting_reason"))
+    return [
+        _line_of(organization, row, holders.get(row.connection_id), reasons.get(row.pk, ""))
+        for row in rows
+    ]
+
+
+def _line_of(
+    organization: Organization, row: ImportedToken, holder: Connection | None, waits_for: str
+) -> TokenLine:
+    day = formats.date_format(row.consented_on, "DATE_FORMAT") if row.consented_on else ""
+    is_there = holder is not None and holder.removed_at is None
+    return TokenLine(
+        id=row.pk,
+        line=row.line,
+        name=row.name or _("(no name)"),
+        where=region_words(row.region) if row.region else "",
+        seller_id=row.selling_partner_id,
+        day=day,
+        fingerprint=row.fingerprint,
+        sign=sign_of(row, holder),
+        note=note_of(row, holder, waits_for),
+        can_be_ticked=row.status == Status.CHECKED and row.connection_id is not None,
+        url=(
+            reverse("connection_details", args=[organization.slug, row.connection_id])
+            if is_there and row.status == Status.STORED
+            else ""
+        ),
+    )
+
+
+def sign_of(row: ImportedToken, holder: Connection | None) -> Sign:
+    if row.status == Status.CHECKED:
+        word = _("Ready") if holder is None else _("Only if you tick it")
+        return Sign(word, "check" if holder is None else "dashed", "neutral")
+    if row.status == Status.REFUSED and row.outcome in PROBLEMS:
+        return Sign(_("Cannot be imported"), "alert", "warning")
+    signs = {
+        Status.WAITING: Sign(_("Waiting for Amazon"), "progress", "progress"),
+        Status.STORED: Sign(_("Imported"), "check-circle", "success"),
+        Status.REFUSED: Sign(_("Not imported"), "stop", "danger"),
+        Status.LEFT: Sign(_("Left out"), "minus", "neutral"),
+    }
+    return signs[Status(row.status)]
+
+
+def note_of(row: ImportedToken, holder: Connection | None, waits_for: str) -> str:
+    if row.status == Status.CHECKED:
+        return _ready_words(holder)
+    if row.status == Status.WAITING:
+        return str(reason_for(waits_for).title) if waits_for else ""
+    if row.status == Status.STORED:
+        return _stored_words(holder)
+    if row.outcome in PROBLEMS:
+        return str(PROBLEMS[row.outcome])
+    if row.outcome in LEFT:
+        return str(LEFT[row.outcome])
+    if row.outcome not in RESULTS:
+        return ""
+    entry = import_entry(row.outcome)
+    return f"{entry.words.title}. {entry.words.meaning} {entry.words.next_step} ({entry.code})"
+
+
+def _ready_words(holder: Connection | None) -> str:
+    if holder is None:
+        return _("Becomes a connection, once Amazon accepts the token.")
+    if holder.removed_at is not None:
+        return _("Brings the removed connection %(name)s back.") % {"name": holder.name}
+    return _("Takes the place of the consent of %(name)s.") % {"name": holder.name}
+
+
+def _stored_words(holder: Connection | None) -> str:
+    if holder is None:
+        return ""
+    if holder.seller_proved_at is not None:
+        return _("Amazon confirmed the Seller ID.")
+    return _(
+        "Amazon accepts the token and did not confirm the Seller ID. Answer the question in its "
+        "row."
+    )
