@@ -11,8 +11,10 @@ from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
 
+from connections import client_lists
 from connections.catalogue import import_entry
-from connections.import_models import ImportedToken, TokenImport
+from connections.client_table import Line
+from connections.import_models import ClientList, ImportedToken, TokenImport
 from connections.import_words import LEFT, PROBLEMS, RESULTS
 from connections.models import Connection
 from connections.reasons import reason_for
@@ -97,6 +99,87 @@ def _line_of(
             else ""
         ),
     )
+
+
+# Clients -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClientLine:
+    """One row of a list of clients, every string ready."""
+
+    line: int
+    client: str
+    contact: str
+    store: str
+    where: str
+    tags: str
+    sign: Sign
+    note: str
+    url: str
+
+
+def client_list_context(organization: Organization, client_list: ClientList) -> dict[str, Any]:
+    lines = client_lists.lines_of(client_list)
+    good = sum(not line.problem for line in lines)
+    return {
+        "client_list": client_list,
+        "lines": [_client_line(organization, line) for line in lines],
+        "good": good,
+        "bad": len(lines) - good,
+        "created": sum(line.outcome == "create" for line in lines),
+        "is_open": client_list.confirmed_at is None,
+    }
+
+
+def _client_line(organization: Organization, line: Line) -> ClientLine:
+    is_done = bool(line.outcome and line.connection)
+    return ClientLine(
+        line=line.line,
+        client=line.client or _("(no name)"),
+        contact=" · ".join(filter(None, (line.contact, line.mail))),
+        store=line.store,
+        where=" ".join(filter(None, (line.seller, region_words(line.region))))
+        if line.region
+        else "",
+        tags=", ".join(line.tags),
+        sign=_client_sign(line),
+        note=_client_note(line),
+        url=(
+            reverse("connection_details", args=[organization.slug, line.connection])
+            if is_done
+            else ""
+        ),
+    )
+
+
+def _client_sign(line: Line) -> Sign:
+    if line.problem:
+        return Sign(_("Left out"), "alert", "warning")
+    if line.outcome:
+        return Sign(_("Done"), "check-circle", "success")
+    return Sign(_("Ready"), "check", "neutral")
+
+
+def _client_note(line: Line) -> str:
+    if line.problem:
+        return str(PROBLEMS[line.problem])
+    plans = {
+        "create": _("Adds a row that waits for its consent."),
+        "assign": _("Assigns the connection that is there."),
+        "client": _("Adds the client, without a store."),
+    }
+    done = {
+        "create": _("Added. The row waits for its consent."),
+        "assign": _("Assigned to the client."),
+        "client": _("The client is there."),
+    }
+    words = done[line.outcome] if line.outcome else plans[line.plan]
+    kept = _("The client's contact stays as it is here.")
+    return f"{words} {kept}" if line.keeps_contact else words
+
+
+# Tokens ------------------------------------------------------------------------------------
 
 
 def sign_of(row: ImportedToken, holder: Connection | None) -> Sign:

@@ -41,6 +41,7 @@ PROBLEMS: dict[str, Words] = {
     "tag_too_long": _("A tag is longer than 40 characters."),
     "too_many_tags": _("There are more than ten tags."),
     "contact_too_long": _("The contact's name is longer than 150 characters."),
+    "place_differs": _("A connection of this name stands in another region."),
     "other_client": _("The connection belongs to another client. Change that in the list first."),
 }
 

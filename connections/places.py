@@ -56,14 +56,17 @@ def marketplace_of(text: str) -> str:
 
 
 def place_of(region: str, marketplace: str) -> Place | None:
-    """Both may be given, if they agree; a marketplace may stand in either column."""
-    told = marketplace_of(marketplace or region)
-    if marketplace and not told:
+    """Where both say one thing; each column may hold either. None: unknown, or they differ."""
+    if not (region and marketplace):
+        return _place_by(region or marketplace)
+    found, beside = _place_by(marketplace), _place_by(region)
+    if found is None or beside is None or found.region != beside.region:
         return None
-    wanted = region_of(region) if region and not (told and not marketplace) else None
-    if not told:
-        return Place(wanted, MAIN_MARKETPLACE[wanted]) if wanted else None
-    found = MARKETPLACES[told].region
-    if region and marketplace and region_of(region) != found:
-        return None
-    return Place(found, told)
+    return found if marketplace_of(marketplace) else beside
+
+
+def _place_by(text: str) -> Place | None:
+    marketplace_id, region = marketplace_of(text), region_of(text)
+    if marketplace_id:
+        return Place(MARKETPLACES[marketplace_id].region, marketplace_id)
+    return Place(region, MAIN_MARKETPLACE[region]) if region else None

@@ -40,6 +40,11 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "connection_renamed": (_lazy("Renamed from “%(old)s” to “%(new)s”"), "info", "neutral"),
     "connection_confirmed": (_lazy("Confirmed that it is the right store"), "check", "success"),
     "connection_undone": (_lazy("Undone: not the right store"), "minus", "neutral"),
+    "connection_grouped": (
+        _lazy("Assigned to a client, or given tags, by a file"),
+        "link",
+        "neutral",
+    ),
     "connection_merged": (_lazy("Joined with the row of the same seller"), "link", "neutral"),
     "connection_disconnected": (_lazy("Disconnected"), "minus", "neutral"),
     "connection_removed": (_lazy("Connection removed"), "minus", "neutral"),

@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_variables
 from connections.authorization import is_seller_id
 from connections.forms import NameField
 from connections.models import CONSENT_DAYS, Connection, Grant, SpApiGrant
-from connections.places import marketplace_of, place_of, region_of
+from connections.places import place_of
 from connections.uploaded_tables import Column, Record, read_table
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
@@ -167,7 +167,7 @@ def cleaned_name(text: str) -> tuple[str, str]:
 def place_problem(region: str, marketplace: str) -> str:
     if not region and not marketplace:
         return "place_missing"
-    both = region_of(region) is not None and bool(marketplace_of(marketplace))
+    both = bool(region and marketplace) and place_of(region, "") and place_of("", marketplace)
     return "places_differ" if both else "place_unknown"
 
 

@@ -5,6 +5,7 @@ from django.urls import path
 from connections import (
     arrivals,
     calendar_views,
+    client_list_views,
     doors,
     export_views,
     help_pages,
@@ -26,6 +27,8 @@ urlpatterns = [
         export_views.connections_export,
         name="connections_export",
     ),
+    path(f"{IMPORT}clients", client_list_views.client_list_new, name="client_list_new"),
+    path(f"{IMPORT}clients/<uuid:list_id>", client_list_views.client_list, name="client_list"),
     path(f"{IMPORT}tokens", import_views.token_import_new, name="token_import_new"),
     path(f"{IMPORT}tokens/<uuid:import_id>", import_views.token_import, name="token_import"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),

@@ -1,0 +1,77 @@
+"""Bringing a list of clients and their stores: a file, a look, and a result for each row."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from connections import client_lists, import_pages
+from connections.client_table import checked_list
+from connections.import_models import ClientList
+from connections.import_views import RECENT, TableForm, limited, require_whole_reach, table_of
+from connections.uploaded_tables import TableRefused
+from connections.views import back_to_list, form_page
+from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.limits import costly
+from sellerlegend.organizations.models import Role
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@limited
+def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
+    require_whole_reach(request)
+    error = ""
+    if request.method == "POST":
+        try:
+            lines = checked_list(table_of(request), request.organization.pk)
+        except TableRefused as refusal:
+            error = str(refusal)
+        else:
+            kept = client_lists.keep(
+                organization=request.organization, lines=lines, actor=request.actor()
+            )
+            return HttpResponseRedirect(url_of(request, kept), status=303)
+    recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
+    context = {"form": TableForm(), "error": error, "recent": recent[:RECENT]}
+    return render(
+        request, "connections/client_list_new.html", context, status=422 if error else 200
+    )
+
+
+@form_page
+@organization_view(Role.MEMBER)
+@costly
+def client_list(request: OrganizationRequest, list_id: UUID) -> HttpResponseBase:
+    """Before the confirmation what would happen, after it what happened to each row."""
+    require_whole_reach(request)
+    lists = ClientList.objects.for_organization(request.organization)
+    found: ClientList = get_object_or_404(lists, pk=list_id)
+    action = request.POST.get("action", "")
+    if request.method == "POST" and action == "confirm":
+        return confirmed(request, found)
+    if request.method == "POST" and action == "discard" and client_lists.discard(found):
+        messages.success(request, _("The list was discarded. Nothing was changed."))
+        return HttpResponseRedirect(back_to_list(request), status=303)
+    context = import_pages.client_list_context(request.organization, found)
+    status = 422 if request.method == "POST" else 200
+    return render(request, "connections/client_list.html", context, status=status)
+
+
+def confirmed(request: OrganizationRequest, found: ClientList) -> HttpResponse:
+    results = client_lists.confirm(client_list=found, actor=request.actor())
+    words = ngettext(
+        "%(count)d row of the list is done.", "%(count)d rows of the list are done.", len(results)
+    )
+    messages.success(request, words % {"count": len(results)})
+    return HttpResponseRedirect(url_of(request, found), status=303)
+
+
+def url_of(request: OrganizationRequest, found: ClientList) -> str:
+    return reverse("client_list", args=[request.organization.slug, found.pk])

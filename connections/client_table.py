@@ -1,0 +1,204 @@
+"""A table of an agency's clients and their stores: its columns, and what each row of it means."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from connections.authorization import is_seller_id
+from connections.forms import NameField
+from connections.grouping_models import Client
+from connections.models import Connection
+from connections.places import place_of
+from connections.token_table import SELLER_LENGTH, cleaned_name, place_problem
+from connections.uploaded_tables import Column, Record, read_table
+from sellerlegend.amazon.http import clean_text
+
+COLUMNS = (
+    Column("client", ("client name", "client", "customer"), is_required=True),
+    Column("contact", ("contact name", "contact")),
+    Column("mail", ("contact mail", "contact email", "contact e mail", "email", "e mail", "mail")),
+    Column("store", ("store name", "store", "name", "account name", "account")),
+    Column("marketplace", ("marketplace", "country")),
+    Column("region", ("region",)),
+    Column("seller", ("seller id", "selling partner id", "merchant token", "merchant id")),
+    Column("tags", ("tags", "tag")),
+)
+CLIENT_LENGTH, CONTACT_LENGTH, MAIL_LENGTH, TAG_LENGTH = 80, 150, 254, 40
+MOST_TAGS = 10
+TAG_SEPARATORS = re.compile(r"[,;|]")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the file, as it is kept. `problem`: a key of `import_words.PROBLEMS`.
+
+    `plan`: `create` a row that waits for its consent, `assign` the row `connection` to the client,
+    or only add the `client`. `outcome` is the plan that was carried out.
+    """
+
+    line: int
+    client: str
+    contact: str = ""
+    mail: str = ""
+    store: str = ""
+    region: str = ""
+    marketplace_id: str = ""
+    seller: str = ""
+    tags: tuple[str, ...] = field(default=())
+    problem: str = ""
+    plan: str = ""
+    connection: str = ""
+    keeps_contact: bool = False
+    outcome: str = ""
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Line:
+        return cls(**(stored | {"tags": tuple(stored["tags"])}))
+
+    def refused(self, problem: str) -> Line:
+        return replace(self, problem=problem, plan="")
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the organization has, to compare with: its rows, and its clients by name."""
+
+    rows: tuple[Connection, ...]
+    clients: dict[str, Client]
+
+
+def group_of(organization_id: UUID) -> Group:
+    clients = Client.objects.for_organization(organization_id)
+    rows = Connection.objects.for_organization(organization_id)
+    return Group(tuple(rows), {client.name.lower(): client for client in clients})
+
+
+def checked_list(data: bytes, organization_id: UUID) -> list[Line]:
+    """Every row of the file with its plan, or its problem. Raises TableRefused."""
+    group = group_of(organization_id)
+    read = without_twins(map(checked, read_table(data, COLUMNS)))
+    return [planned(line, group) for line in read]
+
+
+# One row by itself -------------------------------------------------------------------------
+
+
+def checked(record: Record) -> Line:
+    line = with_client(Line(record.line, ""), record)
+    line = line if line.problem else with_tags(line, record["tags"])
+    is_bare = not any(record[key] for key in ("store", "marketplace", "region", "seller"))
+    return line if line.problem or is_bare else with_store(line, record)
+
+
+def with_client(line: Line, record: Record) -> Line:
+    text = record["client"]
+    if len(text) > CLIENT_LENGTH:
+        return replace(line, client=text[:CLIENT_LENGTH]).refused("client_too_long")
+    try:
+        line = replace(line, client=NameField().clean(text))
+    except ValidationError:
+        return line.refused("client_missing")
+    if len(record["contact"]) > CONTACT_LENGTH:
+        return line.refused("contact_too_long")
+    line = replace(line, contact=clean_text(record["contact"], CONTACT_LENGTH))
+    mail = record["mail"]
+    if mail:
+        try:
+            validate_email(mail)
+        except ValidationError:
+            return line.refused("mail_malformed")
+    return line.refused("mail_malformed") if len(mail) > MAIL_LENGTH else replace(line, mail=mail)
+
+
+def with_tags(line: Line, text: str) -> Line:
+    wanted: dict[str, str] = {}
+    for part in TAG_SEPARATORS.split(text):
+        name = clean_text(part, len(part) + 1)
+        if len(name) > TAG_LENGTH:
+            return line.refused("tag_too_long")
+        if name:
+            wanted.setdefault(name.lower(), name)
+    if len(wanted) > MOST_TAGS:
+        return line.refused("too_many_tags")
+    return replace(line, tags=tuple(wanted.values()))
+
+
+def with_store(line: Line, record: Record) -> Line:
+    name, problem = cleaned_name(record["store"])
+    line = replace(line, store=name)
+    if problem:
+        return line.refused(problem)
+    place = place_of(record["region"], record["marketplace"])
+    if place is None:
+        return line.refused(place_problem(record["region"], record["marketplace"]))
+    seller = record["seller"]
+    line = replace(line, region=place.region.value, marketplace_id=place.marketplace_id)
+    if seller and not is_seller_id(seller):
+        return line.refused("seller_malformed")
+    return replace(line, seller=seller[:SELLER_LENGTH])
+
+
+# Among the others --------------------------------------------------------------------------
+
+
+def without_twins(lines: Iterable[Line]) -> list[Line]:
+    """A store stands in one row of the file; a client may stand in many."""
+    found = list(lines)
+    good = [line for line in found if not line.problem]
+    names = Counter(line.store.lower() for line in good if line.store)
+    sellers = Counter((line.seller, line.region) for line in good if line.seller)
+
+    def judged(line: Line) -> Line:
+        if line.problem:
+            return line
+        if names[line.store.lower()] > 1:
+            return line.refused("name_twice")
+        return line.refused("twice_in_the_file") if sellers[line.seller, line.region] > 1 else line
+
+    return [judged(line) for line in found]
+
+
+def planned(line: Line, group: Group) -> Line:
+    """Compared with what the organization has: at the look, and again at the confirmation."""
+    if line.problem:
+        return line
+    client = group.clients.get(line.client.lower())
+    is_other_contact = client is not None and bool(
+        line.mail and client.contact_email and client.contact_email != line.mail
+    )
+    line = replace(line, keeps_contact=is_other_contact)
+    if not line.store:
+        return replace(line, plan="client")
+    row, problem = row_meant(line, group.rows)
+    if problem:
+        return line.refused(problem)
+    if row is None:
+        return replace(line, plan="create")
+    if row.client_id is not None and (client is None or row.client_id != client.pk):
+        return line.refused("other_client")
+    return replace(line, plan="assign", connection=str(row.pk))
+
+
+def row_meant(line: Line, rows: Iterable[Connection]) -> tuple[Connection | None, str]:
+    """The row of this seller, else of this name; and the problem, if the name is of another."""
+    named: Connection | None = None
+    for row in rows:
+        seller = row.selling_partner_id or row.expected_selling_partner_id
+        if line.seller and (seller, row.region) == (line.seller, line.region):
+            return row, ""
+        if row.name.lower() == line.store.lower():
+            named = row
+    if named is None:
+        return None, ""
+    if named.region != line.region:
+        return None, "place_differs"
+    seller = named.selling_partner_id or named.expected_selling_partner_id
+    return (None, "name_taken") if line.seller and seller and seller != line.seller else (named, "")

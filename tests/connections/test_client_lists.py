@@ -1,0 +1,339 @@
+"""Clients and their stores from a file: what each row would do, and what it did."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import client_lists, retention, services
+from connections.client_table import checked_list
+from connections.grouping_models import Client, Tag, Tagging
+from connections.import_models import RESULTS_KEPT, ClientList
+from connections.models import Connection
+from ppc import erasure
+from sellerlegend.organizations.audit import WORKER, Actor
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role
+from tests import factories, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.nothing_changed import nothing_changes
+
+pytestmark = pytest.mark.django_db
+
+HEADER = (
+    "Client name",
+    "Contact name",
+    "Contact mail",
+    "Store name",
+    "Marketplace",
+    "Seller ID",
+    "Tags",
+)
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return factories.make_organization("Agency")
+
+
+@pytest.fixture
+def browser(organization: Organization) -> Browser:
+    return trips.sign_in(factories.make_member(organization))
+
+
+def table(*rows: tuple[str, ...]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([HEADER, *rows])
+    return text.getvalue()
+
+
+def line(
+    client: str = "Acme",
+    contact: str = "",
+    mail: str = "",
+    store: str = "",
+    place: str = "",
+    seller: str = "",
+    tags: str = "",
+) -> tuple[str, ...]:
+    return (client, contact, mail, store, place, seller, tags)
+
+
+def new_url(organization: Organization) -> str:
+    return reverse("client_list_new", args=[organization.slug])
+
+
+def page_url(found: ClientList) -> str:
+    return reverse("client_list", args=[found.organization.slug, found.pk])
+
+
+def bring(browser: Browser, organization: Organization, *rows: tuple[str, ...]) -> ClientList:
+    answer = browser.post(new_url(organization), {"text": table(*rows)})
+    assert answer.status_code == 303
+    newest: ClientList = ClientList.objects.for_organization(organization).latest("created_at")
+    assert answer.headers["Location"] == page_url(newest)
+    return newest
+
+
+def confirm(browser: Browser, found: ClientList) -> list[tuple[str, str]]:
+    assert browser.post(page_url(found), {"action": "confirm"}).status_code == 303
+    found.refresh_from_db()
+    return [(each.problem, each.outcome) for each in client_lists.lines_of(found)]
+
+
+def plans(organization: Organization, *rows: tuple[str, ...]) -> list[str]:
+    lines = checked_list(table(*rows).encode(), organization.pk)
+    return [each.problem or each.plan for each in lines]
+
+
+def words_of(page: Any) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.content.decode())).split())
+
+
+def rows_by_name(organization: Organization) -> dict[str, Connection]:
+    rows = Connection.objects.for_organization(organization).select_related("client")
+    return {row.name: row for row in rows}
+
+
+def tags_of(row: Connection) -> set[str]:
+    taggings = Tagging.objects.for_organization(row.organization_id).filter(connection=row)
+    return set(taggings.values_list("tag__name", flat=True))
+
+
+def test_clients_rows_and_tags_come_from_one_list(
+    organization: Organization, browser: Browser, amazon: RunningEmulator
+) -> None:
+    known = factories.make_connection(organization, name="Known", seller="A1KNOWN")
+    Tag.objects.for_organization(organization).create(name="Toys")
+    found = bring(
+        browser,
+        organization,
+        line("Acme", "Ada", "ada@acme.example", "Acme US", "US", "A9ACME", "toys | new"),
+        line("acme", store="Acme DE", place="DE"),
+        line("Bolt", mail="bob@bolt.example", store="anything", place="NA", seller="A1KNOWN"),
+        line("Cargo", "Cleo"),
+    )
+    looked = words_of(browser.get(page_url(found)))
+    assert "4 rows can be carried out. Nothing is changed yet." in looked
+    assert not Client.objects.for_organization(organization).exists()
+
+    results = confirm(browser, found)
+
+    assert amazon.ledger.last_number == 0
+    assert results == [("", "create"), ("", "create"), ("", "assign"), ("", "client")]
+    clients = {each.name: each for each in Client.objects.for_organization(organization)}
+    assert set(clients) == {"Acme", "Bolt", "Cargo"}
+    assert (clients["Acme"].contact_name, clients["Acme"].contact_email) == (
+        "Ada",
+        "ada@acme.example",
+    )
+    rows = rows_by_name(organization)
+    assert set(rows) == {"Known", "Acme US", "Acme DE"}
+    assert {name: row.client and row.client.name for name, row in rows.items()} == {
+        "Known": "Bolt",
+        "Acme US": "Acme",
+        "Acme DE": "Acme",
+    }
+    assert rows["Known"].pk == known.pk
+    assert rows["Acme US"].waits_for_consent
+    assert rows["Acme US"].expected_selling_partner_id == "A9ACME"
+    assert rows["Acme DE"].region == "EU"
+    assert tags_of(rows["Acme US"]) == {"Toys", "new"}
+    told = words_of(browser.get(page_url(found)))
+    assert "4 rows are done. 2 new rows wait for their consents." in told
+
+
+def test_confirm_returns_what_it_did_row_by_row(organization: Organization) -> None:
+    actor = Actor.person(factories.owner_of(organization))
+    lines = checked_list(
+        table(line(store="Store", place="US"), line(client=""), line("Bare")).encode(),
+        organization.pk,
+    )
+    kept = client_lists.keep(organization=organization, lines=lines, actor=actor)
+
+    results = client_lists.confirm(client_list=kept, actor=actor)
+
+    assert [(each.line, each.client.name, each.is_new) for each in results] == [
+        (2, "Acme", True),
+        (4, "Bare", False),
+    ]
+    assert results[0].connection is not None
+    assert results[0].connection.name == "Store"
+    assert client_lists.confirm(client_list=kept, actor=actor) == []
+    assert Connection.objects.for_organization(organization).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (line("", store="S"), "client_missing"),
+        (line("\u200b"), "client_missing"),
+        (line("x" * 81), "client_too_long"),
+        (line(contact="x" * 151), "contact_too_long"),
+        (line(mail="not a mail"), "mail_malformed"),
+        (line(mail="a@b.example\nBcc: x@y.example"), "mail_malformed"),
+        (line(tags="x" * 41), "tag_too_long"),
+        (line(tags="|".join(map(str, range(11)))), "too_many_tags"),
+        (line(store="S"), "place_missing"),
+        (line(place="US"), "name_missing"),
+        (line(store="S", place="Mars"), "place_unknown"),
+        (line(store="S", place="US", seller="A-1"), "seller_malformed"),
+        (line(store="S" * 81, place="US"), "name_too_long"),
+        (line(), "client"),
+        (line(store="S", place="US"), "create"),
+        (line("=cmd()", store="=1+1", place="US"), "create"),
+    ],
+)
+def test_the_plan_or_the_problem_of_a_row(
+    row: tuple[str, ...], problem: str, organization: Organization
+) -> None:
+    assert plans(organization, row) == [problem]
+
+
+def test_rows_that_are_here(organization: Organization) -> None:
+    acme = Client.objects.for_organization(organization).create(name="Acme")
+    factories.make_connection(organization, name="Mine", seller="A1")
+    taken = factories.make_connection(organization, name="Others", seller="A2")
+    Connection.objects.for_organization(organization).filter(pk=taken.pk).update(client=acme)
+
+    assert plans(
+        organization,
+        line("Bolt", store="mine", place="US"),
+        line("Bolt", store="Others", place="US"),
+    ) == ["assign", "other_client"]
+    assert plans(organization, line("acme", store="Others", place="US")) == ["assign"]
+    assert plans(organization, line(store="Mine", place="DE")) == ["place_differs"]
+    assert plans(organization, line(store="Mine", place="US", seller="A7")) == ["name_taken"]
+    assert (
+        plans(organization, line(store="S", place="US"), line("B", store="s", place="DE"))
+        == ["name_twice"] * 2
+    )
+    assert (
+        plans(
+            organization,
+            line(store="S", place="US", seller="A8"),
+            line("B", store="T", place="CA", seller="A8"),
+        )
+        == ["twice_in_the_file"] * 2
+    )
+
+
+def test_a_contact_that_is_here_is_not_overwritten(
+    organization: Organization, browser: Browser
+) -> None:
+    Client.objects.for_organization(organization).create(
+        name="Acme", contact_email="old@acme.example"
+    )
+    found = bring(browser, organization, line(contact="New", mail="new@acme.example"))
+
+    assert "The client's contact stays as it is here." in words_of(browser.get(page_url(found)))
+    confirm(browser, found)
+
+    client = Client.objects.for_organization(organization).get()
+    assert (client.contact_name, client.contact_email) == ("", "old@acme.example")
+
+
+def test_what_changed_since_the_look_is_looked_at_again(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(
+        browser,
+        organization,
+        line(store="Becomes taken", place="US", seller="A1"),
+        line(store="Fine", place="US"),
+    )
+    factories.make_connection(organization, name="Becomes taken", seller="A2")
+
+    assert confirm(browser, found) == [("name_taken", ""), ("", "create")]
+    assert set(rows_by_name(organization)) == {"Becomes taken", "Fine"}
+
+
+def test_rows_of_a_client_wait_as_long_as_it_takes(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(browser, organization, line(store="Planned", place="US"))
+    confirm(browser, found)
+    factories.make_waiting_connection(organization, name="Forgotten")
+    Connection.objects.for_organization(organization).update(
+        created_at=timezone.now() - timedelta(days=3)
+    )
+
+    assert services.remove_abandoned_rows() == 1
+    assert set(rows_by_name(organization)) == {"Planned"}
+
+
+def test_a_list_can_be_discarded_until_it_is_confirmed(
+    organization: Organization, browser: Browser, amazon: RunningEmulator
+) -> None:
+    found = bring(browser, organization, line(store="S", place="US"))
+    assert browser.post(page_url(found), {"action": "discard"}).status_code == 303
+    assert browser.get(page_url(found)).status_code == 404
+
+    again = bring(browser, organization, line(store="S", place="US"))
+    confirm(browser, again)
+    with nothing_changes(amazon, events=()):
+        answer = browser.post(page_url(again), {"action": "discard"})
+    assert answer.status_code == 422
+
+
+def test_the_record_says_who_did_it(organization: Organization, browser: Browser) -> None:
+    found = bring(browser, organization, line(store="S", place="US"), line("Bare"))
+    confirm(browser, found)
+
+    events = AuditEvent.objects.for_organization(organization)
+    event = events.get(code="client_list_confirmed")
+    assert event.details == {"created": 1, "rows": 2}
+    assert event.actor is not None
+    assert events.get(code="connection_grouped").connection_id == (
+        rows_by_name(organization)["S"].pk
+    )
+
+
+def test_a_limited_member_and_a_viewer_bring_nothing(organization: Organization) -> None:
+    limited = factories.make_member(organization)
+    Membership.objects.for_organization(organization).filter(user=limited).update(is_limited=True)
+    viewer = factories.make_member(organization, Role.VIEWER)
+
+    assert trips.sign_in(limited).get(new_url(organization)).status_code == 403
+    assert trips.sign_in(viewer).get(new_url(organization)).status_code == 403
+
+
+def test_lists_go_after_two_weeks_and_with_the_organization(
+    organization: Organization, browser: Browser
+) -> None:
+    bring(browser, organization, line())
+    bring(browser, organization, line("Bolt"))
+    oldest = ClientList.objects.for_organization(organization).earliest("created_at")
+    ClientList.objects.for_organization(organization).filter(pk=oldest.pk).update(
+        created_at=timezone.now() - RESULTS_KEPT - timedelta(seconds=1)
+    )
+    rule = next(rule for rule in retention.rules() if rule.name == "client_lists")
+
+    assert sum(rule.steps()) == 1
+    erasure.delete_organization(organization=organization, actor=WORKER)
+    erasure.erase_organization(organization, actor=WORKER)
+    assert not ClientList.objects.for_organization(organization).exists()
+
+
+def test_five_hundred_rows_take_few_statements_each(
+    organization: Organization, browser: Browser
+) -> None:
+    def statements(count: int) -> int:
+        rows = [line(f"Client {n}", store=f"Store {count} {n}", place="US") for n in range(count)]
+        found = bring(browser, organization, *rows)
+        with CaptureQueriesContext(database) as sent:
+            confirm(browser, found)
+        return len(sent.captured_queries)
+
+    few, many = statements(10), statements(30)
+    assert (many - few) / 20 < 15
