@@ -11,9 +11,13 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 from django.utils import timezone
 
+from connections import client_lists, token_imports
 from connections import services as connection_services
+from connections.client_table import checked_list
+from connections.import_models import ClientList, TokenImport
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.notice_models import Notice
+from connections.token_table import checked_table
 from marketplaces.models import MarketplaceAccount
 from ppc import services as ppc_services
 from ppc.models import AdsProfile, PpcLink
@@ -143,6 +147,29 @@ def make_notice(connection: Connection, **columns: Any) -> Notice:
         **(facts | columns),
     )
     return notice
+
+
+def make_files(organization: Organization) -> tuple[TokenImport, ClientList]:
+    """A file of one refresh token and a list of one client, looked at and not confirmed."""
+    actor = Actor.person(owner_of(organization))
+    number = next(_numbers)
+    tokens = (
+        "name,marketplace,seller id,refresh token\n"
+        f"Brought {number},US,B{number:013d},Atzr|brought-{number}\n"
+    )
+    clients = f"client name,store name,marketplace\nClient {number},Listed {number},US\n"
+    return (
+        token_imports.keep(
+            organization=organization,
+            rows=checked_table(tokens.encode(), organization.pk),
+            actor=actor,
+        ),
+        client_lists.keep(
+            organization=organization,
+            lines=checked_list(clients.encode(), organization.pk),
+            actor=actor,
+        ),
+    )
 
 
 # Marketplaces ------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from connections import notice_mails
+from connections import notice_mails, token_imports
+from connections.import_models import ImportedToken
 from connections.models import Connection
 from connections.notice_models import NoticeMail, NotificationChoice
+from connections.token_table import checked_table
 from marketplaces import services as marketplace_services
 from marketplaces import verification
 from marketplaces.models import MarketplaceAccount
@@ -78,6 +80,7 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     upkeep.begin_grant_resync(grant=grant, actor=actor)
     prove(amazon)
     mail_notice(reading)
+    import_token(amazon)
     found = {job.kind: job for job in Job._base_manager.all()}
     assert set(found) == set(ledger.KINDS), "a kind of work that this test does not know yet"
     return found
@@ -105,6 +108,17 @@ def mail_notice(connection: Connection) -> None:
     )
     noon = (timezone.now() + timedelta(days=2)).replace(hour=12)
     assert notice_mails.plan_for(organization, noon) == 1
+
+
+def import_token(amazon: RunningEmulator) -> None:
+    """One row of a file that an owner confirmed."""
+    organization = factories.make_organization("Importer")
+    actor = Actor.person(factories.owner_of(organization))
+    token = amazon.world.authorize(BLUE_HARBOR, "NA")
+    text = f"name,marketplace,seller id,refresh token\nBrought,US,{BLUE_HARBOR},{token}\n"
+    rows = checked_table(text.encode(), organization.pk)
+    kept = token_imports.keep(organization=organization, rows=rows, actor=actor)
+    assert token_imports.confirm(token_import=kept, renew=(), actor=actor) == 1
 
 
 def connect(
@@ -152,14 +166,19 @@ def assert_done_once(jobs: dict[str, Job]) -> None:
         == "onboarded"
     )
     assert [link.status for link in PpcLink._base_manager.all()] == ["linked"]
-    assert Connection._base_manager.filter(participations_read_at__isnull=False).count() == 5
+    assert Connection._base_manager.filter(participations_read_at__isnull=False).count() == 6
+    brought = ImportedToken._base_manager.get()
+    assert (brought.status, brought.refresh_token) == ("stored", "")
+    assert brought.connection is not None
+    assert factories.grant_of(brought.connection).fingerprint == brought.fingerprint
     assert AdsProfile._base_manager.count() == 6 + 4 + 6 + 6
     assert [mail.status for mail in NoticeMail._base_manager.all()] == ["sent"]
 
 
 EFFECTS = sorted(
     # A daily proof that finds nothing new is no event.
-    ["participations_read"] * 4
+    ["participations_read"] * 5
+    + ["imported_token_stored"]
     + ["ads_profiles_read"] * 4
     + ["onboarding_working", "onboarding_onboarded", "ppc_link_working", "ppc_link_linked"]
 )
@@ -168,12 +187,12 @@ EFFECTS = sorted(
 def test_a_worker_killed_in_the_middle_of_every_kind_of_work_is_replaced(
     amazon: RunningEmulator, office: Office, jobs: dict[str, Job]
 ) -> None:
-    amazon.faults.add(surface="sellers", delay=60, times=5)
+    amazon.faults.add(surface="sellers", delay=60, times=6)
     amazon.faults.add(surface="ads", delay=60, times=4)
     victim = office.hire(concurrency=len(jobs))
     for job in jobs.values():
         office.tell(RUN_JOB, str(job.pk))
-    amazon.ledger.wait_for(5, timeout=30, surface="sellers")
+    amazon.ledger.wait_for(6, timeout=30, surface="sellers")
     amazon.ledger.wait_for(4, timeout=30, surface="ads")
     mail = jobs.pop(notice_mails.MAIL)  # asks nothing of Amazon
     assert set(statuses(jobs).values()) == {"running"}

@@ -29,6 +29,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.encoding import force_str
 
+from connections import token_imports
 from connections.models import Connection
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
@@ -42,7 +43,9 @@ from tests.signing_in import signed_in_freshly
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SELLER = "A1NORTHSTAR001"
+OTHER_SELLER = "A2BLUEHARBOR02"
 ADS_LOGIN = "ads@northstar.example"
+TABLE = ("name", "marketplace", "seller id", "refresh token")
 
 
 class Collected:
@@ -157,6 +160,49 @@ def fail(amazon: RunningEmulator, client: Client, row: Connection, seen: Collect
     ledger.drain("interactive")
 
 
+def import_tokens(amazon: RunningEmulator, organization: Organization, seen: Collected) -> None:
+    """A file with a token that Amazon accepts, one that it refuses, one that is twice there, one
+    whose row is spoiled; another file that nobody confirms; and one that ends in our own error."""
+    slug = organization.slug
+    client = signed_in_freshly(factories.owner_of(organization))
+    client.raise_request_exception = False
+    good, refused, twice, spoiled, unconfirmed, lost = (
+        amazon.world.authorize(OTHER_SELLER, "NA") for _ in range(6)
+    )
+    new = reverse("token_import_new", args=[slug])
+
+    def bring(*rows: tuple[str, ...]) -> str:
+        lines = [",".join(cells) for cells in (TABLE, *rows)]
+        answer = client.post(new, {"text": "\n".join(lines)})
+        seen.add("import", answer.content)
+        seen.add("import, headers", dict(answer.headers))
+        return str(answer.headers.get("Location", new))
+
+    page = bring(
+        ("Brought", "US", OTHER_SELLER, good),
+        ("Refused", "CA", "A9REFUSED", f"{refused}x"),
+        ("Twice", "US", "A9TWICE", twice),
+        ("Again", "US", "A9TWICE", twice),
+        ("Spoiled", "nowhere", "A9SPOILED", spoiled),
+    )
+    seen.page(client, page)
+    seen.add("confirm", client.post(page, {"action": "confirm"}).content)
+    seen.add("messages", bells.heard())
+    ledger.drain("interactive")
+    seen.page(client, page)
+    seen.page(client, page, HX_Request="true")
+    seen.page(client, bring(("Later", "US", "A9LATER", unconfirmed)))
+    seen.page(client, bring(("Not whole", "US", "A9", f'"{unconfirmed}')))
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(token_imports, "keep", lambda **_rows: 1 / 0)
+        bring(("Lost", "US", "A9LOST", lost))
+    kinds = (("csv", "export"), ("xlsx", "workbook"))
+    for kind, name in kinds:
+        answer = client.post(reverse("connections_export", args=[slug]), {"kind": kind})
+        seen.add(name, b"".join(answer.streaming_content))  # type: ignore[attr-defined]
+    assert "Brought" in seen.outputs["export"]
+
+
 def look_at_every_page(organization: Organization, row: Connection, seen: Collected) -> None:
     slug = organization.slug
     for role in (Role.VIEWER, Role.OWNER):
@@ -246,6 +292,7 @@ def test_no_secret_of_a_full_run_is_in_any_output(
 
     row = walk_through(amazon, organization, seen)
     rotate_the_client_secret(amazon, seen, tmp_path / "message.json")
+    import_tokens(amazon, organization, seen)
     look_at_every_page(organization, row, seen)
     look_at_the_admin(seen)
     run_every_command(seen)

@@ -24,6 +24,7 @@ from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     make_account,
     make_connection,
+    make_files,
     make_member,
     make_notice,
     make_organization,
@@ -85,6 +86,11 @@ ORGANIZATION_ROUTES = (
     Route("notifications_test_mail", ACTION, Role.MEMBER),
     Route("notice_acknowledge", ACTION, Role.MEMBER, ("notice_id",)),
     Route("notice_snooze", ACTION, Role.MEMBER, ("notice_id",)),
+    Route("connections_export", FORM, Role.VIEWER),
+    Route("token_import_new", FORM, Role.ADMIN),
+    Route("token_import", FORM, Role.ADMIN, ("import_id",)),
+    Route("client_list_new", FORM, Role.MEMBER),
+    Route("client_list", FORM, Role.MEMBER, ("list_id",)),
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
     Route("calendar_feed_end", ACTION, Role.VIEWER),
@@ -169,6 +175,8 @@ class Scene:
     connection: Connection
     account_id: UUID
     notice_id: UUID
+    import_id: UUID
+    list_id: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -177,6 +185,8 @@ class Scene:
             "connection_id": self.connection.pk,
             "account_id": self.account_id,
             "notice_id": self.notice_id,
+            "import_id": self.import_id,
+            "list_id": self.list_id,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -191,8 +201,17 @@ def scene() -> Scene:
     connection = make_connection(organization)
     account = make_account(connection)
     notice = make_notice(connection)
+    token_import, client_list = make_files(organization)
     outsider = owner_of(make_organization("Somebody else"))
-    return Scene(organization, connection, account.pk, notice.pk, outsider)
+    return Scene(
+        organization,
+        connection,
+        account.pk,
+        notice.pk,
+        token_import.pk,
+        client_list.pk,
+        outsider,
+    )
 
 
 def leaves(patterns: Any, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:

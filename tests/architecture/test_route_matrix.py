@@ -23,6 +23,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from connections.import_models import ClientList, TokenImport
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
@@ -38,6 +39,7 @@ from tests.architecture.test_every_url import (
 from tests.factories import (
     make_account,
     make_connection,
+    make_files,
     make_member,
     make_notice,
     make_organization,
@@ -70,6 +72,8 @@ class Tree:
     connection: Connection
     account: MarketplaceAccount
     notice: Notice
+    token_import: TokenImport
+    client_list: ClientList
     reference: str
     passkey: Authenticator
 
@@ -84,7 +88,8 @@ def make_tree(name: str) -> Tree:
     )
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
-    return Tree(organization, connection, account, notice, trip.reference, passkey)
+    files = make_files(organization)
+    return Tree(organization, connection, account, notice, *files, trip.reference, passkey)
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,8 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "connection_id": tree.connection.pk,
         "account_id": tree.account.pk,
         "notice_id": tree.notice.pk,
+        "import_id": tree.token_import.pk,
+        "list_id": tree.client_list.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -189,6 +196,8 @@ def made_up() -> dict[str, Any]:
         "connection_id": uuid4(),
         "account_id": uuid4(),
         "notice_id": uuid4(),
+        "import_id": uuid4(),
+        "list_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",

@@ -203,6 +203,40 @@ def after_proof(arrive: Arrive) -> Arrive:
     return proved
 
 
+def export_dialog(page: Page) -> None:
+    page.goto(NORTHSTAR)
+    page.locator("#export-connections").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def tokens_looked_at(page: Page) -> None:
+    behind_password(f"{NORTHSTAR}import/tokens")(page)
+    number = secrets.token_hex(4)
+    page.get_by_label("or paste the table").fill(
+        "name,marketplace,seller id,refresh token\n"
+        f"Brought {number},US,A{number},Atzr|{number}\nNowhere,XX,A1,Atzr|x\n"
+    )
+    page.get_by_role("button", name="Look at it first").click()
+    expect(page.get_by_text("1 row can be imported.")).to_be_visible()
+
+
+def clients_nothing_chosen(page: Page) -> None:
+    page.goto(f"{NORTHSTAR}import/clients")
+    page.get_by_role("button", name="Look at it first").click()
+    expect(page.get_by_text("Choose a file, or paste a table.")).to_be_visible()
+
+
+def clients_looked_at(page: Page) -> None:
+    page.goto(f"{NORTHSTAR}import/clients")
+    page.get_by_label("or paste the table").fill(
+        "client name,contact mail,store name,marketplace,tags\n"
+        "Acme,ada@acme.example,Acme US,US,toys|new\n,,Nobody's,US,\n"
+    )
+    page.get_by_role("button", name="Look at it first").click()
+    expect(page.get_by_text("1 row can be carried out.")).to_be_visible()
+
+
+export = after_proof(export_dialog)
 onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
 connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
 connect_more_ppc = button_in_row(NA, "PPC", "Continue")
@@ -224,6 +258,13 @@ CONNECTIONS = (
     Place("details page", details_page),
     Place("list narrowed", at(f"{NORTHSTAR}?show=attention&sort=renew_by")),
     Place("list narrowed to nothing", at(f"{NORTHSTAR}?health=incident")),
+    Place("export pop-up", export),
+    Place("export page", page_of(export)),
+    Place("import tokens", behind_password(f"{NORTHSTAR}import/tokens")),
+    Place("import tokens, looked at", tokens_looked_at),
+    Place("import clients", at(f"{NORTHSTAR}import/clients")),
+    Place("import clients, nothing chosen", clients_nothing_chosen, status=422),
+    Place("import clients, looked at", clients_looked_at),
     Place("timeline", timeline_page),
     Place("new", at(f"{NORTHSTAR}new")),
     Place("new with mistakes", form_with_mistakes, status=422),

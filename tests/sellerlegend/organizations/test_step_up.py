@@ -188,19 +188,28 @@ def test_freshness_ends(page: str, owner: User) -> None:
 
 # Which pages stand under it ----------------------------------------------------------------
 
-FRESH = {"organization_delete", "connection_disconnect", "login_delete"}
+FRESH = {
+    "organization_delete",
+    "connection_disconnect",
+    "connections_export",
+    "login_delete",
+    "token_import",
+    "token_import_new",
+}
 COSTLY = {
     "connection_new",
     "connection_add_as_new",
     "connection_another_region",
     "connection_read_again",
     "connection_check",
+    "client_list",
     "connections_check",
     "marketplaces_onboard",
     "marketplaces_retry",
     "marketplace_resume",
     "ppc_connect",
     "ppc_retry",
+    "token_import",
 }
 TRIPS = {
     "connection_new",
