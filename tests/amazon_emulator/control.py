@@ -41,6 +41,7 @@ class Control:
             ("GET", "console"): self._console,
             ("POST", "sellers"): self._add_seller,
             ("POST", "profiles"): self._add_profile,
+            ("POST", "consents"): self._give_consent,
             ("POST", "product"): self._use_product,
         }
 
@@ -179,6 +180,13 @@ class Control:
         world.changed()
         world.save_if_changed()
         return profile.as_wire()
+
+    def _give_consent(self, call: Call) -> object:
+        """What another tool with the same application would hold: `seller_id`, `region`."""
+        world = self.app.world
+        token = world.authorize(str(call.json["seller_id"]), call.json["region"])
+        world.save_if_changed()
+        return {"refresh_token": token}
 
     def _use_product(self, call: Call) -> object:
         """Registers the URIs of a product at another address."""

@@ -39,10 +39,17 @@ class Amazon:
         self._grantors.append(login)
         return login
 
+    def consent_elsewhere(self, seller: Seller, region: str) -> str:
+        """The refresh token that another tool with the same Amazon application holds."""
+        reply = self._post("consents", {"seller_id": seller.seller_id, "region": region})
+        return str(reply["refresh_token"])
+
     def leave(self) -> None:
         """An unlisted application has 25 places: a demo that is walked often must not run out."""
         for grantor in self._grantors:
             self._post("scenarios/revoked_grant", {"seller": grantor})
 
-    def _post(self, path: str, value: dict[str, Any]) -> None:
-        requests.post(f"{self.url}/_control/api/{path}", json=value, timeout=10).raise_for_status()
+    def _post(self, path: str, value: dict[str, Any]) -> Any:
+        reply = requests.post(f"{self.url}/_control/api/{path}", json=value, timeout=10)
+        reply.raise_for_status()
+        return reply.json()

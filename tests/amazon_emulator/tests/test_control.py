@@ -156,6 +156,17 @@ def test_the_ledger_can_be_read_from_outside(emulator: RunningEmulator, caller: 
     assert caller.get("/_control/api/ledger").json()["calls"] == []
 
 
+def test_a_consent_of_another_tool_works_as_any_other(
+    emulator: RunningEmulator, caller: Caller
+) -> None:
+    wanted = {"seller_id": demo.NORTHSTAR, "region": "NA"}
+
+    token = caller.post("/_control/api/consents", json=wanted).json()["refresh_token"]
+
+    assert caller.refresh(token).status_code == 200
+    assert token not in caller.get("/_control/api/world").text
+
+
 def test_the_world_can_be_read_and_filled_from_outside(
     emulator: RunningEmulator, caller: Caller
 ) -> None:
