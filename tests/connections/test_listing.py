@@ -301,8 +301,8 @@ def test_nothing_found_says_so_and_leads_back(organization: Organization, browse
 
     page = browser.get(list_url(organization), {"health": "revoked"})
 
-    assert "No connection is in this state" in words_of(page)
-    assert "Showing only: Revoked. Show all connections" in words_of(page)
+    assert "No connection matches" in words_of(page)
+    assert "Revoked Remove this filter Clear all" in words_of(page)
     assert "Connect your first Amazon account" not in words_of(page)
 
 
