@@ -81,11 +81,15 @@ def to_list(request: OrganizationRequest, query: str) -> HttpResponse:
     return leave_for(request, f"{url}?{query}" if query else url)
 
 
-def view_of(request: OrganizationRequest, view_id: int) -> SavedView:
-    """One's own: another member's is as little there as another organization's."""
+def view_of(request: OrganizationRequest) -> SavedView | None:
+    """The one that `view=` names, of one's own: another member's is as little there as another
+    organization's. None when it names nothing."""
+    text = request.GET.get("view", "")
+    if not text:
+        return None
     views = saved_views.views_of(request.organization, request.user)
-    own = views.select_related("organization")
-    view = own.filter(pk=view_id).first() if view_id < 2**63 else None
+    is_number = text.isascii() and text.isdigit() and len(text) < 19
+    view = views.select_related("organization").filter(pk=int(text)).first() if is_number else None
     if view is None:
         raise Http404("no such view of this person")
     return view
@@ -102,8 +106,10 @@ def saved_views_page(request: OrganizationRequest) -> HttpResponse:
 @form_page
 @organization_view(Role.VIEWER)
 @costly
-def view_rename(request: OrganizationRequest, view_id: int) -> HttpResponseBase:
-    view = view_of(request, view_id)
+def view_rename(request: OrganizationRequest) -> HttpResponseBase:
+    view = view_of(request)
+    if view is None:
+        return to_views(request)
     form = ViewForm(request.POST or None, initial={"name": view.name})
     if request.method == "POST" and form.is_valid():
         try:
@@ -119,8 +125,10 @@ def view_rename(request: OrganizationRequest, view_id: int) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.VIEWER)
-def view_delete(request: OrganizationRequest, view_id: int) -> HttpResponseBase:
-    view = view_of(request, view_id)
+def view_delete(request: OrganizationRequest) -> HttpResponseBase:
+    view = view_of(request)
+    if view is None:
+        return to_views(request)
     if request.method == "POST":
         saved_views.delete_view(view=view, actor=request.actor())
         return to_views(request)

@@ -12,7 +12,6 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Page, Paginator
 from django.db.models import (
     Case,
     CharField,
@@ -37,6 +36,12 @@ from connections.facets import counted
 from connections.filters import Panel, chips, found_words
 from connections.groups import groups_named, groups_of, tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
+from connections.list_address import (
+    ROWS_PER_PAGE,
+    page_number,
+    page_of,
+    poll_query,
+)
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.narrowing import Place, narrowed
@@ -53,9 +58,6 @@ from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.access import OrganizationRequest
 from sellerlegend.prepared import PreparedQuery
-
-ROWS_PER_PAGE = 25
-
 
 # What views ask for ------------------------------------------------------------------------
 
@@ -123,11 +125,6 @@ def panel_context(request: OrganizationRequest) -> dict[str, Any]:
     return {"panel": Panel(chosen, groups, counts), "chosen": chosen}
 
 
-def poll_query(chosen: Chosen, number: int) -> str:
-    """The poll asks about the page that the reader sees."""
-    return "&".join(filter(None, [chosen.query, f"page={number}" if number > 1 else ""]))
-
-
 def is_narrowed(request: OrganizationRequest) -> bool:
     """A change may move rows into and out of such a list, and everywhere in it."""
     return not Chosen.of(request.GET).is_default
@@ -140,20 +137,6 @@ def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> di
     facts = some_facts(request.organization.pk, connection_ids)
     rows, _ = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {"rows": rows, "names": [fact["name"] for fact in facts], "is_moving": True}
-
-
-def revision_from(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
-def page_of(number: int, total: int) -> Page[Any]:
-    """Django's page, for the links; the rows themselves were read with a limit."""
-    paginator: Paginator[Any] = Paginator(range(total), ROWS_PER_PAGE)
-    return paginator.get_page(number)
-
-
-def page_number(text: str) -> int:
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
 
 def row_of(request: OrganizationRequest, connection: Connection) -> ConnectionRow:

@@ -21,6 +21,7 @@ function show() {
   page.indeterminate = ticked > 0 && !page.checked;
   bar.querySelector("[data-select-page]").hidden = false;
   bar.classList.toggle("bulk-bar--idle", count === 0);
+  bar.classList.toggle("bulk-bar--some", count > 0);
   const place = bar.querySelector("[data-selected-count]");
   place.hidden = count === 0;
   place.textContent = count ? words(place, count) : "";

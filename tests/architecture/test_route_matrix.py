@@ -23,6 +23,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from connections.grouping_models import Client as AgencyClient
+from connections.grouping_models import Tag
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
@@ -37,10 +39,12 @@ from tests.architecture.test_every_url import (
 )
 from tests.factories import (
     make_account,
+    make_client,
     make_connection,
     make_member,
     make_notice,
     make_organization,
+    make_tag,
     make_user,
     owner_of,
 )
@@ -70,6 +74,8 @@ class Tree:
     connection: Connection
     account: MarketplaceAccount
     notice: Notice
+    tag: Tag
+    client: AgencyClient
     reference: str
     passkey: Authenticator
 
@@ -84,7 +90,8 @@ def make_tree(name: str) -> Tree:
     )
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
-    return Tree(organization, connection, account, notice, trip.reference, passkey)
+    tag, client = make_tag(organization), make_client(organization)
+    return Tree(organization, connection, account, notice, tag, client, trip.reference, passkey)
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,8 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "connection_id": tree.connection.pk,
         "account_id": tree.account.pk,
         "notice_id": tree.notice.pk,
+        "tag_id": tree.tag.pk,
+        "client_id": tree.client.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -189,6 +198,8 @@ def made_up() -> dict[str, Any]:
         "connection_id": uuid4(),
         "account_id": uuid4(),
         "notice_id": uuid4(),
+        "tag_id": 999_999_999,
+        "client_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",
@@ -231,7 +242,7 @@ def ask(person: Person, path: str, method: str, is_htmx: bool, ids: Ids) -> Answ
             text = text.replace(value, "").replace(quote(value), "")
         return CHANCE.sub("", text)
 
-    names = [value for name, value in ids.values.items() if name != "pk"]
+    names = [value for name, value in ids.values.items() if name not in ("pk", "tag_id")]
     shown = {
         name: comparable(value)
         for name, value in response.headers.items()

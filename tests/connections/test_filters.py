@@ -15,19 +15,18 @@ from django.http import QueryDict
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from connections import facets, groups, screen
+from connections import facets, screen
 from connections.facets import Counts
-from connections.grouping_models import Client, Tag
 from connections.health import Health
 from connections.listing import MOST_TAGS, SORT_WORDS, Chosen
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.narrowing import bounds
 from marketplaces.models import MarketplaceAccount
-from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import Organization, Role, User
 from tests import factories, trips
-from tests.factories import CANADA, US
+from tests.factories import CANADA, US, make_client, make_tag
 
 pytestmark = pytest.mark.django_db
 
@@ -62,22 +61,6 @@ def row(organization: Organization, name: str, **facts: Any) -> Connection:
 
 def ending(organization: Organization, name: str, day: datetime, **facts: Any) -> Connection:
     return row(organization, name, authorized_at=day - 365 * DAY, **facts)
-
-
-def tag(organization: Organization, name: str, *rows: Connection) -> Tag:
-    found = groups.tag_named(organization=organization, name=name, actor=COMMAND)
-    ids = [one.pk for one in rows]
-    groups.tag_rows(organization=organization, rows=ids, tag=found, actor=COMMAND)
-    return found
-
-
-def client(organization: Organization, name: str, *rows: Connection) -> Client:
-    found = groups.create_client(
-        organization=organization, actor=COMMAND, name=name, contact_name="", contact_email=""
-    )
-    ids = [one.pk for one in rows]
-    groups.give_to_client(organization=organization, rows=ids, client=found, actor=COMMAND)
-    return found
 
 
 def names(organization: Organization, **parameters: Any) -> list[str]:
@@ -151,8 +134,8 @@ def searched(organization: Organization) -> dict[str, Connection]:
     factories.make_account(rows["Juniper_Pine"], US)
     accounts = MarketplaceAccount.objects.for_organization(organization)
     accounts.filter(connection=rows["Juniper_Pine"]).update(store_name="Evergreen Outlet")
-    tag(organization, "Holiday", rows["Nord"], rows["Blue Harbor"])
-    client(organization, "Desert Rose GmbH", rows["Café 100%"])
+    make_tag(organization, "Holiday", rows["Nord"], rows["Blue Harbor"])
+    make_client(organization, "Desert Rose GmbH", rows["Café 100%"])
     return rows
 
 
@@ -190,8 +173,8 @@ def test_case_is_ignored_in_every_alphabet_where_the_database_can(
 def test_another_organizations_words_are_not_searched(organization: Organization) -> None:
     other = factories.make_organization()
     theirs = row(other, "Theirs")
-    tag(other, "Secret", theirs)
-    client(other, "Hidden", theirs)
+    make_tag(other, "Secret", theirs)
+    make_client(other, "Hidden", theirs)
     row(organization, "Ours")
 
     for text in ("Theirs", "Secret", "Hidden"):
@@ -247,17 +230,11 @@ def test_a_month_is_the_readers(organization: Organization) -> None:
     """23:30 UTC is the next day in Berlin."""
     ending(organization, "late", datetime(2027, 3, 31, 23, 30, tzinfo=UTC))
 
-    with override("Europe/Berlin"):
+    with timezone.override("Europe/Berlin"):
         assert names(organization, expiry="2027-03") == []
         assert names(organization, expiry="2027-04") == ["late"]
         assert counts(organization)["month"] == {"2027-04": 1}
     assert counts(organization)["month"] == {"2027-03": 1}
-
-
-def override(zone: str) -> Any:
-    from django.utils import timezone
-
-    return timezone.override(zone)
 
 
 def test_the_last_month_of_a_year_ends_with_it() -> None:
@@ -291,8 +268,8 @@ def test_tags_clients_and_who_authorised(organization: Organization) -> None:
     User.objects.filter(pk=ada.pk).update(name="Ada")
     a, b = row(organization, "A", authorized_by=ada), row(organization, "B", authorized_by=ada)
     c = row(organization, "C", authorized_by=None)
-    hot, new = tag(organization, "hot", a, b), tag(organization, "new", b, c)
-    acme = client(organization, "Acme Brands", a)
+    hot, new = make_tag(organization, "hot", a, b), make_tag(organization, "new", b, c)
+    acme = make_client(organization, "Acme Brands", a)
 
     assert names(organization, tag=hot.pk) == ["A", "B"]
     assert names(organization, tag=[hot.pk, new.pk]) == ["B"]
@@ -315,8 +292,8 @@ def test_what_is_another_organizations_is_as_not_chosen(
     other = factories.make_organization()
     theirs = row(other, "Theirs", authorized_by=factories.owner_of(other))
     foreign = [
-        f"tag={tag(other, 'secret', theirs).pk}",
-        f"client={client(other, 'Hidden', theirs).pk}",
+        f"tag={make_tag(other, 'secret', theirs).pk}",
+        f"client={make_client(other, 'Hidden', theirs).pk}",
         f"authorised={factories.owner_of(other).pk}",
     ]
 
@@ -357,7 +334,7 @@ def test_every_order_has_its_reverse_and_the_unknown_stands_last(
             last_success_at=moment,
             last_failure_at=moment,
         )
-        client(organization, f"Client {name}", connection)
+        make_client(organization, f"Client {name}", connection)
         rows = Connection.objects.for_organization(organization).filter(pk=connection.pk)
         rows.update(created_at=moment, region="NA" if number == 0 else "EU")
     rows = Connection.objects.for_organization(organization)
@@ -453,7 +430,7 @@ def test_each_chosen_filter_can_be_taken_back_alone(
     organization: Organization, browser: Browser
 ) -> None:
     one = row(organization, "Shop", status="invalid")
-    hot = tag(organization, "hot", one)
+    hot = make_tag(organization, "hot", one)
     query = f"q=shop&health=revoked&region=NA&tag={hot.pk}&sort=-name"
 
     page = html.unescape(browser.get(f"{list_url(organization)}?{query}").content.decode())
@@ -484,7 +461,7 @@ def test_without_javascript_a_search_keeps_the_filters(
 def test_the_plain_list_asks_nothing_about_groups(
     organization: Organization, browser: Browser
 ) -> None:
-    tag(organization, "hot", row(organization, "A"))
+    make_tag(organization, "hot", row(organization, "A"))
     browser.get(list_url(organization))
 
     with CaptureQueriesContext(database) as sent:
