@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 
+from connections.list_address import list_seen
 from connections.models import Connection
 from connections.selection import Selection
 from connections.words import Facts
@@ -64,6 +65,7 @@ def ask(
         "going": going,
         "left": [line for line in lines if line.is_left],
         "error": error,
+        "list_url": list_seen(request),
     }
     status = 422 if error and request.method == "POST" else 200
     return render_part(request, template, "dialog", context, status=status)
@@ -72,5 +74,10 @@ def ask(
 def tell(request: OrganizationRequest, *, title: str, lines: list[Line]) -> HttpResponse:
     """The result. The page's poll brings the rows themselves."""
     done = [line for line in lines if not line.is_left]
-    context = {"title": title, "done": done, "left": [line for line in lines if line.is_left]}
+    context = {
+        "title": title,
+        "done": done,
+        "left": [line for line in lines if line.is_left],
+        "list_url": list_seen(request),
+    }
     return render_part(request, "connections/bulk_result.html", "dialog", context)

@@ -13,7 +13,6 @@ from django.urls import reverse
 from connections.listing import Chosen
 from sellerlegend.organizations.access import OrganizationRequest
 
-ROWS_PER_PAGE = 25
 SEEN = "connections_seen"
 
 
@@ -39,15 +38,24 @@ def remember_query(request: OrganizationRequest, response: HttpResponse, query: 
         response.delete_cookie(SEEN, path=path, samesite="Lax")
 
 
+def list_seen(request: OrganizationRequest) -> str:
+    """The address of the list as the reader last saw it: filters survive an action."""
+    url, query = (
+        reverse("account_connections", args=[request.organization.slug]),
+        query_seen(request),
+    )
+    return f"{url}?{query}" if query else url
+
+
 def query_seen(request: OrganizationRequest) -> str:
     """Read as leniently as an address, and nothing else comes back."""
     sent = QueryDict(unquote(request.COOKIES.get(SEEN, ""))[:4_000])
     return poll_query(Chosen.of(sent), page_number(sent.get("page", "")))
 
 
-def page_of(number: int, total: int) -> Page[Any]:
+def page_of(number: int, total: int, size: int) -> Page[Any]:
     """Django's page, for the links; the rows themselves were read with a limit."""
-    paginator: Paginator[Any] = Paginator(range(total), ROWS_PER_PAGE)
+    paginator: Paginator[Any] = Paginator(range(total), size)
     return paginator.get_page(number)
 
 

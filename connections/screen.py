@@ -37,7 +37,6 @@ from connections.filters import Panel, chips, found_words
 from connections.groups import groups_named, groups_of, tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.list_address import (
-    ROWS_PER_PAGE,
     page_number,
     page_of,
     poll_query,
@@ -59,6 +58,9 @@ from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.access import OrganizationRequest
 from sellerlegend.prepared import PreparedQuery
 
+ROWS_PER_PAGE = 25
+
+
 # What views ask for ------------------------------------------------------------------------
 
 
@@ -78,7 +80,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "rows": rows,
         "is_moving": moving,
         "revision": request.organization.revision,
-        "page": page_of(number, total),
+        "page": page_of(number, total, ROWS_PER_PAGE),
         "may_act": reader.may_act,
         "may_administer": reader.may_administer,
         "chosen": chosen,

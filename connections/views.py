@@ -10,7 +10,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -46,10 +45,7 @@ def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connecti
 
 
 def back_to_list(request: OrganizationRequest, connection: Connection | None = None) -> str:
-    """The list as the reader last saw it: filters survive an action."""
-    url = reverse("account_connections", args=[request.organization.slug])
-    seen = list_address.query_seen(request)
-    url = f"{url}?{seen}" if seen else url
+    url = list_address.list_seen(request)
     return f"{url}#connection-{connection.pk}" if connection else url
 
 
