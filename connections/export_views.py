@@ -19,6 +19,8 @@ from django.utils.translation import gettext as _
 
 from connections import export, export_files, screen
 from connections.export import Cell
+from connections.filters import chips
+from connections.groups import groups_named
 from connections.listing import Chosen
 from connections.reader import Reader
 from connections.selection import ticked_ids
@@ -60,7 +62,7 @@ def connections_export(request: OrganizationRequest) -> HttpResponseBase:
         "rows": len(ids),
         "columns": export.titles(),
         "carried": carried,
-        "narrowed_to": Chosen.of(sent).words,
+        "narrowed_to": narrowed_words(request, Chosen.of(sent)),
         "error": error,
     }
     status = 422 if error else 200
@@ -79,6 +81,13 @@ def rows_of(
         return ids, [("all", "1"), *parse_qsl(chosen.query)]
     ids, _total = screen.matching_ids(request, chosen.only_sorted(), only=ticked, limit=len(ticked))
     return ids, [("row", str(row_id)) for row_id in ids]
+
+
+def narrowed_words(request: OrganizationRequest, chosen: Chosen) -> str:
+    """What the list is narrowed to, as its own bar says it."""
+    organization_id = request.organization.pk
+    named = groups_named(organization_id, chosen)
+    return ", ".join(chip.label for chip in chips(named.known(chosen), named))
 
 
 def the_file(

@@ -12,7 +12,6 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Page, Paginator
 from django.db.models import (
     Case,
     CharField,
@@ -33,11 +32,20 @@ from django.utils.functional import SimpleLazyObject
 from connections.attention import attention_of
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
+from connections.facets import counted
+from connections.filters import Panel, chips, found_words
+from connections.groups import groups_named, groups_of, tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
-from connections.listing import Chosen, narrowed
+from connections.list_address import (
+    page_number,
+    page_of,
+    poll_query,
+)
+from connections.listing import Chosen
 from connections.models import Connection
+from connections.narrowing import Place, narrowed
 from connections.reader import Reader
-from connections.row_html import filter_bar, rendered_rows
+from connections.row_html import bulk_bar, filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
@@ -59,7 +67,8 @@ ROWS_PER_PAGE = 25
 def page_context(request: OrganizationRequest) -> dict[str, Any]:
     """One page of rows with everything around them."""
     reader = Reader.of(request)
-    chosen = Chosen.of(request.GET)
+    groups = groups_named(request.organization.pk, Chosen.of(request.GET))
+    chosen = groups.known(Chosen.of(request.GET))
     number = page_number(request.GET.get("page", ""))
     facts = chosen_facts(request.organization.pk, number, chosen)
     if not facts and number > 1:
@@ -71,12 +80,14 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "rows": rows,
         "is_moving": moving,
         "revision": request.organization.revision,
-        "page": page_of(number, total),
+        "page": page_of(number, total, ROWS_PER_PAGE),
         "may_act": reader.may_act,
         "may_administer": reader.may_administer,
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
-        "filter_bar": filter_bar(reader.slug, reader.language, chosen),
+        "filter_bar": filter_bar(reader.slug, reader.language, chosen, chips(chosen, groups)),
+        "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
+        "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),
     }
 
@@ -107,9 +118,13 @@ def attention(request: OrganizationRequest) -> Any:
     return SimpleLazyObject(lambda: attention_of(organization.pk, organization.revision))
 
 
-def poll_query(chosen: Chosen, number: int) -> str:
-    """The poll asks about the page that the reader sees."""
-    return "&".join(filter(None, [chosen.query, f"page={number}" if number > 1 else ""]))
+def panel_context(request: OrganizationRequest) -> dict[str, Any]:
+    """The filters with their counts."""
+    organization_id = request.organization.pk
+    groups = groups_of(organization_id)
+    chosen = groups.known(Chosen.of(request.GET))
+    counts = counted(chosen, place_of(organization_id))
+    return {"panel": Panel(chosen, groups, counts), "chosen": chosen}
 
 
 def is_narrowed(request: OrganizationRequest) -> bool:
@@ -124,20 +139,6 @@ def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> di
     facts = some_facts(request.organization.pk, connection_ids)
     rows, _ = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {"rows": rows, "names": [fact["name"] for fact in facts], "is_moving": True}
-
-
-def revision_from(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
-def page_of(number: int, total: int) -> Page[Any]:
-    """Django's page, for the links; the rows themselves were read with a limit."""
-    paginator: Paginator[Any] = Paginator(range(total), ROWS_PER_PAGE)
-    return paginator.get_page(number)
-
-
-def page_number(text: str) -> int:
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
 
 def row_of(request: OrganizationRequest, connection: Connection) -> ConnectionRow:
@@ -232,9 +233,14 @@ def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dic
 
 
 def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
-    at = moments()
+    place = place_of(organization_id)
+    rows = connection_facts(organization_id, **place.at)
+    return narrowed(rows, chosen, place)
+
+
+def place_of(organization_id: UUID) -> Place:
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    return narrowed(connection_facts(organization_id, **at), chosen, organization_id, at, with_ads)
+    return Place(organization_id, moments(), with_ads)
 
 
 def matching_ids(
@@ -242,7 +248,8 @@ def matching_ids(
 ) -> tuple[list[UUID], int]:
     """The rows of the reader's list in its order, at most `limit` of them, and how many there
     are. `only`: those among them."""
-    rows = chosen_rows(request.organization.pk, chosen)
+    organization_id = request.organization.pk
+    rows = chosen_rows(organization_id, groups_named(organization_id, chosen).known(chosen))
     if only is not None:
         rows = rows.filter(pk__in=only)
     found = list(rows.values("id", "total")[:limit])
@@ -287,6 +294,8 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),
+        client_name=F("client__name"),
+        tag_names=tag_names(organization_id),
         **{name: F(f"spapi_grant__{name}") for name in (*GRANT_FACTS, *IMPORT_FACTS)},
     )
     ordered: QuerySet[Any, Any] = rows.order_by(
@@ -336,6 +345,8 @@ CONNECTION_COLUMNS = (
     "authorized_by_email",
     "spapi_health",
     "turned_at",
+    "client_name",
+    "tag_names",
     *GRANT_FACTS,
     *IMPORT_FACTS,
 )

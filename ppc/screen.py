@@ -6,20 +6,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from connections.models import Connection
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
-from ppc import checking, services
+from ppc import services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
-from sellerlegend.organizations.scoping import ScopedQuerySet
-
-# Of one selection: as many as a page of the list could ever tick.
-MOST_CHECKED = 100
 
 
 @dataclass(frozen=True)
@@ -93,30 +88,6 @@ def consents(connection: Connection) -> list[Consent]:
             ),
         )
         for grant in services.usable_grants(connection.organization_id)
-    ]
-
-
-def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
-    """Rows that Amazon can be asked about, by name."""
-    living = checking.checkable(organization_id)
-    ordered: ScopedQuerySet[Connection] = living.order_by(Lower("name"), "region")
-    return ordered
-
-
-def check_choices(organization_id: UUID, ticked: set[UUID]) -> list[Choice]:
-    """With ids only those rows, ticked; else all of them, and none is."""
-    rows = checkable(organization_id)
-    if ticked:
-        rows = rows.filter(pk__in=ticked)
-    return [
-        Choice(
-            account_id=row.pk,
-            name=row.name,
-            note=f"{row.selling_partner_id} · {row.region}",
-            is_ticked=bool(ticked),
-            obstacle="",
-        )
-        for row in rows[:MOST_CHECKED]
     ]
 
 

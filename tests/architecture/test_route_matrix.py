@@ -23,6 +23,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from connections.grouping_models import Client as AgencyClient
+from connections.grouping_models import Tag
 from connections.import_models import ClientList, TokenImport
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
@@ -38,11 +40,13 @@ from tests.architecture.test_every_url import (
 )
 from tests.factories import (
     make_account,
+    make_client,
     make_connection,
     make_files,
     make_member,
     make_notice,
     make_organization,
+    make_tag,
     make_user,
     owner_of,
 )
@@ -74,6 +78,8 @@ class Tree:
     notice: Notice
     token_import: TokenImport
     client_list: ClientList
+    tag: Tag
+    client: AgencyClient
     reference: str
     passkey: Authenticator
 
@@ -89,7 +95,18 @@ def make_tree(name: str) -> Tree:
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
     files = make_files(organization)
-    return Tree(organization, connection, account, notice, *files, trip.reference, passkey)
+    tag, client = make_tag(organization), make_client(organization)
+    return Tree(
+        organization,
+        connection,
+        account,
+        notice,
+        *files,
+        tag,
+        client,
+        trip.reference,
+        passkey,
+    )
 
 
 @dataclass(frozen=True)
@@ -184,6 +201,8 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "notice_id": tree.notice.pk,
         "import_id": tree.token_import.pk,
         "list_id": tree.client_list.pk,
+        "tag_id": tree.tag.pk,
+        "client_id": tree.client.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -198,6 +217,8 @@ def made_up() -> dict[str, Any]:
         "notice_id": uuid4(),
         "import_id": uuid4(),
         "list_id": uuid4(),
+        "tag_id": 999_999_999,
+        "client_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",
@@ -240,7 +261,7 @@ def ask(person: Person, path: str, method: str, is_htmx: bool, ids: Ids) -> Answ
             text = text.replace(value, "").replace(quote(value), "")
         return CHANCE.sub("", text)
 
-    names = [value for name, value in ids.values.items() if name != "pk"]
+    names = [value for name, value in ids.values.items() if name not in ("pk", "tag_id")]
     shown = {
         name: comparable(value)
         for name, value in response.headers.items()

@@ -22,6 +22,7 @@ from django.utils.formats import date_format
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks, Settings
 
 from connections import revisions, screen, services
+from connections.list_address import page_of
 from connections.models import Connection, SpApiGrant
 from connections.reader import Reader, present_hour
 from connections.row_html import rendered_rows, storage_keys
@@ -669,7 +670,7 @@ def test_the_template_of_the_list_asks_the_database_nothing(organization: Organi
     with Queries() as queries:
         rows, moving = rendered_rows(facts, ADMIN, lambda _missing: composed)
         markup = get_template("connections/account_connections.html#list").render(
-            {"rows": rows, "page": screen.page_of(1, 3), "organization": organization}
+            {"rows": rows, "page": page_of(1, 3, 25), "organization": organization}
         )
 
     assert len(queries) == 0
