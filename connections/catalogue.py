@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections import amazon_codes, reasons
 from connections.health_reasons import HEALTH
-from connections.import_words import RESULTS as IMPORT_RESULTS
+from connections.import_words import RESULTS
 from connections.reasons import Reason, Words
 
 
@@ -231,6 +231,7 @@ AMAZON_WHO: dict[str, Who] = {
 OUTCOMES: Mapping[str, Reason] = {"refused": reasons.REFUSED} | reasons.OUTCOMES
 # A side that is connected is no failure.
 UNHEALTHY = {code: words for code, words in HEALTH.items() if code != "health_connected"}
+IMPORTS: Mapping[str, Reason] = RESULTS
 REASONS: Mapping[str, Reason] = {"unknown": reasons.UNKNOWN} | reasons.REASONS | UNHEALTHY
 
 
@@ -247,7 +248,7 @@ def reason_entry(code: str) -> Entry:
 
 def import_entry(code: str) -> Entry:
     """Of a row of a file that was confirmed and not imported."""
-    return _entry(IMPORT_NUMBERS[code], IMPORT_RESULTS[code])
+    return _entry(IMPORT_NUMBERS[code], IMPORTS[code])
 
 
 def page_entry(name: str) -> Entry:
@@ -268,7 +269,7 @@ def sections() -> tuple[Section, ...]:
         *map(outcome_entry, OUTCOMES),
         *map(reason_entry, REASONS),
         *map(page_entry, PAGES),
-        *map(import_entry, IMPORT_RESULTS),
+        *map(import_entry, IMPORTS),
     ]
     by_code = sorted(ours, key=lambda entry: entry.code)
     return (

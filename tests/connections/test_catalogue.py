@@ -44,6 +44,7 @@ def test_every_entry_is_in_one_section_and_complete() -> None:
             catalogue.OUTCOMES,
             catalogue.REASONS,
             catalogue.PAGES,
+            catalogue.IMPORTS,
             amazon_codes.CODES,
         )
     )
