@@ -239,12 +239,6 @@ def link_to_dialog(path: str, name: str) -> Arrive:
     return arrive
 
 
-def export_dialog(page: Page) -> None:
-    page.goto(NORTHSTAR)
-    page.locator("#export-connections").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
-
-
 def tokens_looked_at(page: Page) -> None:
     behind_password(f"{NORTHSTAR}import/tokens")(page)
     number = secrets.token_hex(4)
@@ -272,7 +266,7 @@ def clients_looked_at(page: Page) -> None:
     expect(page.get_by_text("1 row can be carried out.")).to_be_visible()
 
 
-export = after_proof(export_dialog)
+export = after_proof(bulk("Export"))
 onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
 connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
 connect_more_ppc = button_in_row(NA, "PPC", "Continue")

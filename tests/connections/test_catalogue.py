@@ -19,7 +19,7 @@ from connections.catalogue import Entry
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 
-CODE = re.compile(r"SL-[1-5]\d\d")
+CODE = re.compile(r"SL-[1-6]\d\d")
 ENTRIES: list[Entry] = [entry for section in catalogue.sections() for entry in section.entries]
 
 
