@@ -51,7 +51,7 @@ from tests.factories import (
     owner_of,
 )
 from tests.nothing_changed import nothing_changes
-from tests.signing_in import signed_in_freshly
+from tests.signing_in import proved_seconds_ago, signed_in_freshly
 from tests.staff import make_support
 
 pytestmark = pytest.mark.django_db
@@ -123,7 +123,8 @@ def member(role: Role) -> Callable[[Tree], Person]:
         user = owner_of(tree.organization)
         if role != Role.OWNER:
             user = make_member(tree.organization, role)
-        return Person(signed_in_freshly(user), role)
+        # The owner has a passkey, and some pages want that proved as well.
+        return Person(proved_seconds_ago(signed_in_freshly(user), 0, "password", "mfa"), role)
 
     return arrive
 
