@@ -42,7 +42,13 @@ from sellerlegend.applications.clients import configured_client
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
-from sellerlegend.organizations.models import AuditEvent, Membership, Organization, VaultUse
+from sellerlegend.organizations.models import (
+    AuditEvent,
+    Invitation,
+    Membership,
+    Organization,
+    VaultUse,
+)
 from sellerlegend.organizations.scoping import ScopedModel, across_organizations
 
 logger = logging.getLogger(__name__)
@@ -76,6 +82,7 @@ def delete_organization(*, organization: Organization, actor: Actor) -> None:
         )
         tokens = _destroy_tokens(organization, actor)
         Membership.objects.for_organization(organization).delete()
+        Invitation.objects.for_organization(organization).delete()
         deletions.note("organization", organization.pk)
         record_event("organization_deleted", actor=actor, organization=organization, tokens=tokens)
     organization.deleted_at = now
@@ -243,6 +250,7 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         NoticeSnooze,
         NotificationChoice,
         CalendarFeed,
+        Invitation,
         SavedView,
         Reach,
         Tag,

@@ -9,7 +9,6 @@ from allauth.usersessions.internal.flows import sessions
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -94,15 +93,9 @@ def organization_settings(request: OrganizationRequest) -> HttpResponseBase:
         "form": form,
         "may_rename": may_rename,
         "may_delete": request.membership.may(Role.OWNER),
-        "members": members_of(request.organization),
     }
     status = 422 if form.is_bound else 200
     return render(request, "organizations/settings.html", context, status=status)
-
-
-def members_of(organization: Organization) -> QuerySet[Membership]:
-    members = Membership.objects.for_organization(organization).select_related("user")
-    return members.order_by("user__name", "user__email")
 
 
 @form_page
