@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sellerlegend.organizations import invitations
+from sellerlegend.organizations import invitations, people_log
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 
@@ -88,7 +88,7 @@ def transfer_ownership(*, by: Membership, member_id: UUID) -> Membership:
 
 def end_membership(*, by: Membership, member_id: UUID) -> Membership:
     """Removed by an administrator, or left by oneself: in the caller's transaction. Raises
-    NotAMember, RoleTooLow, LastOwner.
+    NotAMember, RoleTooLow, LastOwner, NotWritable.
 
     What else the person had here ends in `ppc/parting.py`, the one caller.
     """
@@ -97,6 +97,7 @@ def end_membership(*, by: Membership, member_id: UUID) -> Membership:
     if not is_own and not may_manage(mine, theirs):
         raise RoleTooLow(theirs.role)
     require_another_owner(theirs)
+    people_log.note_membership(theirs)
     _record("member_left" if is_own else "member_removed", mine, theirs)
     invitations.revoke_beyond(theirs.organization_id, theirs.user, None)
     Membership.objects.for_organization(theirs.organization_id).filter(pk=theirs.pk).delete()

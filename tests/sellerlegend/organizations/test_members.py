@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from connections import renewals
 from connections.feed_models import CalendarFeed
 from connections.grouping_models import Reach, SavedView
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice, NoticeSnooze, NotificationChoice
-from ppc import parting
+from ppc import parting, restoring
 from sellerlegend.organizations import members, people_history
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import (
@@ -338,6 +340,25 @@ def test_a_trip_to_amazon_of_who_was_removed_connects_nothing(
     assert row.selling_partner_id is None
     assert row.name not in answer.content.decode()
     assert organization.slug not in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_restored_backup_does_not_bring_a_membership_back(settings: Settings) -> None:
+    organization = factories.make_organization("Northstar Trading")
+    by = member_with(organization, Role.OWNER)
+    member = member_with(organization, Role.ADMIN)
+    parting.remove_member(by=by, member_id=member.pk)
+    Membership._base_manager.create(
+        id=member.pk, organization=organization, user=member.user, role=Role.ADMIN
+    )
+
+    found = restoring.resurrected([Path(settings.DELETION_LOG)])
+    (mine,) = [row for row in found if row.kind == "member" and row.id == member.pk]
+    assert mine.is_certain
+    restoring.end_again(mine.kind, mine.id)
+
+    assert role_of(member) == ""
+    assert role_of(by) == Role.OWNER
 
 
 # Two at once ----------------------------------------------------------------------------------
