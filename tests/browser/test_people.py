@@ -25,7 +25,7 @@ pytestmark = [
 
 PEOPLE = "/o/northstar-trading/people"
 LINK = re.compile(r"http://localhost:\d+(/invitation/[\w-]{43})\s")
-CODE = re.compile(r"^([A-Z0-9]{3}-?[A-Z0-9]{3})\s*$", re.MULTILINE)
+CODE = re.compile(r"^([A-Z0-9]+-[A-Z0-9]+)\s*$", re.MULTILINE)
 
 
 def found_in_mail(product: Product, to: str, pattern: re.Pattern[str]) -> str:
