@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog, Message
 
+from connections.countries import NAMES
+from sellerlegend.amazon.regions import MARKETPLACES
 from tests.demo.messages import LOCALES, messages_of_the_source, read_catalogue, update_catalogues
 
 CATALOGUES = sorted(LOCALES.glob("*/LC_MESSAGES/django.po"))
@@ -35,6 +37,10 @@ def test_the_source_holds_texts_of_python_and_templates(source: Catalog) -> None
 
     assert "connections/health_words.py" in found
     assert "templates/connections/account_connections.html" in found
+
+
+def test_every_marketplace_has_a_name_to_translate() -> None:
+    assert {known.name for known in MARKETPLACES.values()} == NAMES
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: str(path.parts[-3]))
