@@ -1,5 +1,8 @@
 """Sending one planned mail: a job of the ledger, with no transaction open while SMTP answers.
 
+What is told is decided when it is sent: a mail may have waited for hours, and its person may have
+left, paused or said *No mail* meanwhile. What a mail leaves out is untold, and the next one tells it.
+
 Between the mail server's yes and our mark a process can die. The job's lease ends then, and the
 same mail goes out once more, under the same Message-ID: rather twice than never.
 """
@@ -19,12 +22,12 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import ngettext
 
-from connections.notice_models import Notice, NoticeMail, NotificationChoice
+from connections.notice_mails import is_news, wanted_now
+from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from connections.notice_words import NoticeWords, words_of
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER
-from sellerlegend.organizations.models import Membership, Role
 from sellerlegend.transitions import advance
 
 logger = logging.getLogger(__name__)
@@ -48,8 +51,8 @@ def send(claim: Claim) -> None:
         claim.wait(reason="quiet_hours", retry_after=QUIET_RECHECK_SECONDS, counted=False)
         return
     notices = still_to_tell(mail)
-    if not notices or not _may_still_read(mail):
-        _finish(claim, mail, Status.DROPPED)
+    if not notices:
+        _finish(claim, mail, Status.DROPPED, told=[])
         return
     message = compose(mail, notices)
     try:
@@ -57,7 +60,7 @@ def send(claim: Claim) -> None:
     except (smtplib.SMTPException, OSError) as error:
         _put_down(claim, mail, error)
         return
-    _finish(claim, mail, Status.SENT)
+    _finish(claim, mail, Status.SENT, told=notices)
 
 
 def _mail_of(job: Job) -> NoticeMail | None:
@@ -75,26 +78,32 @@ def _is_quiet(mail: NoticeMail) -> bool:
 
 
 def still_to_tell(mail: NoticeMail) -> list[Notice]:
-    """What was planned, without what was mended or acknowledged before it could be told."""
+    """What was planned, without what was mended or acknowledged before it could be told, and
+    what its person does not want to hear any more, or not now."""
     notices = Notice.objects.for_organization(mail.organization_id).filter(
-        lines__mail=mail, resolved_at=None, acknowledged_at=None, connection__removed_at=None
+        is_news(mail.organization), lines__mail=mail
     )
-    return list(notices.select_related("connection", "ads_grant"))
+    found = list(notices.select_related("connection", "ads_grant"))
+    return wanted_now(mail.organization, mail.user, found, timezone.now())
 
 
-def _may_still_read(mail: NoticeMail) -> bool:
-    if not mail.user.is_active or mail.organization.deleted_at is not None:
-        return False
-    member = (
-        Membership.objects.for_organization(mail.organization_id).filter(user=mail.user).first()
-    )
-    return member is not None and member.may(Role.MEMBER)
-
-
-def _finish(claim: Claim, mail: NoticeMail, to: str) -> None:
+def _finish(claim: Claim, mail: NoticeMail, to: str, *, told: list[Notice]) -> None:
     with claim.finishing():
         advance(mail, to=to, actor=WORKER, ended_at=timezone.now())
+        _leave_to_the_next(mail, told)
     logger.info("notice_mail_ended", extra={"mail": mail.pk, "status": to})
+
+
+def _leave_to_the_next(mail: NoticeMail, told: list[Notice]) -> None:
+    """What was planned and not told counts as untold, and is looked at again."""
+    lines = NoticeLine.objects.for_organization(mail.organization_id).filter(mail=mail)
+    left_out = lines.exclude(notice__in=[notice.pk for notice in told])
+    keys = list(left_out.values_list("notice_id", flat=True))
+    if not keys:
+        return
+    left_out.delete()
+    notices = Notice.objects.for_organization(mail.organization_id).filter(pk__in=keys)
+    notices.update(settled_at=None, look_at=timezone.now())
 
 
 def _put_down(claim: Claim, mail: NoticeMail, error: Exception) -> None:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections.attention import LINK, linked_to
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
@@ -79,8 +80,8 @@ def rows_fed_by(
     organization: Organization, grant_ids: set[UUID]
 ) -> dict[UUID | None, list[tuple[UUID, str]]]:
     """The rows whose PPC an Ads consent feeds, by name."""
-    path = "marketplace_accounts__ppc_link__profile__grant"
-    rows = Connection.objects.for_organization(organization).filter(**{f"{path}__in": grant_ids})
+    path = f"{LINK}profile__grant"
+    rows = Connection.objects.for_organization(organization).filter(linked_to(grant__in=grant_ids))
     found: dict[UUID | None, list[tuple[UUID, str]]] = {}
     for grant_id, key, name in rows.order_by("name").values_list(path, "pk", "name").distinct():
         found.setdefault(grant_id, []).append((key, name))
