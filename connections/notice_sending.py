@@ -1,7 +1,7 @@
 """Sending one planned mail: a job of the ledger, with no transaction open while SMTP answers.
 
 What is told is decided when it is sent: a mail may have waited for hours, and its person may have
-left, paused or said *No mail* meanwhile. What a mail leaves out is untold, and the next one tells it.
+left, paused or said *No mail* meanwhile. What a mail leaves out is told by the next one.
 
 Between the mail server's yes and our mark a process can die. The job's lease ends then, and the
 same mail goes out once more, under the same Message-ID: rather twice than never.

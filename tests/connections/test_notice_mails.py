@@ -1059,7 +1059,8 @@ def test_what_is_dropped_beside_sweeps_and_workers_stays_to_be_told() -> None:
     assert (len(mail.outbox), mails()) == (0, [("urgent", "dropped")])
     assert Notice._base_manager.filter(settled_at=None).count() == 1
     choose(shop, owner, quiet_from=0, quiet_until=0)
-    assert sum(run_many(4, lambda: notice_mails.plan_for(shop, timezone.now()))) == 1
+    planned = run_many(4, lambda: notice_mails.plan_for(shop, timezone.now()))
+    assert sum(result for result in planned if isinstance(result, int)) == 1
     assert mails() == [("urgent", "dropped"), ("urgent", "planned")]
 
 
