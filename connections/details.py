@@ -48,11 +48,11 @@ def build_consents(fact: Facts, parts: list[Facts], reader: Reader) -> list[Cons
         spapi = LwaApplication.SPAPI
         health = spapi_health(fact, reader)
         renewal = reconnect_button(fact, reader)
-        facts = consent_facts(spapi, fact)
+        facts = consent_facts(spapi, health.state, fact)
         found.append(Consent(_("Selling Partner"), health, facts, buttons_of(health, renewal)))
     for consent in feeding(parts).values():
         health = ads_health(consent, fact, reader)
-        facts = consent_facts(LwaApplication.ADS, consent)
+        facts = consent_facts(LwaApplication.ADS, health.state, consent)
         renewal = ads_button(fact, reader)
         found.append(Consent(_("PPC"), health, facts, buttons_of(health, renewal)))
     return found

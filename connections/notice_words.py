@@ -161,7 +161,7 @@ def title_of(notice: Notice) -> str:
     if notice.kind == Kind.REVOKED:
         return str(reason_for(notice.reason).title)
     titles = {
-        Kind.EXPIRED: _("The consent has ended: a year has passed"),
+        Kind.EXPIRED: _("The year of the consent is over"),
         Kind.PERMISSION_MISSING: _("A permission is missing"),
         Kind.RECOVERED: _("Works again"),
         Kind.INCIDENT_OPENED: _("Amazon has a problem at the moment"),
@@ -179,7 +179,9 @@ def impact_of(notice: Notice) -> str:
             "Amazon ends every consent after a year. From then on nothing new is read; what we "
             "have is kept."
         ),
-        Kind.EXPIRED: _("Nothing new is read from Amazon; what we have is kept."),
+        Kind.EXPIRED: _(
+            "Amazon may refuse the consent at any moment, or does so already. What we have is kept."
+        ),
         Kind.PERMISSION_MISSING: _("Amazon lets us in but refuses a part of the data."),
         Kind.RECOVERED: _("Amazon accepts the consent, and data is read again."),
         Kind.INCIDENT_OPENED: _(

@@ -15,7 +15,8 @@ from connections.notification_choices import LONGEST_PAUSE
 
 
 def hours() -> list[tuple[int, str]]:
-    return [(hour, time_format(time(hour), "TIME_FORMAT")) for hour in range(24)]
+    """In words where there are some: noon is clearer than 12:00 PM."""
+    return [(hour, time_format(time(hour), "P")) for hour in range(24)]
 
 
 class NotificationForm(forms.Form):

@@ -35,8 +35,7 @@ REASONS: dict[str, Reason] = {
     "grant_doubted": Reason(
         _("Amazon refused your consent a moment ago"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
-        _("Wait a quarter of an hour, or reconnect now if you removed the app yourself."),
-        "reconnect",
+        _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "client_misconfigured": Reason(
         _("Our own registration with Amazon has a problem"),
@@ -178,6 +177,9 @@ def reason_for(code: str) -> Reason:
 
 
 # How a trip to Amazon ended ----------------------------------------------------------------
+# With a consent: nothing to explain.
+SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
+
 OUTCOMES: dict[str, Reason] = {
     "declined": Reason(
         _("You declined, and nothing was changed"),

@@ -245,6 +245,7 @@ else:
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "sellerlegend" / "locale"]
+FORMAT_MODULE_PATH = ["sellerlegend.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 

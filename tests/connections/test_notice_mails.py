@@ -856,7 +856,7 @@ def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
     assert told == [
         "The consent ends in 6 days",
         "The consent ends in 1 day",
-        "a year has passed",
+        "The year of the consent is over",
     ]
 
 
