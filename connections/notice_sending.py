@@ -12,8 +12,10 @@ from __future__ import annotations
 import logging
 import smtplib
 import zoneinfo
+from datetime import datetime
 from email.utils import parseaddr
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -58,7 +60,9 @@ def send(claim: Claim) -> None:
     try:
         message.send()
     except (smtplib.SMTPException, OSError) as error:
-        _put_down(claim, mail, error)
+        fault = type(error).__name__
+        logger.warning("notice_mail_failed", extra={"mail": mail.pk, "error": fault})
+        put_down(claim, error, since=mail.created_at)
         return
     _finish(claim, mail, Status.SENT, told=notices)
 
@@ -106,11 +110,10 @@ def _leave_to_the_next(mail: NoticeMail, told: list[Notice]) -> None:
     notices.update(settled_at=None, look_at=timezone.now())
 
 
-def _put_down(claim: Claim, mail: NoticeMail, error: Exception) -> None:
+def put_down(claim: Claim, error: Exception, *, since: datetime) -> None:
     """A server that is away costs no attempt, for two days; a refusal does. What the server said
     may hold the address, so the log has the kind of error alone."""
-    logger.warning("notice_mail_failed", extra={"mail": mail.pk, "error": type(error).__name__})
-    is_old = timezone.now() - mail.created_at > NoticeMail.GIVEN_UP_AFTER
+    is_old = timezone.now() - since > NoticeMail.GIVEN_UP_AFTER
     if is_refusal(error) or is_old:
         wait = REFUSED_AGAIN_AFTER[min(claim.job.attempts, len(REFUSED_AGAIN_AFTER)) - 1]
         claim.wait(reason="mail_refused", retry_after=wait)
@@ -160,7 +163,7 @@ def compose(mail: NoticeMail, notices: list[Notice]) -> EmailMultiAlternatives:
             body=render_to_string("connections/mail/notices.txt", context),
             to=[mail.user.email],
             headers={
-                "Message-ID": message_id(mail),
+                "Message-ID": message_id("notice", mail.pk),
                 "Auto-Submitted": "auto-generated",
                 "List-Unsubscribe": f"<{settings_url}>",
             },
@@ -189,10 +192,10 @@ def headline(words: list[NoticeWords]) -> str:
     }
 
 
-def message_id(mail: NoticeMail) -> str:
+def message_id(kind: str, key: UUID) -> str:
     """The same for the same mail, so that whoever gets it twice can see that it is one."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    return f"<notice.{mail.pk.hex}@{domain or urlsplit(settings.PUBLIC_BASE_URL).hostname}>"
+    return f"<{kind}.{key.hex}@{domain or urlsplit(settings.PUBLIC_BASE_URL).hostname}>"
 
 
 def absolute(path: str) -> str:
