@@ -24,7 +24,7 @@ class Who(Enum):
     YOU = _("You")
     CLIENT = _("The primary user of the selling account, for agencies: your client's")
     AMAZON = _("Amazon; you need not do anything")
-    US = _("Our staff; you need not do anything")
+    US = _("Our staff")
 
     @property
     def words(self) -> Words:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
 
 from connections.health_words import (
@@ -93,9 +94,17 @@ def detail_facts(part: Facts) -> tuple[tuple[str, str], ...]:
         (_("Joined after the consent"), exact_day(part["joined_at"])),
         (_("Gone since"), exact_day(part["lost_at"])),
         (_("Currency"), part["currency"]),
-        (_("Language"), part["language"]),
+        (_("Language"), language_words(part["language"])),
         (_("Listings"), listing),
     )
+
+
+def language_words(code: str) -> str:
+    """Amazon's locale in words: "en_CA" is English. A code that nobody knows stays."""
+    try:
+        return str(get_language_info(code.partition("_")[0])["name_translated"])
+    except KeyError:
+        return code
 
 
 def other_words(part: Facts) -> str:

@@ -38,6 +38,7 @@ Status = NoticeMail.Status
 # More than these are told as a number, with the way to the page.
 LINES_IN_A_MAIL = 50
 QUIET_RECHECK_SECONDS = 600.0
+REFUSED, AWAY = "mail_refused", "mail_server_away"
 # After a mail server refused it for good: it may have been a full box. Then it is given up.
 REFUSED_AGAIN_AFTER = (300.0, 1800.0, 7200.0, 21600.0)
 AWAY_AGAIN_AFTER = 120.0
@@ -114,11 +115,12 @@ def put_down(claim: Claim, error: Exception, *, since: datetime) -> None:
     """A server that is away costs no attempt, for two days; a refusal does. What the server said
     may hold the address, so the log has the kind of error alone."""
     is_old = timezone.now() - since > NoticeMail.GIVEN_UP_AFTER
-    if is_refusal(error) or is_old:
+    reason = REFUSED if is_refusal(error) else AWAY
+    if reason == REFUSED or is_old:
         wait = REFUSED_AGAIN_AFTER[min(claim.job.attempts, len(REFUSED_AGAIN_AFTER)) - 1]
-        claim.wait(reason="mail_refused", retry_after=wait)
+        claim.wait(reason=reason, retry_after=wait)
     else:
-        claim.wait(reason="mail_server_away", retry_after=AWAY_AGAIN_AFTER, counted=False)
+        claim.wait(reason=reason, retry_after=AWAY_AGAIN_AFTER, counted=False)
 
 
 def is_refusal(error: Exception) -> bool:
@@ -131,10 +133,14 @@ def is_refusal(error: Exception) -> bool:
 
 
 def given_up(job: Job) -> None:
-    """After the last attempt, in the ledger's transaction."""
+    """After the last attempt, in the ledger's transaction. What a server did not even hear is
+    left to the next mail; an address that is refused is not tried with the same again."""
     mail = _mail_of(job)
-    if mail is not None and mail.status == Status.PLANNED:
-        advance(mail, to=Status.FAILED, actor=WORKER, ended_at=timezone.now())
+    if mail is None or mail.status != Status.PLANNED:
+        return
+    advance(mail, to=Status.FAILED, actor=WORKER, ended_at=timezone.now())
+    if Job.objects.for_organization(job.organization_id).get(pk=job.pk).last_error_code == AWAY:
+        _leave_to_the_next(mail, told=[])
 
 
 # What it says -------------------------------------------------------------------------------

@@ -44,10 +44,10 @@ class NotificationForm(forms.Form):
         help_text=_("No mail at all in these hours. The same hour twice: no quiet hours."),
     )
     paused_until = forms.DateField(
-        label=_("Nothing before"),
+        label=_("No mail before"),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}),
-        help_text=_("While you are away nothing is mailed to you, revocations neither."),
+        help_text=_("While you are away nothing is mailed to you, not even a revocation."),
     )
 
     def __init__(self, *args: Any, choice: NotificationChoice, **kwargs: Any) -> None:

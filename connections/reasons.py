@@ -235,7 +235,7 @@ OUTCOMES: dict[str, Reason] = {
     "disconnected_meanwhile": Reason(
         _("This account was disconnected in the meantime"),
         _("Somebody ended it while you were at Amazon. Your approval was not kept."),
-        _("Start again if the account shall be connected after all."),
+        _("Start again if you want to connect the account after all."),
         "restart",
     ),
     "expired": Reason(

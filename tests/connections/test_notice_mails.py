@@ -1000,6 +1000,29 @@ def test_a_server_that_is_away_uses_up_no_attempt(
     assert len(mail.outbox) == 1
 
 
+def test_what_a_server_did_not_hear_for_days_is_told_when_it_is_back(
+    shop: Organization, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch)
+    server.error = ConnectionRefusedError()
+    ending(shop, 59.5)
+    post()
+    for hour in range(24 * 3):
+        clock.move_to(TOMORROW + timedelta(hours=hour))
+        work()
+        look()
+    assert mails()[0] == ("digest", "failed")
+
+    server.error = None
+    told = []
+    for day in range(4, 7):
+        clock.move_to(TOMORROW + timedelta(days=day))
+        told += post()
+
+    assert len(told) == 1
+    assert told[0].endswith("The consent ends in 55 days")
+
+
 def test_nothing_is_mailed_in_quarantine(shop: Organization, clock: Clock) -> None:
     ending(shop)
     post()
