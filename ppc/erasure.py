@@ -82,7 +82,7 @@ def delete_organization(
         Membership.objects.for_organization(organization).delete()
         deletions.note("organization", organization.pk)
         told = farewell.counts(ending) | {"tokens": tokens}
-        record_event(farewell.DELETED, actor=actor, organization=organization, **told)
+        record_event("organization_deleted", actor=actor, organization=organization, **told)
         if with_receipt:
             ledger.enqueue(farewell.RECEIPT, organization=organization, subject_id=organization.pk)
     organization.deleted_at = now
