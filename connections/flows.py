@@ -26,6 +26,7 @@ from django.http import QueryDict
 from connections import authorization, revisions, services
 from connections.authorization import CallbackParams, is_seller_id
 from connections.models import AdsGrant, AuthorizationRequest, Connection
+from connections.reasons import SUCCESSES
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
 from ppc import upkeep as ppc_upkeep
@@ -55,8 +56,6 @@ Status = AuthorizationRequest.Status
 
 # How long a fresh consent waits for a database that is away; a page may take a minute.
 STORE_SECONDS = 10.0
-
-SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
 
 
 class CredentialsMissing(RuntimeError):

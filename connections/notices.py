@@ -17,11 +17,13 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from connections.attention import linked_to
 from connections.health import met_incident, newest_role
 from connections.models import (
     ADS_YEAR_RULE_SINCE,
     CONSENT_DAYS,
     AdsGrant,
+    Connection,
     Grant,
     SpApiGrant,
 )
@@ -168,14 +170,22 @@ def _with_an_end(model: type[AnyGrant]) -> QuerySet[Any]:
 
 
 def _lacking(rows: QuerySet[Any], **told: Any) -> QuerySet[Any]:
-    """Those of an organization that lives and has not been told this of this consent."""
+    """Those of an organization that lives and has not been told this of this consent; of Amazon
+    Ads only what a row uses."""
     model = rows.model
+    if model is AdsGrant:
+        rows = rows.filter(_is_used())
     same = Notice.objects.filter(
         subject_id=OuterRef("pk"), consent_at=OuterRef("authorized_at"), **told
     )
     living = rows.filter(**{f"{model.organization_path}__deleted_at": None})
     related = ("connection",) if model is SpApiGrant else ()
     return living.exclude(Exists(same)).select_related(*related).order_by("pk")[:BATCH]
+
+
+def _is_used() -> Exists:
+    """Of an Ads consent, while every organization is looked at."""
+    return Exists(Connection.objects.filter(linked_to(grant=OuterRef("pk"))))
 
 
 def revoked_reason(grant: AnyGrant) -> str:
@@ -244,6 +254,8 @@ def _recoveries(now: datetime) -> int:
         alarms = Notice.objects.filter(kind__in=[Kind.EXPIRED, Kind.REVOKED], resolved_at=None)
         ended = list(alarms.filter(Exists(works)).order_by("pk")[:BATCH])
         grants = model.objects.filter(pk__in={notice.subject_id for notice in ended})
+        if model is AdsGrant:
+            grants = grants.filter(_is_used())
         with transaction.atomic():
             touched += _make(
                 _of_grant(
@@ -314,7 +326,7 @@ def _reopen(model: type[AnyGrant], now: datetime) -> int:
         resolved_at__isnull=False,
         occurred_at__gt=now - PERMISSION_TOLD_EVERY,
     )
-    return week.filter(Exists(missing)).update(resolved_at=None, settled_at=None)
+    return week.filter(Exists(missing)).update(resolved_at=None, settled_at=None, look_at=now)
 
 
 # Incidents ----------------------------------------------------------------------------------
@@ -348,11 +360,17 @@ def tell_organizations(incident: Incident, organizations: Iterable[Organization]
 # Reading ------------------------------------------------------------------------------------
 
 
+def is_open(organization: Organization) -> Q:
+    """Of a notice: its facts hold, and what it is about is on the screen. That leaves out removed
+    rows, and Ads consents that no link uses."""
+    rows = Connection.objects.for_organization(organization)
+    is_used = Exists(rows.filter(linked_to(grant=OuterRef("ads_grant"))))
+    return Q(resolved_at=None, connection__removed_at=None) & (Q(ads_grant=None) | Q(is_used))
+
+
 def open_notices(organization: Organization) -> QuerySet[Notice]:
     """What the organization should know of, the newest first."""
-    found = Notice.objects.for_organization(organization).filter(
-        resolved_at=None, connection__removed_at=None
-    )
+    found = Notice.objects.for_organization(organization).filter(is_open(organization))
     return found.select_related("connection", "ads_grant", "acknowledged_by").order_by(
         "-created_at", "pk"
     )

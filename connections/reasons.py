@@ -35,8 +35,7 @@ REASONS: dict[str, Reason] = {
     "grant_doubted": Reason(
         _("Amazon refused your consent a moment ago"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
-        _("Wait a quarter of an hour, or reconnect now if you removed the app yourself."),
-        "reconnect",
+        _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "client_misconfigured": Reason(
         _("Our own registration with Amazon has a problem"),
@@ -178,6 +177,9 @@ def reason_for(code: str) -> Reason:
 
 
 # How a trip to Amazon ended ----------------------------------------------------------------
+# With a consent: nothing to explain.
+SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
+
 OUTCOMES: dict[str, Reason] = {
     "declined": Reason(
         _("You declined, and nothing was changed"),
@@ -233,7 +235,7 @@ OUTCOMES: dict[str, Reason] = {
     "disconnected_meanwhile": Reason(
         _("This account was disconnected in the meantime"),
         _("Somebody ended it while you were at Amazon. Your approval was not kept."),
-        _("Start again if the account shall be connected after all."),
+        _("Start again if you want to connect the account after all."),
         "restart",
     ),
     "expired": Reason(

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from connections.countries import marketplace_name
 from connections.models import AdsGrant, Capability, Connection, DataSet
 from connections.notice_models import Notice
-from connections.reasons import OUTCOMES, REASONS
+from connections.reasons import OUTCOMES, REASONS, SUCCESSES
 from connections.words import Sign, clock_time, exact_day
 from sellerlegend.organizations.models import AuditEvent
 
@@ -189,9 +189,6 @@ NOT_FOR_TENANTS = frozenset(
     }
 )
 
-# The outcomes of a trip that brought a consent.
-COMPLETED = ("connected", "reconnected", "merged", "ads_connected")
-
 # Details that are the organization's own words.
 SHOWN = ("old", "new")
 
@@ -276,7 +273,7 @@ def sign_of(event: AuditEvent) -> Sign:
 
 def _by_details(event: AuditEvent) -> str:
     """Where the code alone would say too much, or too little."""
-    if event.code == "authorization_ended" and event.details.get("outcome") not in COMPLETED:
+    if event.code == "authorization_ended" and event.details.get("outcome") not in SUCCESSES:
         return _("A trip to Amazon ended without a consent")
     is_active = event.code in ("spapi_grant_active", "ads_grant_active")
     if is_active and event.details.get("reason") == "new_consent":

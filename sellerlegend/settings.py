@@ -249,6 +249,7 @@ LANGUAGES = [
     (code, get_language_info(code)["name_local"].capitalize())
     for code in ["en", *sorted(path.parts[-3] for path in LOCALE_PATHS[0].glob("*/*/django.po"))]
 ]
+FORMAT_MODULE_PATH = ["sellerlegend.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 

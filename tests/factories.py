@@ -237,6 +237,13 @@ def make_link(
     return link
 
 
+def put_to_use(grant: AdsGrant, connection: Connection | None = None) -> PpcLink:
+    """A row with a marketplace that this consent feeds."""
+    row = connection or make_connection(grant.organization)
+    profile = make_profile(grant, seller=row.selling_partner_id or "")
+    return make_link(make_account(row), profile)
+
+
 def unknown_id() -> UUID:
     """An id that no row has, to compare with a foreign one."""
     return UUID(int=next(_numbers))

@@ -79,6 +79,17 @@ def test_a_disconnected_row_claims_no_permission(row: Connection, browser: Clien
     assert "Orders and sales." not in details(browser, row)
 
 
+@pytest.mark.parametrize(
+    ("code", "told"), [("en_CA", "English"), ("ar_AE", "Arabic"), ("xx_YY", "xx_YY")]
+)
+def test_a_store_has_a_language_and_no_code(
+    row: Connection, browser: Client, code: str, told: str
+) -> None:
+    factories.make_account(row, US, language=code)
+
+    assert f"Language: {told}<" in details(browser, row)
+
+
 def test_the_details_say_how_sure_we_are_of_the_seller(row: Connection, browser: Client) -> None:
     unproved = "no other call has confirmed it yet"
     assert unproved in details(browser, row)

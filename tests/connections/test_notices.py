@@ -9,11 +9,12 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from connections import credentials, notices
+from connections import attention, credentials, notices
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
 from ppc import disconnecting
 from ppc.disconnecting import Side
+from ppc.models import PpcLink
 from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations import quarantine
@@ -154,12 +155,39 @@ def test_an_ads_consent_by_the_rule_of_2026(
 ) -> None:
     with time_machine.travel(datetime.fromisoformat(f"{now}T12:00:00+00:00"), tick=False):
         grant = factories.make_ads_grant(organization)
+        factories.put_to_use(grant)
         set_facts(grant, authorized_at=datetime.fromisoformat(f"{given}T12:00:00+00:00"))
 
         derive()
 
         assert steps() == expected
         assert set(Notice._base_manager.values_list("ads_grant", flat=True)) <= {grant.pk}
+
+
+def test_an_ads_consent_that_no_link_uses_is_no_news_and_no_count(
+    organization: Organization,
+) -> None:
+    grant = factories.make_ads_grant(organization)
+    link = factories.put_to_use(grant)
+    PpcLink._base_manager.update(status="unlinked")
+    revoke(grant)
+
+    derive()
+    assert (steps(), attention.counted(organization.pk)) == ([], 0)
+
+    PpcLink._base_manager.filter(pk=link.pk).update(status="linked")
+    derive()
+    assert (steps(), attention.counted(organization.pk)) == (["revoked"], 1)
+    assert notices.open_notices(organization).count() == 1
+
+    PpcLink._base_manager.filter(pk=link.pk).update(status="unlinked")
+    derive()
+    assert notices.open_notices(organization).count() == 0
+    assert attention.counted(organization.pk) == 0
+
+    set_facts(grant, status=Grant.Status.ACTIVE, status_changed_at=timezone.now())
+    derive()
+    assert steps() == ["revoked"]
 
 
 def test_nothing_is_made_in_quarantine(grant: SpApiGrant) -> None:
@@ -387,6 +415,7 @@ def test_a_sweep_that_dies_in_the_middle_is_made_up_for(
     organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ads = factories.make_ads_grant(organization)
+    factories.put_to_use(ads)
     revoke(ads)
     revoke(factories.grant_of(factories.make_connection(organization)))
 
