@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from connections.models import Connection, Grant, SpApiGrant
-from marketplaces import services
+from marketplaces import onboarding, services
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.celery import DRAIN
 from sellerlegend.jobs import ledger
@@ -75,7 +75,7 @@ def accounts_of(connection: Connection) -> dict[str, MarketplaceAccount]:
 def start(connection: Connection, *marketplace_ids: str) -> list[Job]:
     """Presses Start Now; returns the jobs."""
     accounts = accounts_of(connection)
-    services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=[accounts[marketplace_id].pk for marketplace_id in marketplace_ids],
         actor=Actor.person(factories.owner_of(connection.organization)),
@@ -85,7 +85,7 @@ def start(connection: Connection, *marketplace_ids: str) -> list[Job]:
 
 def jobs_of(connection: Connection) -> list[Job]:
     rows = Job.objects.for_organization(connection.organization_id)
-    return list(rows.filter(kind=services.ONBOARD).order_by("created_at"))
+    return list(rows.filter(kind=onboarding.ONBOARD).order_by("created_at"))
 
 
 def states_of(connection: Connection) -> dict[str, tuple[str, str]]:
@@ -829,7 +829,7 @@ def test_a_group_writes_what_each_would_write_alone(
     read_long_ago(connection)
     calls = amazon.ledger.count(surface="sellers")
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert states_of(connection) == {
         "US": ("onboarded", ""),
@@ -855,7 +855,7 @@ def test_in_an_outage_a_group_waits_and_has_called_once(
     amazon.scenario("outage", surface="sellers")
     calls = amazon.ledger.count(surface="sellers")
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert set(states_of(connection).values()) == {("working", "")}
     assert job_states(connection) == [("waiting", "amazon_unavailable", 0)] * 2
@@ -869,7 +869,7 @@ def test_a_group_that_needs_a_person_says_so_for_each(
     claims = claimed(connection, US, CANADA)
     SpApiGrant.objects.for_organization(connection.organization_id).update(status="invalid")
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert set(states_of(connection).values()) == {("needs_attention", "grant_invalid")}
     assert job_states(connection) == [("done", "", 1)] * 2
@@ -883,7 +883,7 @@ def test_of_a_group_what_is_over_or_lost_is_left_alone(connection: Connection) -
     accounts.filter(pk=over.subject_id).update(onboarding="onboarded", onboarded_at=timezone.now())
     Job._base_manager.filter(pk=lost.pk).update(fence=F("fence") + 1)
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert states_of(connection) == {
         "US": ("onboarded", ""),
