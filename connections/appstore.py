@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from connections import authorization, revisions, services
 from connections.authorization import is_seller_id
-from connections.flows import CredentialsMissing, require_open_vault
+from connections.departures import CredentialsMissing, require_open_vault
 from connections.models import AuthorizationRequest, Connection
 from sellerlegend.amazon import consent
 from sellerlegend.amazon.regions import MARKETPLACES, Marketplace, Region

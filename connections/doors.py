@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from connections import appstore, catalogue, flows, services
+from connections import appstore, catalogue, departures, services
 from connections.appstore import Destination, Start
 from connections.forms import NewConnectionForm
 from connections.models import Connection
@@ -130,7 +130,7 @@ def go_on(request: SignedInRequest, start: Start) -> HttpResponseBase:
         raise PermissionDenied("needs a member")
     try:
         appstore.require_ready(chosen.organization)
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return not_now(request, chosen, error)
     row, form = row_of(request, start, chosen)
     if row is None:

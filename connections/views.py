@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import catalogue, flows, screen, services, timeline
+from connections import catalogue, departures, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from marketplaces import services as marketplace_services
@@ -157,17 +157,17 @@ def leave_for_seller_central(
 ) -> HttpResponseBase:
     """Send the browser to Amazon: always the answer to a plain form post."""
     try:
-        url = flows.start_spapi_authorization(
+        url = departures.start_spapi_authorization(
             connection=connection, user=request.user, session=request.session, **options
         )
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return cannot_leave(request, error)
     return HttpResponseRedirect(url)
 
 
 def cannot_leave(request: OrganizationRequest, error: RuntimeError) -> HttpResponse:
     """Our own fault, told before Amazon asks anything of the person."""
-    is_vault = isinstance(error, flows.VaultClosed)
+    is_vault = isinstance(error, departures.VaultClosed)
     name = "vault_closed" if is_vault else "not_configured"
     context = {"entry": catalogue.page_entry(name)}
     return render(request, f"connections/{name}.html", context, status=503)

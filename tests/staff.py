@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import flows
+from connections import departures
 from connections.models import AuthorizationRequest, CapabilityCheck, Connection, DataSetReport
 from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
@@ -85,7 +85,7 @@ def make_shop(seller: str, *, organization: Organization | None = None) -> Shop:
         account_ids=[factories.make_account(connection, factories.CANADA).pk],
         actor=COMMAND,
     )
-    flows.start_spapi_authorization(
+    departures.start_spapi_authorization(
         connection=connection, user=factories.owner_of(organization), session=SessionStore()
     )
     trip: AuthorizationRequest = AuthorizationRequest._base_manager.get(connection=connection)

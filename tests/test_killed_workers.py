@@ -14,9 +14,8 @@ from django.utils import timezone
 from connections import notice_mails
 from connections.models import Connection
 from connections.notice_models import NoticeMail, NotificationChoice
-from marketplaces import onboarding
+from marketplaces import onboarding, verification
 from marketplaces import services as marketplace_services
-from marketplaces import verification
 from marketplaces.models import MarketplaceAccount
 from ppc import checking, upkeep
 from ppc import services as ppc_services
