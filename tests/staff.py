@@ -14,7 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import departures
-from connections.models import AuthorizationRequest, CapabilityCheck, Connection, DataSetReport
+from connections.health_models import CapabilityCheck, DataSetReport
+from connections.models import AuthorizationRequest, Connection
 from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink

@@ -11,13 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import capabilities, verification
-from connections.models import (
-    Capability,
-    CapabilityCheck,
-    Connection,
-    Grant,
-    SpApiGrant,
-)
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import onboarding, services
 from marketplaces import verification as proofs
 from marketplaces.models import MarketplaceAccount
