@@ -198,14 +198,7 @@ def store_spapi_grant(
     asked, known = _asked_and_known(connection, seller)
     if asked is None or asked.removed_at is not None:
         raise RowGone(connection.name)
-    row = known or asked
-    if known is None:
-        if not asked.waits_for_consent:
-            row = create_beside(connection=asked, actor=actor)
-        row.selling_partner_id = seller
-    elif known.pk != asked.pk and asked.waits_for_consent:
-        record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
-        asked.delete()
+    row = _row_to_hold(asked, known, seller=seller, actor=actor)
     if row.removed_at is not None:
         removal.bring_back(row, actor=actor)
     revisions.show(row.organization_id, [row.pk], selling_partner_id=seller)
@@ -230,6 +223,20 @@ def _asked_and_known(
         next((row for row in found if row.pk == connection.pk), None),
         next((row for row in found if row.selling_partner_id == seller), None),
     )
+
+
+def _row_to_hold(
+    asked: Connection, known: Connection | None, *, seller: str, actor: Actor
+) -> Connection:
+    """The row that holds this seller's consent from now on; a waiting one beside it goes."""
+    if known is None:
+        row = asked if asked.waits_for_consent else create_beside(connection=asked, actor=actor)
+        row.selling_partner_id = seller
+        return row
+    if known.pk != asked.pk and asked.waits_for_consent:
+        record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
+        asked.delete()
+    return known
 
 
 def _first_grant(row: Connection, token: Secret, user: User) -> None:
