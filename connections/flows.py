@@ -51,7 +51,7 @@ Status = AuthorizationRequest.Status
 # How long a fresh consent waits for a database that is away; a page may take a minute.
 STORE_SECONDS = 10.0
 
-SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
+SUCCESSES = frozenset({"connected", "reconnected", "merged", "brought_back", "ads_connected"})
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _finish(
         return _ended(request)
     outcome = (
         authorization.consume(request, user)
-        or _check_reply(request, params)
+        or _check_reply(request, params, user)
         or _try_exchange(request, params, user)
     )
     return _conclude(request, outcome, user)
@@ -146,33 +146,44 @@ def _refuse(cause: str, user: Any, trip: AuthorizationRequest | None) -> Ending:
     return Ending("refused", reference)
 
 
-def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
+def _check_reply(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
     """Everything that must hold before a code may be exchanged. Returns "" or the outcome."""
     if quarantine.is_on():
         return "quarantined"
     if params.error is not None:
         return "declined" if params.error == "access_denied" else "code_missing"
     connection = request.connection
-    if connection is None or connection.removed_at is not None:
+    if connection is None:
         return "row_gone"
     if params.code is None:
         return "code_missing"
     if request.kind == Kind.ADS:
-        return ""
-    if params.selling_partner_id is None or not is_seller_id(params.selling_partner_id):
+        return "row_removed" if connection.removed_at is not None else ""
+    return _check_seller(request, connection, params.selling_partner_id, user)
+
+
+def _check_seller(
+    request: AuthorizationRequest, connection: Connection, seller: str | None, user: User
+) -> str:
+    if seller is None or not is_seller_id(seller):
         return "code_missing"
-    request.returned_selling_partner_id = params.selling_partner_id
+    request.returned_selling_partner_id = seller
     if not request.starts_at_amazon:
         # The row may have got its seller from another tab after this trip began.
         request.expected_selling_partner_id = (
             connection.selling_partner_id or request.expected_selling_partner_id
         )
     expected = request.expected_selling_partner_id
-    return "wrong_account" if expected and params.selling_partner_id != expected else ""
+    if expected and seller != expected:
+        return "wrong_account"
+    may_store = services.may_store(
+        connection=connection, seller=seller, user=user, began_at=request.created_at
+    )
+    return "" if may_store else "row_removed"
 
 
 def _row_of(request: AuthorizationRequest) -> Connection | None:
-    rows = Connection.objects.for_organization(request.organization_id)
+    rows = Connection.with_removed.for_organization(request.organization_id)
     row: Connection | None = rows.filter(pk=request.connection_id).first()
     return row
 
@@ -256,7 +267,7 @@ def _store_spapi(
     for _ in range(2):  # the grant's status may move under us once
         try:
             with transaction.atomic():
-                row, created = services.store_spapi_grant(
+                stored = services.store_spapi_grant(
                     connection=connection,
                     seller=request.returned_selling_partner_id,
                     token=token,
@@ -264,14 +275,17 @@ def _store_spapi(
                     began_at=request.created_at,
                 )
                 if params.mws_auth_token is not None:
-                    services.store_mws_auth_token(connection=row, token=params.mws_auth_token)
-                marketplace_services.queue_reading(row, is_first=created)
-                known_as = "reconnected" if row.pk == connection.pk else "merged"
-                outcome = "connected" if created else known_as
-                _record_success(request, row.pk, outcome)
+                    services.store_mws_auth_token(
+                        connection=stored.row, token=params.mws_auth_token
+                    )
+                marketplace_services.queue_reading(stored.row, is_first=stored.is_new)
+                outcome = _outcome_of(stored, connection)
+                _record_success(request, stored.row.pk, outcome)
             return outcome
         except services.RowGone:
             return "row_gone"
+        except services.RowRemoved:
+            return "row_removed"
         except services.DisconnectedMeanwhile:
             return "disconnected_meanwhile"
         except (IntegrityError, StaleState):
@@ -279,13 +293,22 @@ def _store_spapi(
     return "unexpected_reply"
 
 
+def _outcome_of(stored: services.Stored, asked: Connection) -> str:
+    if stored.is_new:
+        return "connected"
+    if stored.was_removed:
+        return "brought_back"
+    return "reconnected" if stored.row.pk == asked.pk else "merged"
+
+
 def _store_ads(
     request: AuthorizationRequest, _params: CallbackParams, token: Secret, user: User
 ) -> str:
     with transaction.atomic():
         revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
-        if _row_of(request) is None:
-            return "row_gone"
+        row = _row_of(request)
+        if row is None or row.removed_at is not None:
+            return "row_gone" if row is None else "row_removed"
         if _ppc_ended_since(request):
             return "disconnected_meanwhile"
         grant: AdsGrant = ppc_services.store_ads_grant(

@@ -230,6 +230,18 @@ OUTCOMES: dict[str, Reason] = {
         _("Add the connection again."),
         "list",
     ),
+    "row_removed": Reason(
+        _("This seller's connection was removed here"),
+        _(
+            "It can come back with its name, settings and history, but only an administrator may "
+            "bring it back. Your approval was not kept, and nothing was changed."
+        ),
+        _(
+            "An administrator of the organization restores it under Removed connections, below the "
+            "list. Then reconnect it."
+        ),
+        "list",
+    ),
     "disconnected_meanwhile": Reason(
         _("This account was disconnected in the meantime"),
         _("Somebody ended it while you were at Amazon. Your approval was not kept."),

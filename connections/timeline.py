@@ -191,7 +191,7 @@ NOT_FOR_TENANTS = frozenset(
 )
 
 # The outcomes of a trip that brought a consent.
-COMPLETED = ("connected", "reconnected", "merged", "ads_connected")
+COMPLETED = ("connected", "reconnected", "merged", "brought_back", "ads_connected")
 
 # Details that are the organization's own words.
 SHOWN = ("old", "new")
