@@ -186,7 +186,7 @@ def _settle(
         services.record_participations(connection=connection, reply=reply)
     onboarded = []
     for account in _working(held):
-        reason = _obstacle(account)
+        reason = _obstacle(account, reply)
         if reason:
             _needs_attention(account, reason)
         else:
@@ -203,13 +203,22 @@ def _snapshot(connection: Connection) -> ParticipationReply | None:
     return services.fetch_participations(connection)
 
 
-def _obstacle(account: MarketplaceAccount) -> str:
-    """Why the store cannot be onboarded, by the last reading."""
+def _obstacle(account: MarketplaceAccount, reply: ParticipationReply | None) -> str:
+    """Why the store cannot be onboarded, by the last reading. One that a partly unreadable reading
+    does not show may be gone since the last whole one: it is read again before it is onboarded."""
     if account.is_participating:
-        return ""
+        is_shown = reply is None or not reply.dropped or _shows(reply, account)
+        return "" if is_shown else "unexpected_reply"
     read_at = account.connection.participations_read_at
     was_listed = read_at is None or account.seen_at >= read_at
     return "not_participating" if was_listed else "not_listed"
+
+
+def _shows(reply: ParticipationReply, account: MarketplaceAccount) -> bool:
+    return any(
+        item.marketplace_id == account.marketplace_id and item.is_participating
+        for item in reply.participations
+    )
 
 
 def _set_onboarded(accounts: list[MarketplaceAccount]) -> None:

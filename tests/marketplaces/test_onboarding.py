@@ -234,6 +234,39 @@ def test_malformed_items_are_left_out_and_counted(
     assert set(accounts_of(connection)) == {US}
 
 
+def test_what_a_partly_unreadable_reading_does_not_show_is_not_onboarded_on_an_old_one(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """It may be gone since: whoever chose it is told, and the next whole answer onboards it."""
+    read(connection)
+    read_long_ago(connection)
+    amazon.scenario("malformed", kind="wrong_types", times=2)
+
+    for job in start(connection, US, CANADA):
+        run(job)
+
+    assert states_of(connection) == {
+        "US": ("onboarded", ""),
+        "CA": ("needs_attention", "unexpected_reply"),
+    }
+    assert accounts_of(connection)[CANADA].is_participating
+    amazon.faults.clear()
+    run(start(connection, CANADA)[-1])
+    assert states_of(connection)["CA"] == ("onboarded", "")
+
+
+def test_what_was_read_whole_a_moment_ago_is_onboarded_without_another_reading(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    read(connection)
+    amazon.scenario("malformed", kind="wrong_types", times=1)
+
+    for job in start(connection, CANADA):
+        run(job)
+
+    assert states_of(connection) == {"CA": ("onboarded", "")}
+
+
 def test_an_id_too_long_to_be_stored_spoils_itself_alone(
     amazon: RunningEmulator, connection: Connection
 ) -> None:
