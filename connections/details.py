@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from connections.countries import marketplace_name
 from connections.health_words import (
     SideHealth,
     ads_health,
@@ -15,7 +16,6 @@ from connections.health_words import (
 )
 from connections.reader import Reader
 from connections.words import Button, Facts, Side, exact_day, reconnect_button, url_of
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 
 
@@ -74,7 +74,7 @@ def buttons_of(health: SideHealth, renewal: Button | None) -> tuple[Button, ...]
 def build_detail(part: Facts, *, spapi: Side, ppc: Side | None) -> Detail:
     """The sides are built by the apps that own them."""
     return Detail(
-        name=MARKETPLACES[part["marketplace_id"]].name,
+        name=marketplace_name(part["marketplace_id"]),
         store_name=part["store_name"],
         facts=detail_facts(part),
         spapi=spapi,

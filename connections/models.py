@@ -13,7 +13,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 # Django finds models through this module.
-from connections import feed_models, health_models, notice_models  # noqa: F401
+from connections import (  # noqa: F401
+    feed_models,
+    grouping_models,
+    health_models,
+    notice_models,
+)
 from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.crypto import Place
@@ -46,6 +51,10 @@ class Connection(ScopedModel):
     )
     name = models.CharField(_("name"), max_length=80)
     region = models.CharField(max_length=2)
+    # Of an agency: whose stores these are.
+    client = models.ForeignKey(
+        grouping_models.Client, null=True, on_delete=models.SET_NULL, related_name="connections"
+    )
     # The marketplace picked at creation: decides the consent host, pre-ticked when onboarding.
     marketplace_id = models.CharField(max_length=20)
     # A claim of the browser until a call that names it agrees; never unique across organizations.

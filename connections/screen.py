@@ -31,6 +31,7 @@ from django.db.models.functions import Cast, Coalesce, Lower
 from django.utils.functional import SimpleLazyObject
 
 from connections.attention import attention_of
+from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
@@ -211,7 +212,7 @@ def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[s
         for part in parts
         if part["marketplace_id"] in MARKETPLACES
     ]
-    return sorted(known, key=lambda part: MARKETPLACES[part["marketplace_id"]].name)
+    return sorted(known, key=lambda part: marketplace_name(part["marketplace_id"]))
 
 
 # The two data queries ----------------------------------------------------------------------

@@ -20,12 +20,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from connections.countries import marketplace_name
 from connections.health_models import Capability, DataSet
 from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reasons import OUTCOMES, REASONS
 from connections.words import Sign, clock_time, exact_day
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.models import AuditEvent
 
 EVENTS_PER_PAGE = 50
@@ -299,9 +299,9 @@ def who_of(event: AuditEvent) -> str:
 def where_of(event: AuditEvent, names: Mapping[UUID, str]) -> str:
     """The marketplace, permission or data set that it was about."""
     details = event.details
-    marketplace = MARKETPLACES.get(str(details.get("marketplace_id", "")))
-    if marketplace is not None:
-        return marketplace.name
+    marketplace = marketplace_name(str(details.get("marketplace_id", "")))
+    if marketplace:
+        return marketplace
     for kind, name in ((Capability, "capability"), (DataSet, "data_set")):
         if details.get(name) in kind.values:
             return str(kind(details[name]).label)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from connections.countries import marketplace_name
 from connections.models import Connection
 from connections.views import answer_changed, connection_of, form_page
 from marketplaces import onboarding, pausing
@@ -95,7 +96,7 @@ def choice_of(
         obstacle = _("Paused")
     return Choice(
         account_id=account.pk,
-        name=marketplace.name,
+        name=marketplace_name(marketplace.pk, marketplace.name),
         note=account.store_name,
         is_ticked=not obstacle and account.marketplace_id == picked,
         obstacle=obstacle,

@@ -10,6 +10,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections import health
+from connections.countries import marketplace_name
 from connections.health import Health
 from connections.health_words import SideHealth, ads_health, feeding
 from connections.reader import Reader
@@ -80,7 +81,7 @@ def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> Mark
 def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
     marketplace = MARKETPLACES[marketplace_id]
     return MarketplaceLine(
-        name=marketplace.name,
+        name=marketplace_name(marketplace_id),
         code=marketplace.ads_country_code,
         is_done=part["link_status"] == Link.LINKED,
         sign=sign,

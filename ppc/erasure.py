@@ -23,6 +23,7 @@ from django.utils.crypto import salted_hmac
 
 from connections import credentials, revisions
 from connections.feed_models import CalendarFeed
+from connections.grouping_models import Client, Reach, SavedView, Tag
 from connections.models import (
     CONSENT_DAYS,
     KEPT_AFTER_END,
@@ -242,7 +243,11 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         NoticeSnooze,
         NotificationChoice,
         CalendarFeed,
+        SavedView,
+        Reach,
+        Tag,
         Connection,
+        Client,
         AdsGrant,
         Job,
         VaultUse,

@@ -198,6 +198,8 @@ class Membership(ScopedModel):
     )
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices)
+    # Sees only what `connections.Reach` names; nothing, when that is gone.
+    is_limited = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[MembershipManager] = MembershipManager()
