@@ -140,6 +140,7 @@ OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "vault_refused": (114, Who.US),
     "in_progress": (115, Who.YOU),
     "disconnected_meanwhile": (116, Who.YOU),
+    "row_removed": (117, Who.YOU),
 }
 REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "unknown": (200, Who.YOU),

@@ -287,8 +287,7 @@ def _end(now: datetime) -> int:
     ended = open_ones.filter(kind__in=PASSING, created_at__lt=now - PASSING_FOR).update(
         resolved_at=now
     )
-    is_over = Incident.objects.filter(pk=OuterRef("subject_id"), closed_at__isnull=False)
-    ended += open_ones.filter(Exists(is_over), kind=Kind.INCIDENT_OPENED).update(resolved_at=now)
+    ended += _end_of_incidents(now)
     for model in MODELS:
         mine = model.objects.filter(pk=OuterRef("subject_id"))
         disconnected = Exists(mine.filter(status=Grant.Status.DISCONNECTED))
@@ -310,6 +309,20 @@ def _end(now: datetime) -> int:
         ended += recovered.filter(Exists(broken)).update(resolved_at=now)
         ended += _reopen(model, now)
     return ended
+
+
+def _end_of_incidents(now: datetime) -> int:
+    """An incident that ended by itself may begin again, and is then the same one, of which nobody
+    is told twice: what was told stands until that cannot be any more."""
+    closed = Incident.objects.filter(pk=OuterRef("subject_id"), closed_at__isnull=False)
+    for_good = closed.filter(Q(closed_by__isnull=False) | Q(closed_at__lte=now - incidents.WINDOW))
+    told_over = Notice.objects.filter(
+        subject_id=OuterRef("subject_id"),
+        organization=OuterRef("organization"),
+        kind=Kind.INCIDENT_CLOSED,
+    )
+    open_ones = Notice.objects.filter(resolved_at=None, kind=Kind.INCIDENT_OPENED)
+    return open_ones.filter(Exists(for_good) | Exists(told_over)).update(resolved_at=now)
 
 
 def _reopen(model: type[AnyGrant], now: datetime) -> int:

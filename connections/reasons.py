@@ -178,7 +178,7 @@ def reason_for(code: str) -> Reason:
 
 # How a trip to Amazon ended ----------------------------------------------------------------
 # With a consent: nothing to explain.
-SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
+SUCCESSES = frozenset({"connected", "reconnected", "merged", "brought_back", "ads_connected"})
 
 OUTCOMES: dict[str, Reason] = {
     "declined": Reason(
@@ -230,6 +230,18 @@ OUTCOMES: dict[str, Reason] = {
         _("This connection was removed in the meantime"),
         _("The approval was not used. Nothing was changed."),
         _("Add the connection again."),
+        "list",
+    ),
+    "row_removed": Reason(
+        _("This seller's connection was removed here"),
+        _(
+            "It can come back with its name, settings and history, but only an administrator may "
+            "bring it back. Your approval was not kept, and nothing was changed."
+        ),
+        _(
+            "An administrator of the organization restores it under Removed connections, below the "
+            "list. Then reconnect it."
+        ),
         "list",
     ),
     "disconnected_meanwhile": Reason(

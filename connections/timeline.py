@@ -21,7 +21,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from connections.countries import marketplace_name
-from connections.models import AdsGrant, Capability, Connection, DataSet
+from connections.health_models import Capability, DataSet
+from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reasons import OUTCOMES, REASONS, SUCCESSES
 from connections.words import Sign, clock_time, exact_day

@@ -115,13 +115,13 @@ def make_connection(
 def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> Connection:
     """A consent comes back from Seller Central: the first one, or a newer one."""
     with transaction.atomic():
-        row, _created = connection_services.store_spapi_grant(
+        stored = connection_services.store_spapi_grant(
             connection=connection,
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
             user=owner_of(connection.organization),
         )
-    return row
+    return stored.row
 
 
 def grant_of(connection: Connection) -> SpApiGrant:

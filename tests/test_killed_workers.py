@@ -14,8 +14,8 @@ from django.utils import timezone
 from connections import notice_mails
 from connections.models import Connection
 from connections.notice_models import NoticeMail, NotificationChoice
+from marketplaces import onboarding, verification
 from marketplaces import services as marketplace_services
-from marketplaces import verification
 from marketplaces.models import MarketplaceAccount
 from ppc import checking, erasure, farewell, upkeep
 from ppc import services as ppc_services
@@ -56,10 +56,10 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     actor = Actor.person(factories.owner_of(organization))
     reading = connect(amazon, organization, NORTHSTAR, US)
     resyncing = connect(amazon, organization, BLUE_HARBOR, US)
-    onboarding = connect(amazon, organization, SAKURA, JAPAN)
-    marketplace_services.begin_onboarding(
-        connection=onboarding,
-        account_ids=[factories.make_account(onboarding, JAPAN).pk],
+    chosen = connect(amazon, organization, SAKURA, JAPAN)
+    onboarding.begin_onboarding(
+        connection=chosen,
+        account_ids=[factories.make_account(chosen, JAPAN).pk],
         actor=actor,
     )
     grant = factories.make_ads_grant(

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import Capability, CapabilityCheck, Connection, SpApiGrant
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import Connection, SpApiGrant
 from sellerlegend.organizations.models import Organization
 from tests import factories
 from tests.factories import CANADA, US

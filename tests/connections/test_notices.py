@@ -16,9 +16,10 @@ from ppc import disconnecting
 from ppc.disconnecting import Side
 from ppc.models import PpcLink
 from sellerlegend.applications.models import ApplicationRole
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import COMMAND
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
 from tests.posting import steps
@@ -347,6 +348,35 @@ def test_an_alarm_waits_while_an_incident_could_be_the_cause(
     assert sorted(steps()) == ["60 days", "permission_missing", "revoked"]
 
 
+def test_what_was_told_of_an_incident_stands_until_it_cannot_begin_again(
+    organization: Organization,
+) -> None:
+    """Nobody is told twice of one that flaps: its notice must still be there."""
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
+    assert incidents.close(incident, actor=WORKER)
+    derive()
+    assert open_kinds() == ["incident_opened"]
+    assert incidents.reopen(incident)
+    derive()
+    assert open_kinds() == ["incident_opened"]
+
+    assert incidents.close(incident, actor=WORKER)
+    notices.derive(timezone.now() + incidents.WINDOW)
+
+    assert open_kinds() == []
+
+
+def test_what_staff_closed_is_over_at_once(organization: Organization) -> None:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
+    incidents.close(incident, actor=Actor.staff(factories.make_user()))
+
+    derive()
+
+    assert open_kinds() == []
+
+
 def test_an_incident_elsewhere_holds_nothing(connection: Connection, grant: SpApiGrant) -> None:
     Incident.objects.create(surface="sellers", region="FE")
     missing(grant)
@@ -370,7 +400,8 @@ def test_each_organization_is_told_of_an_incident_once(organization: Organizatio
     derive()
 
     assert sorted(steps()) == ["incident_closed", "incident_opened", "incident_opened"]
-    assert open_kinds() == ["incident_closed"]
+    # The other one was not told yet that it is over.
+    assert sorted(open_kinds()) == ["incident_closed", "incident_opened"]
 
 
 def test_news_that_asks_for_nothing_goes_after_a_week(grant: SpApiGrant) -> None:

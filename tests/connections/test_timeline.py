@@ -21,13 +21,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from connections import rotation, services, timeline
-from connections.models import (
-    ADS_YEAR_RULE_SINCE,
-    AdsGrant,
-    Connection,
-    DataSetReport,
-    SpApiGrant,
-)
+from connections.health_models import DataSetReport
+from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, SpApiGrant
 from connections.reasons import SUCCESSES
 from ppc.models import PpcLink
 from sellerlegend.organizations.audit import WORKER, Actor, record_event

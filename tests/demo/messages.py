@@ -61,7 +61,9 @@ def update_catalogues(locales: Path = LOCALES) -> None:
     template = messages_of_the_source()
     for path in sorted(locales.glob("*/LC_MESSAGES/django.po")):
         catalog = read_catalogue(path)
+        born = catalog.creation_date
         catalog.update(template, no_fuzzy_matching=True, update_header_comment=False)
+        catalog.creation_date = born  # or two branches would always disagree about it
         catalog.obsolete.clear()
         with path.open("wb") as text:
             write_po(text, catalog, width=100, sort_output=True, include_lineno=False)

@@ -19,6 +19,7 @@ from django.utils import timezone
 from connections.credentials import access_token, ads_call
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.verdicts import GrantMissing
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import disconnecting, erasure, farewell
@@ -239,7 +240,7 @@ def test_a_disconnect_during_onboarding_leaves_nothing_behind(
     """G4: the worker hangs in its call to Amazon, and comes back too late."""
     account = factories.make_account(row, factories.CANADA)
     actor = Actor.person(owner_of(row.organization))
-    marketplace_services.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
+    onboarding.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
     accounts = MarketplaceAccount.objects.for_organization(row.organization_id)
     before = accounts.count()
     amazon.faults.add(surface="sellers", delay=2.0)
