@@ -20,11 +20,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from connections.models import AdsGrant, Capability, Connection, DataSet
+from connections.countries import marketplace_name
+from connections.health_models import Capability, DataSet
+from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
-from connections.reasons import OUTCOMES, REASONS
+from connections.reasons import OUTCOMES, REASONS, SUCCESSES
 from connections.words import Sign, clock_time, exact_day
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.models import AuditEvent
 
 EVENTS_PER_PAGE = 50
@@ -197,9 +198,6 @@ NOT_FOR_TENANTS = frozenset(
     }
 )
 
-# The outcomes of a trip that brought a consent.
-COMPLETED = ("connected", "reconnected", "merged", "ads_connected")
-
 # Details that are the organization's own words.
 SHOWN = ("old", "new")
 
@@ -284,7 +282,7 @@ def sign_of(event: AuditEvent) -> Sign:
 
 def _by_details(event: AuditEvent) -> str:
     """Where the code alone would say too much, or too little."""
-    if event.code == "authorization_ended" and event.details.get("outcome") not in COMPLETED:
+    if event.code == "authorization_ended" and event.details.get("outcome") not in SUCCESSES:
         return _("A trip to Amazon ended without a consent")
     is_active = event.code in ("spapi_grant_active", "ads_grant_active")
     if is_active and event.details.get("reason") == "new_consent":
@@ -306,9 +304,9 @@ def who_of(event: AuditEvent) -> str:
 def where_of(event: AuditEvent, names: Mapping[UUID, str]) -> str:
     """The marketplace, permission or data set that it was about."""
     details = event.details
-    marketplace = MARKETPLACES.get(str(details.get("marketplace_id", "")))
-    if marketplace is not None:
-        return marketplace.name
+    marketplace = marketplace_name(str(details.get("marketplace_id", "")))
+    if marketplace:
+        return marketplace
     for kind, name in ((Capability, "capability"), (DataSet, "data_set")):
         if details.get(name) in kind.values:
             return str(kind(details[name]).label)

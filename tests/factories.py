@@ -146,13 +146,13 @@ def make_connection(
 def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> Connection:
     """A consent comes back from Seller Central: the first one, or a newer one."""
     with transaction.atomic():
-        row, _created = connection_services.store_spapi_grant(
+        stored = connection_services.store_spapi_grant(
             connection=connection,
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
             user=owner_of(connection.organization),
         )
-    return row
+    return stored.row
 
 
 def grant_of(connection: Connection) -> SpApiGrant:
@@ -266,6 +266,13 @@ def make_link(
         **({"status": status, "linked_at": _time_if(profile is not None)} | columns),
     )
     return link
+
+
+def put_to_use(grant: AdsGrant, connection: Connection | None = None) -> PpcLink:
+    """A row with a marketplace that this consent feeds."""
+    row = connection or make_connection(grant.organization)
+    profile = make_profile(grant, seller=row.selling_partner_id or "")
+    return make_link(make_account(row), profile)
 
 
 def unknown_id() -> UUID:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from sellerlegend.organizations.models import AuditEvent, Invitation, Organization, Role, User
 
@@ -16,15 +16,15 @@ Kind = AuditEvent.ActorKind
 SHOWN = 20
 
 CODES: dict[str, str | Promise] = {
-    "invitation_sent": _lazy("Invited %(person)s as %(role)s"),
-    "invitation_resent": _lazy("Invited %(person)s again, with a new link"),
-    "invitation_revoked": _lazy("The invitation of %(person)s was ended"),
-    "invitation_accepted": _lazy("%(person)s accepted the invitation"),
-    "member_role_changed": _lazy("%(person)s became %(role)s"),
-    "member_reach_changed": _lazy("Changed what %(person)s sees"),
-    "member_removed": _lazy("Removed %(person)s"),
-    "member_left": _lazy("%(person)s left"),
-    "ownership_transferred": _lazy("Made %(person)s the owner"),
+    "invitation_sent": gettext_lazy("Invited %(person)s as %(role)s"),
+    "invitation_resent": gettext_lazy("Invited %(person)s again, with a new link"),
+    "invitation_revoked": gettext_lazy("The invitation of %(person)s was ended"),
+    "invitation_accepted": gettext_lazy("%(person)s accepted the invitation"),
+    "member_role_changed": gettext_lazy("%(person)s became %(role)s"),
+    "member_reach_changed": gettext_lazy("Changed what %(person)s sees"),
+    "member_removed": gettext_lazy("Removed %(person)s"),
+    "member_left": gettext_lazy("%(person)s left"),
+    "ownership_transferred": gettext_lazy("Made %(person)s the owner"),
 }
 
 

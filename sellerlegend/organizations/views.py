@@ -108,11 +108,12 @@ def organization_delete(request: OrganizationRequest) -> HttpResponseBase:
     form = DeleteOrganizationForm(bound, organization=organization)
     ending = farewell.of_organization(organization)
     if form.is_bound and form.is_valid():
-        erasure.delete_organization(organization=organization, actor=request.actor())
-        farewell.send_receipt(ending, request.user)
+        erasure.delete_organization(
+            organization=organization, actor=request.actor(), with_receipt=True
+        )
         words = _(
-            "%(name)s was deleted, and every consent in it ended. You have a mail that says what "
-            "ended and how to finish at Amazon."
+            "%(name)s was deleted, and every consent in it ended. A mail to you says what ended "
+            "and how to finish at Amazon."
         )
         messages.success(request, words % {"name": ending.name})
         return redirect("home")

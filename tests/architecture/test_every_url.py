@@ -62,6 +62,7 @@ ORGANIZATION_ROUTES = (
     Route("connection_changes", READ[:1], Role.VIEWER),
     Route("connection_details", READ[:1], Role.VIEWER, ROW),
     Route("connection_timeline", READ[:1], Role.VIEWER, ROW),
+    Route("connections_overview", READ[:1], Role.VIEWER),
     Route("connection_new", FORM, Role.MEMBER),
     Route("connection_authorize", FORM, Role.MEMBER, ROW),
     Route("connection_add_as_new", ACTION, Role.MEMBER, ROW),
