@@ -21,6 +21,7 @@ from connections.grouping_models import Client, Tag, Tagging
 from connections.listing import Chosen
 from connections.views import answer_changed, connection_of, form_page, show_form
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
+from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 
 FORM_PAGE = "connections/group_form.html"
@@ -97,6 +98,7 @@ def tag_taken() -> str:
 
 @form_page
 @organization_view(Role.MEMBER)
+@costly
 def tag_new(request: OrganizationRequest) -> HttpResponseBase:
     form = TagForm(request.POST or None)
 
@@ -114,6 +116,7 @@ def tag_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.MEMBER)
+@costly
 def tag_rename(request: OrganizationRequest, tag_id: int) -> HttpResponseBase:
     tag = tag_of(request, tag_id)
     form = TagForm(request.POST or None, initial={"name": tag.name})
@@ -127,6 +130,7 @@ def tag_rename(request: OrganizationRequest, tag_id: int) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def tag_delete(request: OrganizationRequest, tag_id: int) -> HttpResponseBase:
     tag = tag_of(request, tag_id)
     if request.method == "POST":
@@ -158,6 +162,7 @@ def client_taken() -> str:
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def client_new(request: OrganizationRequest) -> HttpResponseBase:
     form = ClientForm(request.POST or None)
 
@@ -173,6 +178,7 @@ def client_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def client_change(request: OrganizationRequest, client_id: UUID) -> HttpResponseBase:
     client = client_of(request, client_id)
     initial = {name: getattr(client, name) for name in ("name", "contact_name", "contact_email")}
@@ -187,6 +193,7 @@ def client_change(request: OrganizationRequest, client_id: UUID) -> HttpResponse
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def client_delete(request: OrganizationRequest, client_id: UUID) -> HttpResponseBase:
     client = client_of(request, client_id)
     if request.method == "POST":
@@ -207,6 +214,7 @@ def client_delete(request: OrganizationRequest, client_id: UUID) -> HttpResponse
 
 @form_page
 @organization_view(Role.MEMBER)
+@costly
 def connection_groups(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """Which tags a row has, and whose it is."""
     connection = connection_of(request, connection_id)

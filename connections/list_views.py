@@ -125,6 +125,7 @@ def view_rename(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.VIEWER)
+@costly
 def view_delete(request: OrganizationRequest) -> HttpResponseBase:
     view = view_of(request)
     if view is None:

@@ -34,6 +34,7 @@ from connections.detail_facts import capability_lines, data_set_lines, seller_wo
 from connections.details import build_consents, build_detail, other_words
 from connections.facets import counted
 from connections.filters import Panel, chips, found_words
+from connections.forms_of_choice import filled, form_of, values_of
 from connections.groups import groups_named, groups_of, tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.list_address import (
@@ -43,7 +44,7 @@ from connections.list_address import (
 )
 from connections.listing import Chosen
 from connections.models import Connection
-from connections.narrowing import Place, narrowed
+from connections.narrowing import Place, end_moments, narrowed
 from connections.reader import Reader
 from connections.row_html import bulk_bar, filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
@@ -123,7 +124,7 @@ def panel_context(request: OrganizationRequest) -> dict[str, Any]:
     organization_id = request.organization.pk
     groups = groups_of(organization_id)
     chosen = groups.known(Chosen.of(request.GET))
-    counts = counted(chosen, place_of(organization_id))
+    counts = counted(chosen, place_of(organization_id, moments() | end_moments(chosen.expiry)))
     return {"panel": Panel(chosen, groups, counts), "chosen": chosen}
 
 
@@ -225,22 +226,37 @@ def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
 
 
 def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dict[str, Any]]:
-    """The same of a list that the reader narrowed or ordered."""
+    """The same of a list that the reader narrowed or ordered: written once for each form of
+    choice, as often as it comes."""
     if chosen.is_default:
         return page_facts(organization_id, number)
-    rows = chosen_rows(organization_id, chosen)
-    return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
+    query = chosen_query(form_of(chosen), (number - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
+    values = values_of(chosen) | moments() | end_moments(chosen.expiry)
+    return query.rows(organization_id=organization_id, **values)
+
+
+@lru_cache(maxsize=256)
+def chosen_query(form: Chosen, offset: int, limit: int) -> PreparedQuery:
+    def build(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
+        place = place_of(organization_id, values)
+        at = {name: place.at[name] for name in MOMENTS}
+        rows = connection_facts(organization_id, **at)
+        return narrowed(rows, filled(form, values), place)[offset : offset + limit]
+
+    kinds = {name: type(value) for name, value in values_of(form).items()}
+    ends = dict.fromkeys(end_moments(form.expiry), datetime)
+    return PreparedQuery(build, organization_id=UUID, **kinds, **MOMENT_KINDS, **ends)
 
 
 def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
-    place = place_of(organization_id)
-    rows = connection_facts(organization_id, **place.at)
+    place = place_of(organization_id, moments() | end_moments(chosen.expiry))
+    rows = connection_facts(organization_id, **moments())
     return narrowed(rows, chosen, place)
 
 
-def place_of(organization_id: UUID) -> Place:
+def place_of(organization_id: UUID, at: dict[str, datetime]) -> Place:
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    return Place(organization_id, moments(), with_ads)
+    return Place(organization_id, at, with_ads)
 
 
 def matching_ids(

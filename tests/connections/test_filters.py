@@ -19,10 +19,10 @@ from django.utils import timezone
 
 from connections import facets, screen
 from connections.facets import Counts
-from connections.health import Health
+from connections.health import Health, moments
 from connections.listing import MOST_TAGS, SORT_WORDS, Chosen
 from connections.models import AdsGrant, Connection, SpApiGrant
-from connections.narrowing import bounds
+from connections.narrowing import bounds, end_moments
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations.models import Organization, Role, User
 from tests import factories, trips
@@ -77,7 +77,9 @@ def query_of(**parameters: Any) -> QueryDict:
 
 
 def counts(organization: Organization, **parameters: Any) -> Counts:
-    return facets.counted(Chosen.of(query_of(**parameters)), screen.place_of(organization.pk))
+    chosen = Chosen.of(query_of(**parameters))
+    at = moments() | end_moments(chosen.expiry)
+    return facets.counted(chosen, screen.place_of(organization.pk, at))
 
 
 def list_url(organization: Organization) -> str:
@@ -160,6 +162,18 @@ def test_one_box_searches_names_ids_stores_tags_and_clients(
     organization: Organization, searched: dict[str, Connection], text: str, expected: list[str]
 ) -> None:
     assert names(organization, q=text) == expected
+
+
+def test_a_query_that_was_prepared_looks_for_the_words_of_today(
+    organization: Organization, searched: dict[str, Connection]
+) -> None:
+    """One form of choice, one statement, every time other values."""
+    screen.chosen_query.cache_clear()
+
+    assert names(organization, q="harbor") == ["Blue Harbor"]
+    assert names(organization, q="%") == ["Café 100%"]
+    assert names(organization, q="nord") == ["Nord"]
+    assert screen.chosen_query.cache_info().misses == 1
 
 
 def test_case_is_ignored_in_every_alphabet_where_the_database_can(
