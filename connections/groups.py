@@ -94,7 +94,7 @@ class Joined(Aggregate):
     function = "STRING_AGG"
     name = "Joined"
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, column: Any) -> None:
         super().__init__(column, Value(BETWEEN), output_field=CharField())
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:

@@ -85,7 +85,9 @@ def is_in_state(state: str, side: str, place: Place) -> Q:
 
 
 def sells_in(marketplace: str, place: Place) -> Q:
+    # Twice of the organization: the accounts are found by it, not among everybody's.
     selling = place.rows.filter(
+        marketplace_accounts__organization_id=place.organization_id,
         marketplace_accounts__marketplace_id=marketplace,
         marketplace_accounts__is_participating=True,
     )
@@ -105,14 +107,21 @@ def authorised_by(person: str) -> Q:
 def speaks_of(word: str, place: Place) -> Q:
     """Name, Seller ID, client, a store's name or a tag. The database compares: PostgreSQL without
     regard to case in every alphabet, SQLite in the Latin one."""
-    stores = place.rows.filter(marketplace_accounts__store_name__icontains=word)
+    stores = place.rows.filter(
+        marketplace_accounts__organization_id=place.organization_id,
+        marketplace_accounts__store_name__icontains=word,
+    )
     taggings = Tagging.objects.for_organization(place.organization_id)
     return (
         Q(name__icontains=word)
         | Q(selling_partner_id__icontains=word)
         | Q(client__name__icontains=word)
         | Q(pk__in=stores.values("pk"))
-        | Q(pk__in=taggings.filter(tag__name__icontains=word).values("connection_id"))
+        | Q(
+            pk__in=taggings.filter(
+                tag__organization_id=place.organization_id, tag__name__icontains=word
+            ).values("connection_id")
+        )
     )
 
 
