@@ -268,8 +268,12 @@ def store_facts(organization_id: UUID) -> QuerySet[Any, Any]:
         marketplace_accounts__organization_id=organization_id,
         marketplace_accounts__is_participating=True,
     )
-    places: QuerySet[Any, Any] = selling.order_by().values("id")
-    return places.annotate(places=Joined("marketplace_accounts__marketplace_id"))
+    places: QuerySet[Any, Any] = (
+        selling.order_by()
+        .values("id")
+        .annotate(places=Joined("marketplace_accounts__marketplace_id"))
+    )
+    return places
 
 
 ROWS = PreparedQuery(row_facts, organization_id=UUID, **MOMENT_KINDS)
