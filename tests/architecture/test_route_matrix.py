@@ -281,6 +281,7 @@ def test_the_matrix_has_every_cell(tree: Tree, foreign: Tree) -> None:
     assert cells >= 10 * len(ORGANIZATION_ROUTES) * 6 * 2 * 3
 
 
+@pytest.mark.timeout(300)  # every route in one test, on a busy machine too
 @pytest.mark.parametrize("name", PEOPLE)
 def test_a_page_of_an_organization(
     name: str, tree: Tree, foreign: Tree, amazon: RunningEmulator

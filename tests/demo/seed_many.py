@@ -1,7 +1,8 @@
 """As many connections as an agency has: written through the ORM, in every state and of every age.
 
 The usual ones came about through the front door; these only have to be many. Their tokens are
-made up, so no proof is due before the demo is long over: *Check now* shows what a refusal looks like.
+made up, so no proof is due before the demo is long over; *Check now* shows what a refusal looks
+like.
 """
 
 from __future__ import annotations
