@@ -4,6 +4,7 @@
 PORT ?= 8000
 AMAZON_PORT ?= 9001
 WORKERS ?= 1
+ROWS ?= 0
 TIMES ?= 10
 BASE_URL ?= http://localhost:$(PORT)
 ARGS ?=
@@ -40,8 +41,8 @@ DEPLOYED := DJANGO_DEBUG=false \
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/development.stamp ## Start the product and a fake Amazon (PORT=8000 AMAZON_PORT=9001 WORKERS=1)
-	@exec $(BIN)/python -m tests.demo --port $(PORT) --amazon-port $(AMAZON_PORT) --workers $(WORKERS)
+run: .venv/development.stamp ## Start the product and a fake Amazon (PORT=8000 AMAZON_PORT=9001 WORKERS=1 ROWS=300)
+	@exec $(BIN)/python -m tests.demo --port $(PORT) --amazon-port $(AMAZON_PORT) --workers $(WORKERS) --rows $(ROWS)
 
 code: .venv/development.stamp ## Show the demo staff's code for the second sign-in step
 	@$(BIN)/python -m tests.demo.second_step

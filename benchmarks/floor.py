@@ -83,10 +83,34 @@ class Floor:
                 if since:
                     fed_since[key] = since
         return (
-            HEAD
+            TOP
+            + self.bar(len(connections))
+            + HEAD
             + "".join([self.row((*row, fed_since[row[0]]), *stores[row[0]]) for row in connections])
             + FOOT
         )
+
+    def bar(self, total: int) -> str:
+        list_url = f"/o/{self.slug}/connections/"
+        buttons = "".join(
+            [
+                f'<button class="button button--secondary button--small" type="submit" '
+                f'id="bulk-{number}" formaction="{list_url}{path}" hx-get="{list_url}{path}" '
+                f'hx-include="#selection" hx-target="#dialog" hx-swap="innerHTML">{label}'
+                f'<span class="visually-hidden"> the ticked connections</span></button>'
+                for number, (label, path) in enumerate(BULK, start=1)
+            ]
+        )
+        return f"""
+<form class="bulk-bar" id="selection" method="get" action="{list_url}" \
+aria-label="With the ticked connections" data-total="{total}">
+<label class="bulk-bar__page" hidden data-select-page><input type="checkbox" id="select-page">
+Select the page</label>
+<label class="bulk-bar__all"><input type="checkbox" name="all" value="1" id="select-all">
+All {total} that match</label>
+<p class="bulk-bar__count" data-selected-count hidden data-one="1 selected" \
+data-many="{{count}} selected"></p>
+<div class="bulk-bar__actions">{buttons}</div></form>"""
 
     def row(self, row: tuple[Any, ...], spapi: list[Line], ppc: list[Line]) -> str:
         key, name, region, seller, authorized_at, who, since, fed_since = row
@@ -99,7 +123,9 @@ class Floor:
 <tr>
 <th scope="row">
 <div class="connection-account">
-<span class="connection-account__name">{name}</span>
+<span class="connection-account__head"><input class="connection-account__tick" type="checkbox" \
+id="select-{key}" name="row" value="{key}" form="selection" aria-label="Select {name} {region}">\
+<span class="connection-account__name">{name}</span></span>
 <span class="connection-account__id">{escape(seller)}</span>
 <ul class="connection-account__facts">
 <li>{REGIONS[region]} ({region})</li>
@@ -114,6 +140,7 @@ class Floor:
 <li><button class="menu__item" id="go-{key}-check" type="submit" form="row-actions" \
 formaction="{url}check" hx-post="{url}check" hx-include="#row-actions" hx-swap="none">\
 Check now</button></li>
+{opener("Tags and client", f"go-{key}-groups", f"{url}groups")}
 <li><a class="menu__item" id="go-{key}-timeline" href="{url}timeline">Timeline</a></li>
 {opener("Rename", f"go-{key}-rename", f"{url}rename")}
 {opener("Disconnect", f"go-{key}-disconnect", f"{url}disconnect", " menu__item--danger")}
@@ -203,7 +230,9 @@ def clock(moment: datetime) -> str:
     return f"{moment.hour % 12 or 12}:{moment.minute:02d} {half}"
 
 
-HEAD = """<div id="connection-list"><div class="connections"><table class="connections__table">
+BULK = (("Check now", "check"), ("Tag", "tag"), ("Client", "client"))
+TOP = '<div id="connection-list">'
+HEAD = """<div class="connections"><table class="connections__table">
 <caption class="visually-hidden">Account connections, one for each Seller ID and region</caption>
 <thead><tr>
 <th class="connections__account" scope="col">Account</th>

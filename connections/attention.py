@@ -91,8 +91,13 @@ def fed_by(
     found once for all rows."""
     grants = AdsGrant.objects.for_organization(organization_id)
     troubled = grants.annotate(state=health_of(LwaApplication.ADS, at)).filter(state__in=states)
+    return fed_by_grants(organization_id, troubled)
+
+
+def fed_by_grants(organization_id: UUID, grants: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+    """The rows whose links use one of these Ads consents."""
     rows = Connection.objects.for_organization(organization_id)
-    fed: QuerySet[Any, Any] = rows.filter(linked_to(grant__in=troubled.values("pk"))).values("pk")
+    fed: QuerySet[Any, Any] = rows.filter(linked_to(grant__in=grants.values("pk"))).values("pk")
     return fed
 
 

@@ -25,6 +25,44 @@ class NameField(forms.CharField):
         return cleaned
 
 
+class GroupNameField(NameField):
+    """Of a tag, a client or a saved view."""
+
+    def __init__(self, *, longest: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.longest = longest
+        self.widget.attrs["maxlength"] = str(longest)
+
+    def clean(self, value: Any) -> str:
+        cleaned = super().clean(value)
+        if len(cleaned) > self.longest:
+            words = _("At most %(count)d characters.")
+            raise forms.ValidationError(words, "max_length", {"count": self.longest})
+        return cleaned
+
+
+class TagForm(forms.Form):
+    name = GroupNameField(longest=40)
+
+
+class ViewForm(forms.Form):
+    name = GroupNameField(longest=60)
+
+
+class ClientForm(forms.Form):
+    name = GroupNameField(longest=80, help_text=_("As you call them, for example the brand."))
+    contact_name = forms.CharField(label=_("Contact"), max_length=150, required=False)
+    contact_email = forms.EmailField(
+        label=_("Contact's email address"),
+        max_length=254,
+        required=False,
+        help_text=_("Who can give consent at Amazon: the primary user of the store."),
+    )
+
+    def clean_contact_name(self) -> str:
+        return clean_text(self.cleaned_data["contact_name"], 150)
+
+
 class NewConnectionForm(forms.Form):
     name = NameField(
         help_text=_("How you want to call this account here, for example the brand and region.")

@@ -10,6 +10,9 @@ from connections.reach import may_add_rows
 from sellerlegend.organizations.access import OrganizationRequest
 from sellerlegend.organizations.models import Membership, Role
 
+# Acts on the rows within a limited reach.
+LIMITED = "act in reach"
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -37,7 +40,7 @@ class Reader:
 
     @property
     def may_add(self) -> bool:
-        return self.may_act and self.rights != "act in reach"
+        return self.may_act and self.rights != LIMITED
 
     @property
     def may_administer(self) -> bool:
@@ -49,7 +52,7 @@ def rights_of(membership: Membership) -> str:
         return "administer"
     if not membership.may(Role.MEMBER):
         return "read"
-    return "act" if may_add_rows(membership) else "act in reach"
+    return "act" if may_add_rows(membership) else LIMITED
 
 
 def present_hour() -> str:

@@ -23,7 +23,8 @@ from django.utils import translation
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from connections.health import Health
+from connections.bulk_actions import actions_for
+from connections.filters import Chip
 from connections.health_words import SideHealth
 from connections.listing import SORT_WORDS, Chosen
 from connections.reader import Reader
@@ -159,15 +160,28 @@ def shared_html(part: str, printing: Printing, **values: Any) -> str:
 
 
 @lru_cache(maxsize=512)
-def filter_bar(slug: str, _language: str, chosen: Chosen) -> SafeString:
+def filter_bar(slug: str, _language: str, chosen: Chosen, chips: tuple[Chip, ...]) -> SafeString:
     """The bar above the list: few differ, and every page has one."""
     context = {
         "chosen": chosen,
+        "chips": chips,
         "list_url": reverse("account_connections", args=[slug]),
-        "healths": [(state.value, state.label) for state in Health],
+        "filters_url": f"{reverse('connection_filters', args=[slug])}?{chosen.query}",
         "sorts": [(name, words()) for name, words in SORT_WORDS.items()],
     }
     return SafeString(get_template("connections/filter_bar.html").render(context))
+
+
+@lru_cache(maxsize=512)
+def bulk_bar(slug: str, _language: str, rights: str, chosen: Chosen, total: int) -> SafeString:
+    """What can be done with the ticked rows."""
+    context = {
+        "chosen": chosen,
+        "total": total,
+        "list_url": reverse("account_connections", args=[slug]),
+        "actions": actions_for(slug, rights),
+    }
+    return SafeString(get_template("connections/bulk_bar.html").render(context))
 
 
 # Stored HTML -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections.groups import names_in
 from connections.health import EXPIRING_DAYS, Health
 from connections.health_words import (
     SIGNS,
@@ -48,6 +49,8 @@ class ConnectionRow:
     id: UUID
     name: str
     selling_partner_id: str
+    client: str
+    tags: tuple[str, ...]
     region: str
     region_name: str
     authorized: str
@@ -107,6 +110,8 @@ def build_row(
         id=fact["id"],
         name=fact["name"],
         selling_partner_id=fact["selling_partner_id"] or "",
+        client=fact["client_name"] or "",
+        tags=tuple(names_in(fact["tag_names"])),
         region=fact["region"],
         region_name=region_words(fact["region"]),
         authorized=authorized_words(fact),
@@ -226,6 +231,9 @@ def menu_buttons(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> 
     if reader.may_act:
         waits = fact["selling_partner_id"] is None
         buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
+        if reader.may_add:
+            sorting = url_of("connection_groups", reader, fact["id"])
+            buttons.append(Button(_("Tags and client"), sorting))
     story = url_of("connection_timeline", reader, fact["id"])
     buttons.append(Button(_("Timeline"), story, is_page=True))
     if reader.may_administer:

@@ -12,7 +12,6 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Page, Paginator
 from django.db.models import (
     Case,
     CharField,
@@ -34,12 +33,22 @@ from connections.attention import attention_of
 from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
+from connections.facets import counted
+from connections.filters import Panel, chips, found_words
+from connections.forms_of_choice import filled, form_of, values_of
+from connections.groups import groups_named, groups_of, tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
-from connections.listing import Chosen, narrowed
+from connections.list_address import (
+    page_number,
+    page_of,
+    poll_query,
+)
+from connections.listing import Chosen
 from connections.models import Connection
-from connections.reach import within_reach
+from connections.narrowing import Place, end_moments, narrowed
+from connections.reach import reached, within_reach
 from connections.reader import Reader
-from connections.row_html import filter_bar, rendered_rows
+from connections.row_html import bulk_bar, filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
@@ -62,7 +71,8 @@ ROWS_PER_PAGE = 25
 def page_context(request: OrganizationRequest) -> dict[str, Any]:
     """One page of rows with everything around them."""
     reader = Reader.of(request)
-    chosen = Chosen.of(request.GET)
+    groups = groups_named(request.membership, Chosen.of(request.GET))
+    chosen = groups.known(Chosen.of(request.GET))
     number = page_number(request.GET.get("page", ""))
     facts = chosen_facts(request.membership, number, chosen)
     if not facts and number > 1:
@@ -74,13 +84,15 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "rows": rows,
         "is_moving": moving,
         "revision": request.organization.revision,
-        "page": page_of(number, total),
+        "page": page_of(number, total, ROWS_PER_PAGE),
         "may_act": reader.may_act,
         "may_add": reader.may_add,
         "may_administer": reader.may_administer,
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
-        "filter_bar": filter_bar(reader.slug, reader.language, chosen),
+        "filter_bar": filter_bar(reader.slug, reader.language, chosen, chips(chosen, groups)),
+        "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
+        "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),
     }
 
@@ -113,9 +125,17 @@ def attention(request: OrganizationRequest) -> Any:
     )
 
 
-def poll_query(chosen: Chosen, number: int) -> str:
-    """The poll asks about the page that the reader sees."""
-    return "&".join(filter(None, [chosen.query, f"page={number}" if number > 1 else ""]))
+def panel_context(request: OrganizationRequest) -> dict[str, Any]:
+    """The filters with their counts."""
+    organization_id = request.organization.pk
+    groups = groups_of(request.membership)
+    chosen = groups.known(Chosen.of(request.GET))
+    place = place_of(organization_id, moments() | end_moments(chosen.expiry))
+    within = None
+    if request.membership.is_limited:
+        within = set(reached(request.membership).values_list("pk", flat=True))
+    counts = counted(chosen, place, within)
+    return {"panel": Panel(chosen, groups, counts), "chosen": chosen}
 
 
 def is_narrowed(request: OrganizationRequest) -> bool:
@@ -130,20 +150,6 @@ def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> di
     facts = some_facts(request.organization.pk, connection_ids)
     rows, _ = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {"rows": rows, "names": [fact["name"] for fact in facts], "is_moving": True}
-
-
-def revision_from(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
-def page_of(number: int, total: int) -> Page[Any]:
-    """Django's page, for the links; the rows themselves were read with a limit."""
-    paginator: Paginator[Any] = Paginator(range(total), ROWS_PER_PAGE)
-    return paginator.get_page(number)
-
-
-def page_number(text: str) -> int:
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
 
 def row_of(request: OrganizationRequest, connection: Connection) -> ConnectionRow:
@@ -230,15 +236,56 @@ def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
 
 
 def chosen_facts(reader: Membership, number: int, chosen: Chosen) -> list[dict[str, Any]]:
-    """The same of a list that the reader narrowed or ordered, or sees a part of."""
+    """The same of a list that the reader narrowed or ordered, or sees a part of: written once for
+    each form of choice, as often as it comes."""
     organization_id = reader.organization_id
-    if chosen.is_default and not reader.is_limited:
+    first = (number - 1) * ROWS_PER_PAGE
+    if reader.is_limited:
+        seen = within_reach(chosen_rows(organization_id, chosen), reader)
+        return list(seen[first : first + ROWS_PER_PAGE])
+    if chosen.is_default:
         return page_facts(organization_id, number)
-    at = moments()
+    query = chosen_query(form_of(chosen), first, ROWS_PER_PAGE)
+    values = values_of(chosen) | moments() | end_moments(chosen.expiry)
+    return query.rows(organization_id=organization_id, **values)
+
+
+@lru_cache(maxsize=256)
+def chosen_query(form: Chosen, offset: int, limit: int) -> PreparedQuery:
+    def build(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
+        place = place_of(organization_id, values)
+        at = {name: place.at[name] for name in MOMENTS}
+        rows = connection_facts(organization_id, **at)
+        return narrowed(rows, filled(form, values), place)[offset : offset + limit]
+
+    kinds = {name: type(value) for name, value in values_of(form).items()}
+    ends = dict.fromkeys(end_moments(form.expiry), datetime)
+    return PreparedQuery(build, organization_id=UUID, **kinds, **MOMENT_KINDS, **ends)
+
+
+def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
+    place = place_of(organization_id, moments() | end_moments(chosen.expiry))
+    rows = connection_facts(organization_id, **moments())
+    return narrowed(rows, chosen, place)
+
+
+def place_of(organization_id: UUID, at: dict[str, datetime]) -> Place:
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    seen = within_reach(connection_facts(organization_id, **at), reader)
-    rows = narrowed(seen, chosen, organization_id, at, with_ads)
-    return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
+    return Place(organization_id, at, with_ads)
+
+
+def matching_ids(
+    request: OrganizationRequest, chosen: Chosen, *, limit: int, only: list[UUID] | None = None
+) -> tuple[list[UUID], int]:
+    """The rows of the reader's list in its order, at most `limit` of them, and how many there
+    are. `only`: those among them."""
+    organization_id = request.organization.pk
+    known = groups_named(request.membership, chosen).known(chosen)
+    rows = within_reach(chosen_rows(organization_id, known), request.membership)
+    if only is not None:
+        rows = rows.filter(pk__in=only)
+    found = list(rows.values("id", "total")[:limit])
+    return [fact["id"] for fact in found], found[0]["total"] if found else 0
 
 
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
@@ -279,6 +326,8 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),
+        client_name=F("client__name"),
+        tag_names=tag_names(organization_id),
         **{name: F(f"spapi_grant__{name}") for name in GRANT_FACTS},
     )
     ordered: QuerySet[Any, Any] = rows.order_by(
@@ -326,6 +375,8 @@ CONNECTION_COLUMNS = (
     "authorized_by_email",
     "spapi_health",
     "turned_at",
+    "client_name",
+    "tag_names",
     *GRANT_FACTS,
 )
 

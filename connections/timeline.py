@@ -44,6 +44,12 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "connection_merged": (_lazy("Joined with the row of the same seller"), "link", "neutral"),
     "connection_disconnected": (_lazy("Disconnected"), "minus", "neutral"),
     "connection_removed": (_lazy("Connection removed"), "minus", "neutral"),
+    # Groups
+    "connection_tagged": (_lazy("Tags set to: %(new)s"), "info", "neutral"),
+    "connection_tag_added": (_lazy("Tagged “%(new)s”"), "info", "neutral"),
+    "connection_tag_removed": (_lazy("Tag “%(old)s” taken off"), "info", "neutral"),
+    "connection_client_set": (_lazy("Given to the client “%(new)s”"), "info", "neutral"),
+    "connection_client_taken": (_lazy("Belongs to no client any more"), "info", "neutral"),
     # Trips to Amazon
     "authorization_opened": (_lazy("Set out to Amazon for a consent"), "external", "neutral"),
     "authorization_request_consumed": (_lazy("Came back from Amazon"), "external", "neutral"),
@@ -159,6 +165,9 @@ NOT_FOR_TENANTS = frozenset(
         "application_role_added",
         "calendar_feed_ended",
         "calendar_feed_made",
+        "client_changed",
+        "client_created",
+        "client_deleted",
         "client_secret_dated",
         "client_secret_rotated",
         "client_secret_rotation_requested",
@@ -194,7 +203,13 @@ NOT_FOR_TENANTS = frozenset(
         "pruned",
         "quarantine_began",
         "quarantine_released",
+        "tag_created",
+        "tag_deleted",
+        "tag_renamed",
         "test_mail_sent",
+        "view_deleted",
+        "view_renamed",
+        "view_saved",
     }
 )
 

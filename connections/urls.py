@@ -4,9 +4,12 @@ from django.urls import path
 
 from connections import (
     arrivals,
+    bulk_views,
     calendar_views,
     doors,
+    grouping_views,
     help_pages,
+    list_views,
     notification_views,
     picture_views,
     views,
@@ -15,6 +18,9 @@ from connections import (
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
 NOTIFICATIONS = "o/<slug:slug>/notifications"
 CALENDAR = "o/<slug:slug>/calendar"
+LIST = "o/<slug:slug>/connections/"
+GROUPS = "o/<slug:slug>/groups"
+VIEWS = f"{LIST}views"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -65,5 +71,25 @@ urlpatterns = [
     path(CALENDAR, calendar_views.renewal_calendar, name="renewal_calendar"),
     path(f"{CALENDAR}/link", calendar_views.calendar_feed_make, name="calendar_feed_make"),
     path(f"{CALENDAR}/link/end", calendar_views.calendar_feed_end, name="calendar_feed_end"),
+    path(f"{LIST}filters", list_views.connection_filters, name="connection_filters"),
+    path(f"{LIST}overview", list_views.connection_overview, name="connection_overview"),
+    path(f"{LIST}tag", bulk_views.connections_tag, name="connections_tag"),
+    path(f"{LIST}client", bulk_views.connections_client, name="connections_client"),
+    path(VIEWS, list_views.saved_views_page, name="saved_views"),
+    path(f"{VIEWS}/save", list_views.view_save, name="view_save"),
+    path(f"{VIEWS}/rename", list_views.view_rename, name="view_rename"),
+    path(f"{VIEWS}/delete", list_views.view_delete, name="view_delete"),
+    path(f"{ROW}groups", grouping_views.connection_groups, name="connection_groups"),
+    path(GROUPS, grouping_views.connection_groups_page, name="connection_groups_page"),
+    path(f"{GROUPS}/tags/new", grouping_views.tag_new, name="tag_new"),
+    path(f"{GROUPS}/tags/<int:tag_id>", grouping_views.tag_rename, name="tag_rename"),
+    path(f"{GROUPS}/tags/<int:tag_id>/delete", grouping_views.tag_delete, name="tag_delete"),
+    path(f"{GROUPS}/clients/new", grouping_views.client_new, name="client_new"),
+    path(f"{GROUPS}/clients/<uuid:client_id>", grouping_views.client_change, name="client_change"),
+    path(
+        f"{GROUPS}/clients/<uuid:client_id>/delete",
+        grouping_views.client_delete,
+        name="client_delete",
+    ),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
 ]

@@ -11,11 +11,10 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import catalogue, departures, removal, screen, services, timeline
+from connections import catalogue, departures, list_address, removal, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
@@ -51,7 +50,7 @@ def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connecti
 
 
 def back_to_list(request: OrganizationRequest, connection: Connection | None = None) -> str:
-    url = reverse("account_connections", args=[request.organization.slug])
+    url = list_address.list_seen(request)
     return f"{url}#connection-{connection.pk}" if connection else url
 
 
@@ -92,14 +91,17 @@ def change_words(names: list[str] | None) -> str:
 @organization_view(Role.VIEWER)
 def account_connections(request: OrganizationRequest) -> HttpResponse:
     remember_organization(user=request.user, organization=request.organization)
-    return render(request, PAGE, screen.page_context(request))
+    context = screen.page_context(request)
+    response = render(request, PAGE, context)
+    list_address.remember_query(request, response, context["poll_query"])
+    return response
 
 
 @require_GET
 @organization_view(Role.VIEWER)
 def connection_changes(request: OrganizationRequest) -> HttpResponse:
     """What changed since the page's revision; 204 when nothing did."""
-    since = screen.revision_from(request.GET.get("since", ""))
+    since = list_address.revision_from(request.GET.get("since", ""))
     if request.organization.revision <= since:
         return HttpResponse(status=204)
     if request.organization.listed_at_revision > since or screen.is_narrowed(request):

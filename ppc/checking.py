@@ -7,6 +7,7 @@ minutes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum, auto
 from uuid import UUID
 
 from django.db import transaction
@@ -20,7 +21,8 @@ from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.audit import Actor, record_event, record_events
+from sellerlegend.organizations.models import Organization
 from sellerlegend.organizations.scoping import ScopedQuerySet
 
 VERIFY = "ppc.verify"
@@ -71,9 +73,59 @@ def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
     return living
 
 
-def begin_checks(*, connections: Iterable[Connection], actor: Actor) -> int:
-    """The same for a selection. Returns for how many rows."""
-    return sum(bool(begin_check(connection=row, actor=actor)) for row in connections)
+class Obstacle(Enum):
+    """Why Amazon is not asked about a row."""
+
+    WAITS = auto()
+    ENDED = auto()
+
+
+def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle]:
+    """Of those rows that cannot be checked."""
+    rows = Connection.objects.for_organization(organization_id).filter(pk__in=list(ids))
+    asked = checkable(organization_id).filter(pk__in=list(ids)).values("pk")
+    left = rows.exclude(pk__in=asked).values_list("pk", "selling_partner_id")
+    return {pk: Obstacle.ENDED if seller else Obstacle.WAITS for pk, seller in left}
+
+
+def begin_checks(*, organization: Organization, rows: Iterable[UUID], actor: Actor) -> set[UUID]:
+    """The same for many rows, in one transaction of few statements. Returns the rows that are
+    checked because of it; those that were being checked already are left out."""
+    with transaction.atomic():
+        found = list(checkable(organization.pk).filter(pk__in=list(rows)))
+        ids = [row.pk for row in found]
+        revisions.touch(organization.pk, ids)
+        live = _live_rows(organization.pk, ids)
+        fresh = [row for row in found if row.pk not in live]
+        ledger.enqueue_many(
+            marketplace_verification.CHECK,
+            organization=organization,
+            subjects=[(row.pk, row.pk) for row in fresh],
+        )
+        grants = _grants_feeding_any(organization.pk, fresh)
+        ledger.enqueue_many(
+            CHECK, organization=organization, subjects=[(pk, None) for pk in grants]
+        )
+        record_events("check_requested", actor=actor, subjects=fresh)
+    return {row.pk for row in fresh}
+
+
+def _live_rows(organization_id: UUID, ids: list[UUID]) -> set[UUID]:
+    jobs = Job.objects.for_organization(organization_id)
+    kind = marketplace_verification.CHECK
+    live = jobs.filter(subject_id__in=ids, kind=kind, status__in=Job.LIVE)
+    return set(live.values_list("subject_id", flat=True))
+
+
+def _grants_feeding_any(organization_id: UUID, rows: list[Connection]) -> list[UUID]:
+    """As `grants_feeding`, each once."""
+    sellers = [row.selling_partner_id for row in rows]
+    seen = Q(profiles__account_id__in=sellers)
+    linked = Q(profiles__links__account__connection__in=[row.pk for row in rows])
+    grants = AdsGrant.objects.for_organization(organization_id)
+    living = grants.exclude(status=Grant.Status.DISCONNECTED).exclude(refresh_token="")
+    feeding = living.filter(seen | linked).order_by("pk").distinct()
+    return list(feeding.values_list("pk", flat=True))
 
 
 def grants_feeding(connection: Connection) -> list[AdsGrant]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
@@ -15,13 +14,9 @@ from connections.models import AdsGrant, Connection
 from connections.reach import within_reach
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
-from ppc import checking, services
+from ppc import services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.organizations.models import Membership
-from sellerlegend.organizations.scoping import ScopedQuerySet
-
-# Of one selection: as many as a page of the list could ever tick.
-MOST_CHECKED = 100
 
 
 @dataclass(frozen=True)
@@ -99,30 +94,6 @@ def rows_served(grant: AdsGrant, connection: Connection, reader: Membership) -> 
         marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
     )
     return tuple(within_reach(rows, reader).distinct().values_list("name", flat=True))
-
-
-def checkable(reader: Membership) -> ScopedQuerySet[Connection]:
-    """Rows that Amazon can be asked about, by name."""
-    living = within_reach(checking.checkable(reader.organization_id), reader)
-    ordered: ScopedQuerySet[Connection] = living.order_by(Lower("name"), "region")
-    return ordered
-
-
-def check_choices(reader: Membership, ticked: set[UUID]) -> list[Choice]:
-    """With ids only those rows, ticked; else all of them, and none is."""
-    rows = checkable(reader)
-    if ticked:
-        rows = rows.filter(pk__in=ticked)
-    return [
-        Choice(
-            account_id=row.pk,
-            name=row.name,
-            note=f"{row.selling_partner_id} · {row.region}",
-            is_ticked=bool(ticked),
-            obstacle="",
-        )
-        for row in rows[:MOST_CHECKED]
-    ]
 
 
 def marketplace_names(connection: Connection) -> dict[UUID, str]:

@@ -7,20 +7,19 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from connections import departures
-from connections import screen as connection_screen
+from connections import bulk, departures
 from connections.models import Connection
+from connections.selection import selection_of
 from connections.views import (
     answer_changed,
     back_to_list,
     cannot_leave,
     connection_of,
     form_page,
-    render_changes,
 )
+from connections.words import Facts
 from marketplaces.views import say_started, uuids_from
 from ppc import checking, disconnecting, screen, services
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -157,29 +156,31 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
 @organization_view(Role.MEMBER)
 @costly
 def connections_check(request: OrganizationRequest) -> HttpResponseBase:
-    """The same for a selection: `?row=` ticks, and the form sends what is ticked in the end."""
-    error = ""
-    if request.method == "POST":
-        chosen = uuids_from(request.POST.getlist("account"))
-        rows = list(
-            screen.checkable(request.membership).filter(pk__in=chosen)[: screen.MOST_CHECKED]
-        )
-        if rows:
-            return check_and_show(request, rows)
-        error = _("Tick at least one connection.")
-    ticked = set(uuids_from(request.GET.getlist("row")))
-    context = {"choices": screen.check_choices(request.membership, ticked), "error": error}
-    status = 422 if error else 200
-    return render_part(request, "connections/check.html", "dialog", context, status=status)
-
-
-def check_and_show(request: OrganizationRequest, rows: list[Connection]) -> HttpResponse:
-    count = checking.begin_checks(connections=rows, actor=request.actor())
-    if request.htmx:
-        context = connection_screen.rows_context(request, [row.pk for row in rows])
-        return render_changes(request, "changed-rows", context, {"close-dialog": True})
-    words = ngettext(
-        "%(count)d connection is being checked.", "%(count)d connections are being checked.", count
+    """The same for a selection."""
+    selection = selection_of(request)
+    obstacles = checking.obstacles(request.organization.pk, selection.ids)
+    if request.method != "POST" or not selection.count:
+        lines = bulk.lines(request, selection.ids, lambda fact: left_alone(fact, obstacles))
+        return bulk.ask(request, "connections/check.html", selection=selection, lines=lines)
+    begun = checking.begin_checks(
+        organization=request.organization, rows=selection.ids, actor=request.actor()
     )
-    messages.success(request, words % {"count": count})
-    return HttpResponseRedirect(back_to_list(request), status=303)
+
+    def words_of(fact: Facts) -> tuple[str, bool]:
+        if fact["id"] in begun:
+            return _("Being checked"), False
+        words, is_left = left_alone(fact, obstacles)
+        return (words, True) if is_left else (_("Was being checked already"), True)
+
+    lines = bulk.lines(request, selection.ids, words_of)
+    return bulk.tell(request, title=_("Checking now"), lines=lines)
+
+
+def left_alone(fact: Facts, obstacles: dict[UUID, checking.Obstacle]) -> tuple[str, bool]:
+    obstacle = obstacles.get(fact["id"])
+    if obstacle is None:
+        return "", False
+    return {
+        checking.Obstacle.WAITS: _("Waits for its first consent"),
+        checking.Obstacle.ENDED: _("Disconnected: reconnect it first"),
+    }[obstacle], True

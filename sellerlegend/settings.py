@@ -195,6 +195,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORDS_REMEMBERED = 10
 PASSWORD_LASTS_DAYS = 365
+# A bulk action is about a thousand rows at most (`connections/selection.py`), each by its id.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_100
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"

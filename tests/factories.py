@@ -11,8 +11,9 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 from django.utils import timezone
 
+from connections import groups
 from connections import services as connection_services
-from connections.grouping_models import Reach
+from connections.grouping_models import Client, Reach, Tag
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
@@ -20,7 +21,7 @@ from ppc import services as ppc_services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.invitations import invite
 from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
 from sellerlegend.organizations.services import create_organization
@@ -160,6 +161,30 @@ def grant_of(connection: Connection) -> SpApiGrant:
     grants = SpApiGrant.objects.for_organization(connection.organization_id)
     grant: SpApiGrant = grants.get(connection=connection)
     return grant
+
+
+def make_tag(organization: Organization, name: str = "", *rows: Connection) -> Tag:
+    """A tag, on these rows."""
+    tag = groups.create_tag(
+        organization=organization, name=name or f"tag {next(_numbers)}", actor=COMMAND
+    )
+    ids = [row.pk for row in rows]
+    groups.tag_rows(organization=organization, rows=ids, tag=tag, actor=COMMAND)
+    return tag
+
+
+def make_client(organization: Organization, name: str = "", *rows: Connection) -> Client:
+    """A client, whose rows these are."""
+    client = groups.create_client(
+        organization=organization,
+        actor=COMMAND,
+        name=name or f"Client {next(_numbers)}",
+        contact_name="",
+        contact_email="",
+    )
+    ids = [row.pk for row in rows]
+    groups.give_to_client(organization=organization, rows=ids, client=client, actor=COMMAND)
+    return client
 
 
 def make_notice(connection: Connection, **columns: Any) -> Notice:

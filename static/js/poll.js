@@ -58,6 +58,10 @@ function carryOver(target, fragment) {
     place.replaceChildren(...body.childNodes);
     renewed.push(old.id);
   }
+  for (const old of target.querySelectorAll("input:checked[id]")) {
+    const fresh = fragment.querySelector(`#${CSS.escape(old.id)}`);
+    if (fresh) fresh.checked = true;
+  }
   const focused = target.contains(document.activeElement) ? pathTo(document.activeElement) : "";
   // Before anybody can press a key: htmx settles at once (defaultSettleDelay), so that a fresh
   // button is never one that htmx does not know yet.

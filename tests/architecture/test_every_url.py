@@ -23,11 +23,13 @@ from tests import bells
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     make_account,
+    make_client,
     make_connection,
     make_invitation,
     make_member,
     make_notice,
     make_organization,
+    make_tag,
     make_user,
     make_waiting_connection,
     owner_of,
@@ -78,6 +80,23 @@ ORGANIZATION_ROUTES = (
     Route("connection_another_region", FORM, Role.MEMBER, ROW),
     Route("connection_check", ACTION, Role.MEMBER, ROW),
     Route("connections_check", FORM, Role.MEMBER),
+    Route("connections_tag", FORM, Role.MEMBER),
+    Route("connections_client", FORM, Role.MEMBER),
+    Route("connection_filters", READ[:1], Role.VIEWER),
+    Route("connection_overview", READ[:1], Role.VIEWER),
+    Route("connection_groups", FORM, Role.MEMBER, ROW),
+    Route("connection_groups_page", READ[:1], Role.VIEWER),
+    Route("tag_new", FORM, Role.MEMBER),
+    Route("tag_rename", FORM, Role.MEMBER, ("tag_id",)),
+    Route("tag_delete", FORM, Role.ADMIN, ("tag_id",)),
+    Route("client_new", FORM, Role.ADMIN),
+    Route("client_change", FORM, Role.ADMIN, ("client_id",)),
+    Route("client_delete", FORM, Role.ADMIN, ("client_id",)),
+    # Of one's own, named by a parameter (`tests/connections/test_saved_views.py`).
+    Route("saved_views", READ[:1], Role.VIEWER),
+    Route("view_save", FORM, Role.VIEWER),
+    Route("view_rename", FORM, Role.VIEWER),
+    Route("view_delete", FORM, Role.VIEWER),
     Route("marketplaces_onboard", FORM, Role.MEMBER, ROW),
     Route("marketplaces_retry", ACTION, Role.MEMBER, ACCOUNT),
     Route("marketplace_pause", ACTION, Role.MEMBER, ACCOUNT),
@@ -188,6 +207,8 @@ class Scene:
     notice_id: UUID
     member_id: UUID
     invitation_id: UUID
+    tag_id: int
+    client_id: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -198,6 +219,8 @@ class Scene:
             "notice_id": self.notice_id,
             "member_id": self.member_id,
             "invitation_id": self.invitation_id,
+            "tag_id": self.tag_id,
+            "client_id": self.client_id,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -215,6 +238,7 @@ def scene() -> Scene:
     colleague = make_member(organization, Role.VIEWER)
     member = colleague.memberships.get()
     invitation, _token = make_invitation(organization)
+    tag, owner = make_tag(organization), make_client(organization)
     outsider = owner_of(make_organization("Somebody else"))
     return Scene(
         organization,
@@ -223,6 +247,8 @@ def scene() -> Scene:
         notice.pk,
         member.pk,
         invitation.pk,
+        tag.pk,
+        owner.pk,
         outsider,
     )
 
@@ -322,7 +348,14 @@ def test_a_foreign_row_is_the_same_as_no_row(
             )
             random = client.generic(
                 method,
-                scene.path(route, slug=mine.slug, connection_id=uuid4(), account_id=uuid4()),
+                scene.path(
+                    route,
+                    slug=mine.slug,
+                    connection_id=uuid4(),
+                    account_id=uuid4(),
+                    tag_id=999_999_999,
+                    client_id=uuid4(),
+                ),
                 headers=headers_of(is_htmx),
             )
 

@@ -23,6 +23,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from connections.grouping_models import Client as AgencyClient
+from connections.grouping_models import Tag
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
@@ -38,11 +40,13 @@ from tests.architecture.test_every_url import (
 from tests.factories import (
     limit,
     make_account,
+    make_client,
     make_connection,
     make_invitation,
     make_member,
     make_notice,
     make_organization,
+    make_tag,
     make_user,
     owner_of,
 )
@@ -74,6 +78,8 @@ class Tree:
     notice: Notice
     member: Membership
     invitation: Invitation
+    tag: Tag
+    client: AgencyClient
     reference: str
     passkey: Authenticator
 
@@ -90,8 +96,18 @@ def make_tree(name: str) -> Tree:
     account, notice = make_account(connection), make_notice(connection)
     member = make_member(organization, Role.VIEWER).memberships.get()
     invitation, _token = make_invitation(organization)
+    tag, client = make_tag(organization), make_client(organization)
     return Tree(
-        organization, connection, account, notice, member, invitation, trip.reference, passkey
+        organization,
+        connection,
+        account,
+        notice,
+        member,
+        invitation,
+        tag,
+        client,
+        trip.reference,
+        passkey,
     )
 
 
@@ -187,6 +203,8 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "notice_id": tree.notice.pk,
         "member_id": tree.member.pk,
         "invitation_id": tree.invitation.pk,
+        "tag_id": tree.tag.pk,
+        "client_id": tree.client.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -201,6 +219,8 @@ def made_up() -> dict[str, Any]:
         "notice_id": uuid4(),
         "member_id": uuid4(),
         "invitation_id": uuid4(),
+        "tag_id": 999_999_999,
+        "client_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",
@@ -243,7 +263,7 @@ def ask(person: Person, path: str, method: str, is_htmx: bool, ids: Ids) -> Answ
             text = text.replace(value, "").replace(quote(value), "")
         return CHANCE.sub("", text)
 
-    names = [value for name, value in ids.values.items() if name != "pk"]
+    names = [value for name, value in ids.values.items() if name not in ("pk", "tag_id")]
     shown = {
         name: comparable(value)
         for name, value in response.headers.items()
@@ -282,6 +302,7 @@ def test_the_matrix_has_every_cell(tree: Tree, foreign: Tree) -> None:
     assert cells >= 10 * len(ORGANIZATION_ROUTES) * 6 * 2 * 3
 
 
+@pytest.mark.timeout(300)  # every route in one test, on a busy machine too
 @pytest.mark.parametrize("name", PEOPLE)
 def test_a_page_of_an_organization(
     name: str, tree: Tree, foreign: Tree, amazon: RunningEmulator

@@ -216,6 +216,42 @@ def person_action(label: str) -> Arrive:
     return after_proof(arrive)
 
 
+def filters_unfolded(page: Page) -> None:
+    page.goto(NORTHSTAR)
+    page.locator("#filter-more > summary").click()
+    expect(page.get_by_label("Marketplace")).to_be_visible()
+    expect(page.locator(".overview__states")).to_be_visible()
+
+
+def bulk(action: str) -> Arrive:
+    """A bulk action on two ticked rows."""
+
+    def arrive(page: Page) -> None:
+        page.goto(NORTHSTAR)
+        for name in (NA, WAITING):
+            row(page, name).get_by_role("checkbox").check()
+        page.get_by_role("button", name=f"{action} the ticked connections").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return arrive
+
+
+def bulk_result(page: Page) -> None:
+    bulk("Client")(page)
+    page.get_by_label("Client").select_option("none")
+    page.get_by_role("button", name="Set the client").click()
+    expect(page.get_by_role("dialog", name="Without a client")).to_be_visible()
+
+
+def link_to_dialog(path: str, name: str) -> Arrive:
+    def arrive(page: Page) -> None:
+        page.goto(path)
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return arrive
+
+
 onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
 connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
 connect_more_ppc = button_in_row(NA, "PPC", "Continue")
@@ -237,6 +273,21 @@ CONNECTIONS = (
     Place("details page", details_page),
     Place("list narrowed", at(f"{NORTHSTAR}?show=attention&sort=renew_by")),
     Place("list narrowed to nothing", at(f"{NORTHSTAR}?health=incident")),
+    Place("list searched", at(f"{NORTHSTAR}?q=northstar&region=NA")),
+    Place("filters unfolded", filters_unfolded),
+    Place("filters page", at(f"{NORTHSTAR}filters?region=EU")),
+    Place("counts and views page", at(f"{NORTHSTAR}overview")),
+    Place("bulk tag pop-up", bulk("Tag")),
+    Place("bulk client pop-up", bulk("Client")),
+    Place("bulk check pop-up", bulk("Check now")),
+    Place("bulk check page", at(f"{NORTHSTAR}check?all=1")),
+    Place("bulk result", bulk_result),
+    Place("tags and client of a row", action_of_row(NA, "Tags and client")),
+    Place("tags and clients", at("/o/northstar-trading/groups")),
+    Place("new client pop-up", link_to_dialog("/o/northstar-trading/groups", "New client")),
+    Place("new tag page", at("/o/northstar-trading/groups/tags/new")),
+    Place("saved views", at(f"{NORTHSTAR}views")),
+    Place("save view pop-up", link_to_dialog(f"{NORTHSTAR}?q=a", "Save this view")),
     Place("timeline", timeline_page),
     Place("new", at(f"{NORTHSTAR}new")),
     Place("new with mistakes", form_with_mistakes, status=422),

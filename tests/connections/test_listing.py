@@ -296,13 +296,46 @@ def test_a_poll_of_a_narrowed_list_brings_it_whole(
     assert "since=" not in text
 
 
+def test_after_an_action_the_list_is_as_it_was_seen(
+    organization: Organization, browser: Client
+) -> None:
+    """Without JavaScript, too: the way back leads to the same filters and page."""
+    shop = row(organization, "Shop", status="invalid")
+    rename = reverse("connection_rename", args=[organization.slug, shop.pk])
+    browser.get(list_url(organization), {"health": "revoked", "q": "ä b", "nonsense": "1"})
+
+    narrowed = browser.post(rename, {"name": "Shop ä b"})
+    browser.get(list_url(organization))
+    plain = browser.post(rename, {"name": "Shop"})
+
+    seen = f"{list_url(organization)}?q=%C3%A4+b&health=revoked#connection-{shop.pk}"
+    assert narrowed.headers["Location"] == seen
+    assert plain.headers["Location"] == f"{list_url(organization)}#connection-{shop.pk}"
+
+
+@pytest.mark.parametrize("value", ["x", "health=nonsense", "q=%0d%0aSet-Cookie:a", "\x7f", "%ff"])
+def test_the_way_back_is_read_as_an_address(
+    organization: Organization, browser: Client, value: str
+) -> None:
+    shop = row(organization, "Shop")
+    browser.cookies["connections_seen"] = value
+
+    answer = browser.post(
+        reverse("connection_rename", args=[organization.slug, shop.pk]), {"name": "New"}
+    )
+
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(f"{list_url(organization)}")
+    assert "\r" not in answer.headers["Location"]
+
+
 def test_nothing_found_says_so_and_leads_back(organization: Organization, browser: Client) -> None:
     row(organization, "Shop")
 
     page = browser.get(list_url(organization), {"health": "revoked"})
 
-    assert "No connection is in this state" in words_of(page)
-    assert "Showing only: Revoked. Show all connections" in words_of(page)
+    assert "No connection matches" in words_of(page)
+    assert "Revoked Remove this filter Clear all" in words_of(page)
     assert "Connect your first Amazon account" not in words_of(page)
 
 

@@ -22,6 +22,7 @@ from django.utils.formats import date_format
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks, Settings
 
 from connections import revisions, screen, services
+from connections.list_address import page_of
 from connections.models import Connection, SpApiGrant
 from connections.reader import Reader, present_hour
 from connections.row_html import rendered_rows, storage_keys
@@ -159,7 +160,7 @@ def test_a_row_without_consent_waits_and_offers_two_ways(organization: Organizat
     assert row.spapi.button.label == "Resume"
     assert row.ppc == Cell(sign=None, lines=(), progress="", button=None)
     assert row.spapi.lines == ()
-    assert labels(row.menu) == ["Remove", "Timeline", "Rename"]
+    assert labels(row.menu) == ["Remove", "Tags and client", "Timeline", "Rename"]
     assert not row.is_moving
     assert not row.asks_for_you
 
@@ -461,7 +462,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
         (
             Role.MEMBER,
             "act",
-            ["Reconnect", "Connect another region", "Check now", "Timeline"],
+            ["Reconnect", "Connect another region", "Check now", "Tags and client", "Timeline"],
         ),
         (
             Role.ADMIN,
@@ -470,6 +471,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
                 "Reconnect",
                 "Connect another region",
                 "Check now",
+                "Tags and client",
                 "Timeline",
                 "Rename",
                 "Disconnect",
@@ -520,8 +522,8 @@ def test_the_names_of_a_row_are_text_and_never_markup(
     page = browser.get(page_url(organization)).content.decode()
 
     assert "<b>O" not in page
-    # The name, the menu, the fold; a row without marketplaces has no other buttons.
-    assert page.count("&lt;b&gt;O&#x27;Hara &amp; Söhne&lt;/b&gt;") == 3
+    # The box, the name, the menu, the fold; a row without marketplaces has no other buttons.
+    assert page.count("&lt;b&gt;O&#x27;Hara &amp; Söhne&lt;/b&gt;") == 4
 
 
 def test_what_rows_share_carries_the_id_and_name_of_its_own_row(
@@ -669,7 +671,7 @@ def test_the_template_of_the_list_asks_the_database_nothing(organization: Organi
     with Queries() as queries:
         rows, moving = rendered_rows(facts, ADMIN, lambda _missing: composed)
         markup = get_template("connections/account_connections.html#list").render(
-            {"rows": rows, "page": screen.page_of(1, 3), "organization": organization}
+            {"rows": rows, "page": page_of(1, 3, 25), "organization": organization}
         )
 
     assert len(queries) == 0

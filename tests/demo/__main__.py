@@ -47,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--amazon-port", type=int, default=9001)
     parser.add_argument("--workers", type=int, default=1, help="Celery workers of two processes")
+    parser.add_argument("--rows", type=int, default=0, help="connections of the demo's agency")
     parser.add_argument("--reset", action="store_true", help="forget everything stored")
     return parser.parse_args()
 
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     prepare()
     with running_procfile(workers=arguments.workers) as processes:
         wait_until_ready(processes, f"{base_url}/", f"{emulator_url}/_control/")
-        seed(base_url, emulator_url)
+        seed(base_url, emulator_url, rows=arguments.rows)
         announce(base_url, emulator_url, time.monotonic() - started)
         watch(processes)
 

@@ -22,6 +22,7 @@ from tests.demo.seed_visitor import Visitor
 US, UK, JAPAN, EMIRATES = "ATVPDKIKX0DER", "A1F83G8C2ARO7P", "A1VC38T7YXB528", "A2VIGQ35RCS4UG"
 NORTHSTAR_SELLER = "A1NORTHSTAR001"
 NORTHSTAR_ADS = "ads@northstar.example"
+AGENCY = "owner@example.com"
 NORTH_AMERICA = ("United States", "Canada", "Mexico")
 
 
@@ -80,8 +81,9 @@ STORES = {
 }
 
 
-def seed(base_url: str, emulator_url: str) -> None:
-    """Fill the demo that answers at `base_url`, whose Amazon answers at `emulator_url`.
+def seed(base_url: str, emulator_url: str, *, rows: int = 0) -> None:
+    """Fill the demo that answers at `base_url`, whose Amazon answers at `emulator_url`. The first
+    organization gets at least `rows` connections.
 
     Runs in the demo's own process, whose environment is the product's. Django is configured
     only in children: what the processes do must be seen through their front door. Raises
@@ -90,8 +92,15 @@ def seed(base_url: str, emulator_url: str) -> None:
     places: dict[str, dict[str, str]] = json.loads(child("tests.demo.seed_people"))
     done = seeded_organizations()
     new = {email: place for email, place in places.items() if place["id"] not in done}
-    if not new:
-        return
+    if new:
+        seed_new(base_url, emulator_url, new, done)
+    if rows:
+        child("tests.demo.seed_many", places[AGENCY]["id"], str(rows))
+
+
+def seed_new(
+    base_url: str, emulator_url: str, new: dict[str, dict[str, str]], done: list[str]
+) -> None:
     for email, place in new.items():
         visitor = Visitor(base_url, email, place["slug"])
         fill(visitor, STORES[email], Amazon(emulator_url))

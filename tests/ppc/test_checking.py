@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -213,7 +215,7 @@ def test_a_disconnected_row_is_not_checked_and_says_so(
     assert url not in page
 
 
-def test_a_selection_is_ticked_and_checked(
+def test_a_selection_is_shown_and_then_checked(
     row: Connection, organization: Organization, browser: Client
 ) -> None:
     second = factories.make_connection(organization, name="Second")
@@ -221,30 +223,71 @@ def test_a_selection_is_ticked_and_checked(
     url = reverse("connections_check", args=[organization.slug])
 
     page = browser.get(f"{url}?row={row.pk}&row={second.pk}").content.decode()
-    response = browser.post(url, {"account": [str(row.pk), str(second.pk)]})
+    assert jobs_of(organization) == []
+    response = browser.post(url, {"row": [str(row.pk), str(second.pk)]})
 
-    assert page.count(" checked") == 2
+    assert f'name="row" value="{row.pk}"' in page
+    assert f'name="row" value="{second.pk}"' in page
     assert str(third.pk) not in page
-    assert response.status_code == 303
+    assert response.status_code == 200
+    assert response.content.decode().count("Being checked") == 2
     checked = {job.subject_id for job in jobs_of(organization)}
     assert checked == {row.pk, second.pk}
+    events = AuditEvent.objects.for_organization(organization).filter(code="check_requested")
+    assert {event.connection_id for event in events} == {row.pk, second.pk}
 
 
-def test_all_rows_are_offered_where_none_is_named_but_waiting_and_disconnected_ones(
+def test_a_second_click_checks_nothing_twice(
     row: Connection, organization: Organization, browser: Client
 ) -> None:
-    waiting = factories.make_waiting_connection(organization)
-    gone = factories.make_connection(organization)
+    url = reverse("connections_check", args=[organization.slug])
+    browser.post(url, {"row": [str(row.pk)]})
+
+    again = browser.post(url, {"row": [str(row.pk)]})
+
+    assert "Was being checked already" in again.content.decode()
+    assert len(jobs_of(organization)) == 1
+    events = AuditEvent.objects.for_organization(organization).filter(code="check_requested")
+    assert events.count() == 1
+
+
+def test_what_cannot_be_checked_says_why(
+    row: Connection, organization: Organization, browser: Client
+) -> None:
+    waiting = factories.make_waiting_connection(organization, name="Waits")
+    gone = factories.make_connection(organization, name="Gone")
     SpApiGrant.objects.for_organization(organization).filter(connection=gone).update(
         status=Grant.Status.DISCONNECTED, refresh_token=""
     )
+    url = reverse("connections_check", args=[organization.slug])
+    rows = [str(one.pk) for one in (row, waiting, gone)]
 
-    page = browser.get(reverse("connections_check", args=[organization.slug])).content.decode()
+    page = browser.get(url, {"row": rows}).content.decode()
+    result = browser.post(url, {"row": rows}).content.decode()
 
-    assert str(row.pk) in page
-    assert str(waiting.pk) not in page
-    assert str(gone.pk) not in page
-    assert " checked" not in page
+    for answer in (page, result):
+        assert "Waits for its first consent" in answer
+        assert "Disconnected: reconnect it first" in answer
+    assert "For 1 connection" in page
+    assert "Not for 2 connections" in page
+    assert {job.subject_id for job in jobs_of(organization)} == {row.pk}
+
+
+def test_a_selection_is_checked_by_few_statements(
+    row: Connection, organization: Organization, browser: Client
+) -> None:
+    url = reverse("connections_check", args=[organization.slug])
+
+    def queries(rows: list[Connection]) -> int:
+        with CaptureQueriesContext(database) as sent:
+            browser.post(url, {"row": [str(one.pk) for one in rows]})
+        return len(sent)
+
+    queries([row])
+    few = queries([factories.make_connection(organization)])
+    many = queries([factories.make_connection(organization) for _ in range(12)])
+
+    assert many <= few
 
 
 @pytest.mark.parametrize("ticked", ["none", "foreign"])
@@ -260,19 +303,7 @@ def test_a_selection_of_nothing_is_a_mistake(
     url = reverse("connections_check", args=[organization.slug])
 
     with nothing_changes(amazon, events=()):
-        response = browser.post(url, {"account": chosen})
+        response = browser.post(url, {"row": chosen})
 
     assert response.status_code == 422
-    assert "Tick at least one connection." in response.content.decode()
-
-
-def test_under_htmx_the_fresh_rows_come_back(
-    row: Connection, organization: Organization, browser: Client
-) -> None:
-    url = reverse("connections_check", args=[organization.slug])
-
-    response = browser.post(url, {"account": [str(row.pk)]}, headers={"HX-Request": "true"})
-
-    assert response.status_code == 200
-    assert f'id="connection-{row.pk}"' in response.content.decode()
-    assert "close-dialog" in response.headers["HX-Trigger"]
+    assert "Tick at least one connection in the list first." in response.content.decode()

@@ -1,0 +1,78 @@
+"""Which rows a bulk action is about: those that were ticked, or all that the list shows.
+
+A form sends `row=<id>` for each tick, or `all=1` beside the parameters of the list's address.
+Every bulk action asks first (GET) and does it then (POST); between the two the selection is
+carried by id, so that what was shown is what is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from connections import screen
+from connections.listing import Chosen
+from sellerlegend.organizations.access import OrganizationRequest
+
+MOST_SELECTED = 1_000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`ids` are rows that the reader sees, in the list's order; `asked` is how many were asked
+    for: a foreign, an unknown and a removed row are not told apart, and silently absent."""
+
+    ids: tuple[UUID, ...]
+    asked: int
+
+    @property
+    def count(self) -> int:
+        return len(self.ids)
+
+    @property
+    def absent(self) -> int:
+        return self.asked - len(self.ids)
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """Hidden fields that carry it from the question to the deed."""
+        return [("row", str(row_id)) for row_id in self.ids]
+
+    @property
+    def words(self) -> str:
+        told = ngettext("%(count)d connection", "%(count)d connections", self.count)
+        if not self.absent:
+            return told % {"count": self.count}
+        return _("%(count)d of %(asked)d connections") % {"count": self.count, "asked": self.asked}
+
+
+def selected(request: OrganizationRequest) -> list[UUID]:
+    return list(selection_of(request).ids)
+
+
+def selection_of(request: OrganizationRequest) -> Selection:
+    """Of the form that was sent, or of the address that was asked for."""
+    sent = request.POST if request.method == "POST" else request.GET
+    chosen = Chosen.of(sent)
+    if sent.get("all") == "1":
+        ids, total = screen.matching_ids(request, chosen, limit=MOST_SELECTED)
+        return Selection(tuple(ids), total)
+    ticked = ticked_ids(sent)
+    few = ticked[:MOST_SELECTED]
+    ids, _total = screen.matching_ids(request, chosen.only_sorted(), only=few, limit=len(few))
+    return Selection(tuple(ids), len(ticked))
+
+
+def ticked_ids(sent: QueryDict) -> list[UUID]:
+    """Each once. What is no id is dropped: it is no row of anybody's."""
+    found: dict[UUID, None] = {}
+    for text in sent.getlist("row"):
+        try:
+            found[UUID(text)] = None
+        except ValueError:
+            continue
+    return list(found)
