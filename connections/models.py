@@ -53,7 +53,11 @@ class Connection(ScopedModel):
     region = models.CharField(max_length=2)
     # Of an agency: whose stores these are.
     client = models.ForeignKey(
-        grouping_models.Client, null=True, on_delete=models.SET_NULL, related_name="connections"
+        grouping_models.Client,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="connections",
     )
     # The marketplace picked at creation: decides the consent host, pre-ticked when onboarding.
     marketplace_id = models.CharField(max_length=20)

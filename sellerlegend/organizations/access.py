@@ -96,7 +96,7 @@ def organization_view(role: Role) -> Callable[[OrganizationView[P]], Callable[..
     return decorate
 
 
-def unlimited(view: OrganizationView[P]) -> OrganizationView[P]:
+def unlimited(view: OrganizationView[P]) -> Callable[..., Any]:
     """For members who see every row of the organization; 403 for one whose reach is limited."""
 
     @wraps(view)
