@@ -23,9 +23,10 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, revisions, services
+from connections import authorization, queue_walk, revisions, services
 from connections.authorization import CallbackParams, is_seller_id
 from connections.models import AdsGrant, AuthorizationRequest, Connection
+from connections.queue_models import ReconnectItem
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
 from ppc import upkeep as ppc_upkeep
@@ -96,12 +97,18 @@ class Ending:
 
 
 def start_spapi_authorization(
-    *, connection: Connection, user: User, session: SessionBase, expected_seller: str | None = None
+    *,
+    connection: Connection,
+    user: User,
+    session: SessionBase,
+    expected_seller: str | None = None,
+    reconnect_item: ReconnectItem | None = None,
 ) -> str:
     """Open a trip to Seller Central and return the consent URL. Raises CredentialsMissing,
     VaultClosed.
 
-    `expected_seller` overrides what the row expects; "" accepts any seller.
+    `expected_seller` overrides what the row expects; "" accepts any seller. `reconnect_item`: of
+    the queue from which the person sets out.
     """
     if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
         raise CredentialsMissing("spapi")
@@ -116,6 +123,7 @@ def start_spapi_authorization(
         region=connection.region,
         connection=connection,
         expected_selling_partner_id=expected_seller,
+        reconnect_item=reconnect_item,
     )
     return consent.spapi_consent_url(
         endpoints=settings.AMAZON_ENDPOINTS,
@@ -458,6 +466,7 @@ def _record_success(
         code_verifier="",
     )
     request.outcome, request.connection_id = outcome, connection_id
+    queue_walk.trip_ended(request, outcome, is_success=True)
 
 
 def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending:
@@ -466,14 +475,7 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
         request.refresh_from_db()
         return _ended(request)
     if outcome not in SUCCESSES:
-        rows = AuthorizationRequest.objects.for_organization(request.organization_id)
-        rows.filter(pk=request.pk).update(
-            outcome=outcome,
-            expected_selling_partner_id=request.expected_selling_partner_id,
-            returned_selling_partner_id=request.returned_selling_partner_id,
-            code_verifier="",
-        )
-        request.outcome = outcome
+        _remember_failure(request, outcome)
     record_event(
         "authorization_ended",
         actor=Actor.person(user),
@@ -483,6 +485,19 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
     )
     logger.info("authorization_ended", extra={"request": request.pk, "outcome": outcome})
     return Ending(outcome, request.reference, request)
+
+
+def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
+    rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+    with transaction.atomic():
+        queue_walk.trip_ended(request, outcome, is_success=False)
+        rows.filter(pk=request.pk).update(
+            outcome=outcome,
+            expected_selling_partner_id=request.expected_selling_partner_id,
+            returned_selling_partner_id=request.returned_selling_partner_id,
+            code_verifier="",
+        )
+    request.outcome = outcome
 
 
 def _ended(request: AuthorizationRequest) -> Ending:

@@ -36,6 +36,7 @@ from connections.details import build_consents, build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.listing import Chosen, narrowed
 from connections.models import Connection
+from connections.queue_words import progress_for
 from connections.reader import Reader
 from connections.row_html import filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
@@ -78,6 +79,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "poll_query": poll_query(chosen, number),
         "filter_bar": filter_bar(reader.slug, reader.language, chosen),
         "attention": attention(request),
+        "reconnect_queue": progress_for(request) if reader.may_act else None,
     }
 
 

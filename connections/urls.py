@@ -4,16 +4,19 @@ from django.urls import path
 
 from connections import (
     arrivals,
+    authoriser_views,
     calendar_views,
     doors,
     help_pages,
     notification_views,
+    queue_views,
     views,
 )
 
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
 NOTIFICATIONS = "o/<slug:slug>/notifications"
 CALENDAR = "o/<slug:slug>/calendar"
+QUEUE = "o/<slug:slug>/reconnect-queue"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -59,5 +62,15 @@ urlpatterns = [
     path(CALENDAR, calendar_views.renewal_calendar, name="renewal_calendar"),
     path(f"{CALENDAR}/link", calendar_views.calendar_feed_make, name="calendar_feed_make"),
     path(f"{CALENDAR}/link/end", calendar_views.calendar_feed_end, name="calendar_feed_end"),
+    path("o/<slug:slug>/authorisers", authoriser_views.authorisers, name="authorisers"),
+    path(QUEUE, queue_views.reconnect_queue, name="reconnect_queue"),
+    path(f"{QUEUE}/add", queue_views.reconnect_queue_add, name="reconnect_queue_add"),
+    path(f"{QUEUE}/open", queue_views.reconnect_queue_open, name="reconnect_queue_open"),
+    path(f"{QUEUE}/skip", queue_views.reconnect_queue_skip, name="reconnect_queue_skip"),
+    path(
+        f"{QUEUE}/put-last", queue_views.reconnect_queue_put_last, name="reconnect_queue_put_last"
+    ),
+    path(f"{QUEUE}/take-up", queue_views.reconnect_queue_take_up, name="reconnect_queue_take_up"),
+    path(f"{QUEUE}/finish", queue_views.reconnect_queue_finish, name="reconnect_queue_finish"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
 ]

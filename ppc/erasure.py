@@ -34,6 +34,7 @@ from connections.models import (
     SpApiGrant,
 )
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
+from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.retention import Rule, until_none
 from ppc.disconnecting import drop_row, end_open_trips
 from ppc.models import AdsProfile, PpcLink
@@ -238,6 +239,8 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         PpcLink,
         AdsProfile,
         AuthorizationRequest,
+        ReconnectItem,
+        ReconnectQueue,
         NoticeMail,
         Notice,
         NoticeSnooze,

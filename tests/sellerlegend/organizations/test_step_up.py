@@ -197,6 +197,8 @@ COSTLY = {
     "connection_check",
     "connections_check",
     "marketplaces_onboard",
+    "marketplaces_onboard_many",
+    "reconnect_queue_add",
     "marketplaces_retry",
     "marketplace_resume",
     "ppc_connect",
@@ -209,6 +211,7 @@ TRIPS = {
     "connection_another_region",
     "appstore_start",
     "ppc_connect",
+    "reconnect_queue_open",
 }
 
 
