@@ -610,10 +610,14 @@ def test_a_trip_that_was_under_way_counts_although_the_queue_was_ended(
 
 
 def test_the_second_tab_finds_what_the_first_did(
-    browser: Client, organization: Organization, northstar: Connection, harbor: Connection
+    browser: Client,
+    organization: Organization,
+    member: User,
+    northstar: Connection,
+    harbor: Connection,
 ) -> None:
     fill(browser, organization, northstar, harbor)
-    other_device = trips.sign_in(browser.get("/profile").wsgi_request.user)
+    other_device = trips.sign_in(member)
     other_device.organization = organization.pk  # type: ignore[attr-defined]
     press(browser, "skip", item_of(northstar))
 
