@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from connections.models import AdsGrant, Connection, Grant
 from connections.notice_words import rows_fed_by
 from connections.queue_rows import GONE, rows_in_sight
+from connections.reach import ads_grants_within
 from connections.words import exact_day
 from sellerlegend.organizations.models import Membership, User
 
@@ -77,15 +78,13 @@ FedRows = list[tuple[UUID, str]]
 
 
 def ads_consents(membership: Membership) -> list[tuple[AdsGrant, FedRows]]:
-    """Living ones, each with the rows that it feeds, as far as the member sees them. One that
-    feeds nothing is shown to whoever sees everything."""
+    """Living ones, each with the rows that it feeds, as far as the member sees them."""
     organization = membership.organization
-    grants = AdsGrant.objects.for_organization(organization).select_related("authorized_by")
-    alive = list(grants.exclude(status=Grant.Status.DISCONNECTED).order_by("authorized_at", "pk"))
-    fed = rows_fed_by(organization, {grant.pk for grant in alive}) if alive else {}
-    seen = set(rows_in_sight(membership).values_list("pk", flat=True)) if alive else set()
-    told = [(grant, [row for row in fed.get(grant.pk, []) if row[0] in seen]) for grant in alive]
-    return [(grant, rows) for grant, rows in told if rows or not membership.is_limited]
+    grants = ads_grants_within(AdsGrant.objects.for_organization(organization), membership)
+    living_ones = grants.exclude(status=Grant.Status.DISCONNECTED).order_by("authorized_at", "pk")
+    alive = list(living_ones)
+    fed = rows_fed_by(organization, {grant.pk for grant in alive}, membership) if alive else {}
+    return [(grant, fed.get(grant.pk, [])) for grant in alive]
 
 
 def stores_of(membership: Membership, person: UUID) -> list[GivenConsent]:

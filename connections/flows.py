@@ -27,6 +27,7 @@ from connections import authorization, queue_walk, revisions, services
 from connections.authorization import CallbackParams, is_seller_id
 from connections.models import AdsGrant, AuthorizationRequest, Connection
 from connections.queue_models import ReconnectItem
+from connections.reach import is_within
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
 from ppc import upkeep as ppc_upkeep
@@ -506,13 +507,17 @@ def _ended(request: AuthorizationRequest) -> Ending:
 
 
 def ending_of(*, user: User, reference: str) -> Ending:
-    """The recorded outcome of the person's own trip, or a neutral one."""
+    """The recorded outcome of the person's own trip, or a neutral one: also for who left the
+    organization since, or does not see the row any more."""
     with across_organizations("a person's own trips, by reference"):
         request = (
             AuthorizationRequest.objects.select_related("organization", "connection")
             .filter(reference=reference, user=user)
             .first()
         )
-    if request is None:
+    member = authorization.membership_of(request) if request else None
+    if request is None or member is None:
+        return Ending("refused", reference)
+    if request.connection_id and not is_within(member, request.connection_id):
         return Ending("refused", reference)
     return Ending(request.outcome or "in_progress", reference, request)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
 from connections.models import CONSENT_DAYS, Connection, Grant
 from connections.queue_models import ReconnectItem, ReconnectQueue
+from connections.reach import within_reach
 from connections.renewals import month_after
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.organizations.models import Membership
@@ -31,7 +32,7 @@ def rows_in_sight(membership: Membership) -> QuerySet[Connection]:
     """The organization's rows that this member sees: everything of queues and of authorisers
     begins here."""
     rows: QuerySet[Connection] = Connection.objects.for_organization(membership.organization_id)
-    return rows
+    return within_reach(rows, membership)
 
 
 # Which may come in -------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.listing import Chosen, narrowed
 from connections.models import Connection
 from connections.queue_words import progress_for
+from connections.reach import within_reach
 from connections.reader import Reader
 from connections.row_html import filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
@@ -49,6 +50,7 @@ from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.models import Membership
 from sellerlegend.prepared import PreparedQuery
 
 ROWS_PER_PAGE = 25
@@ -62,10 +64,10 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
     reader = Reader.of(request)
     chosen = Chosen.of(request.GET)
     number = page_number(request.GET.get("page", ""))
-    facts = chosen_facts(request.organization.pk, number, chosen)
+    facts = chosen_facts(request.membership, number, chosen)
     if not facts and number > 1:
         number = 1
-        facts = chosen_facts(request.organization.pk, number, chosen)
+        facts = chosen_facts(request.membership, number, chosen)
     total = facts[0]["total"] if facts else 0
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {
@@ -74,6 +76,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "revision": request.organization.revision,
         "page": page_of(number, total),
         "may_act": reader.may_act,
+        "may_add": reader.may_add,
         "may_administer": reader.may_administer,
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
@@ -91,7 +94,7 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
     """
     number = page_number(request.GET.get("page", ""))
     reader = Reader.of(request)
-    facts = page_facts(request.organization.pk, number)
+    facts = chosen_facts(request.membership, number, Chosen())
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     changed = {fact["id"]: fact["name"] for fact in facts if fact["revision"] > since}
     return {
@@ -106,7 +109,9 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
 def attention(request: OrganizationRequest) -> Any:
     """Counted when it is shown: the list alone does not need it."""
     organization = request.organization
-    return SimpleLazyObject(lambda: attention_of(organization.pk, organization.revision))
+    return SimpleLazyObject(
+        lambda: attention_of(organization.pk, organization.revision, request.membership)
+    )
 
 
 def poll_query(chosen: Chosen, number: int) -> str:
@@ -225,18 +230,19 @@ def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
     return query.rows(organization_id=organization_id, **moments())
 
 
-def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dict[str, Any]]:
-    """The same of a list that the reader narrowed or ordered."""
-    if chosen.is_default:
-        return page_facts(organization_id, number)
-    rows = chosen_rows(organization_id, chosen)
+def chosen_facts(reader: Membership, number: int, chosen: Chosen) -> list[dict[str, Any]]:
+    """The same of a list that the reader narrowed or ordered, or sees a part of."""
+    if chosen.is_default and not reader.is_limited:
+        return page_facts(reader.organization_id, number)
+    rows = chosen_rows(reader, chosen)
     return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
 
 
-def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
-    at = moments()
+def chosen_rows(reader: Membership, chosen: Chosen) -> QuerySet[Any, Any]:
+    organization_id, at = reader.organization_id, moments()
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    return narrowed(connection_facts(organization_id, **at), chosen, organization_id, at, with_ads)
+    seen = within_reach(connection_facts(organization_id, **at), reader)
+    return narrowed(seen, chosen, organization_id, at, with_ads)
 
 
 def matching_ids(
@@ -244,7 +250,7 @@ def matching_ids(
 ) -> tuple[list[UUID], int]:
     """The rows of the reader's list in its order, at most `limit` of them, and how many there
     are. `only`: those among them."""
-    rows = chosen_rows(request.organization.pk, chosen)
+    rows = chosen_rows(request.membership, chosen)
     if only is not None:
         rows = rows.filter(pk__in=only)
     found = list(rows.values("id", "total")[:limit])

@@ -12,9 +12,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from connections.grouping_models import Reach
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.queue_models import ReconnectItem, ReconnectQueue
-from ppc import removing
+from ppc import erasure, removing
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from sellerlegend.organizations.services import create_organization
@@ -22,6 +23,7 @@ from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import GERMANY, US
 from tests.nothing_changed import nothing_changes
+from tests.operators import run_command
 
 pytestmark = pytest.mark.django_db
 
@@ -781,3 +783,78 @@ def test_forty_stores_with_a_break_after_twelve(
     assert queue.status == ReconnectQueue.Status.FINISHED
     versions = SpApiGrant.objects.for_organization(organization).values_list("version", flat=True)
     assert set(versions) == {2}
+
+
+# A limited reach ---------------------------------------------------------------------------
+
+
+def test_what_a_limited_member_sees_no_more_is_in_no_queue_of_theirs(
+    amazon: RunningEmulator,
+    browser: Client,
+    organization: Organization,
+    member: User,
+    northstar: Connection,
+    harbor: Connection,
+) -> None:
+    fill(browser, organization, northstar, harbor)
+    memberships = Membership.objects.for_organization(organization).filter(user=member)
+    memberships.update(is_limited=True)
+    Reach.objects.for_organization(organization).create(
+        membership=memberships.get(), connection=harbor
+    )
+
+    page = walk_page(browser, organization)
+    with nothing_changes(amazon, events=()):
+        answer = press(browser, "open", item_of(northstar))
+
+    assert [line.name for line in page.context["lines"]] == ["Birch"]
+    assert "Aspen" not in text_of(page)
+    assert answer.status_code == 404
+    picks = walk_page(browser, organization).context
+    assert picks["progress"].total == 1
+
+
+# What is kept ------------------------------------------------------------------------------
+
+
+def test_finished_queues_are_pruned_after_thirty_days_and_open_ones_stay(
+    browser: Client, organization: Organization, northstar: Connection, harbor: Connection
+) -> None:
+    fill(browser, organization, northstar)
+    browser.post(url("reconnect_queue_finish", organization))
+    fill(browser, organization, harbor)
+    finished = ReconnectQueue.objects.for_organization(organization).exclude(finished_at=None)
+
+    run_command("prune", "--yes", "--json")
+    assert finished.count() == 1
+    finished.update(finished_at=timezone.now() - timedelta(days=31))
+    run_command("prune", "--yes", "--json")
+
+    assert states(organization) == [("Birch", "waiting")]
+    assert Connection.objects.for_organization(organization).count() == 2
+
+
+def test_the_queue_of_somebody_who_left_goes(
+    browser: Client, organization: Organization, member: User, northstar: Connection
+) -> None:
+    fill(browser, organization, northstar)
+    Membership.objects.for_organization(organization).filter(user=member).delete()
+
+    run_command("prune", "--yes", "--json")
+
+    assert states(organization) == []
+
+
+def test_an_erased_organization_keeps_no_queue(
+    amazon: RunningEmulator, browser: Client, organization: Organization, northstar: Connection
+) -> None:
+    fill(browser, organization, northstar)
+    set_out(browser, northstar)
+    owner = Actor.person(factories.owner_of(organization))
+    erasure.delete_organization(organization=organization, actor=owner)
+
+    run_command("prune", "--yes", "--json")
+
+    assert ReconnectItem._base_manager.count() == 0
+    assert ReconnectQueue._base_manager.count() == 0
+    assert Organization.objects.get(pk=organization.pk).erased_at is not None
