@@ -114,18 +114,19 @@ def passed_over(request: OrganizationRequest, queue: ReconnectQueue) -> HttpResp
 
 
 def item_of(request: OrganizationRequest) -> ReconnectItem | None:
-    """The item that the form names: of the person's own queue, or 404. None without one."""
+    """The item that the form names: of the person's own queue, with a row that the person still
+    sees, or 404. None without one."""
     key = uuid_of(request.POST.get("item", ""))
     if key is None:
         return None
     items = ReconnectItem.objects.for_organization(request.organization)
-    own = items.filter(queue__user=request.user).select_related("queue")
-    item: ReconnectItem = get_object_or_404(own, pk=key)
+    own = items.filter(queue_walk.in_sight(request.membership), queue__user=request.user)
+    item: ReconnectItem = get_object_or_404(own.select_related("queue"), pk=key)
     return item
 
 
 def is_there(request: OrganizationRequest, item: ReconnectItem) -> bool:
-    """Not removed. A row that the person sees no more is 404 in `connection_of`."""
+    """Not removed."""
     rows = Connection.objects.for_organization(request.organization)
     return rows.filter(pk=item.connection_id).exists()
 
@@ -216,7 +217,8 @@ def wanted(request: OrganizationRequest) -> tuple[list[UUID], int, str]:
     """Ids in the order of the list, in which the rows of one seller stand together; how many were
     asked for; and the name of the choice."""
     pick = Pick.of(request.GET)
-    if request.method == "POST" or not pick.kind:
+    is_selection = request.method == "POST" or "row" in request.GET or "all" in request.GET
+    if is_selection or not pick.kind:
         selection = selection_of(request)
         return list(selection.ids), selection.asked, ""
     rows = list(picked(request.membership, pick).values_list("pk", flat=True))

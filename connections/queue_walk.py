@@ -90,12 +90,14 @@ def walk_of(queue: ReconnectQueue, membership: Membership) -> Walk:
 
 def items_of(queue: ReconnectQueue, membership: Membership) -> QuerySet[Any]:
     """In order, without rows that the person sees no more. Removed ones are told of."""
-    items = all_of(queue)
-    in_sight = Q(connection__in=rows_in_sight(membership)) | Q(connection__removed_at__isnull=False)
-    told = items.filter(in_sight).annotate(passed=passed_over())
+    told = all_of(queue).filter(in_sight(membership)).annotate(passed=passed_over())
     related = ("connection__spapi_grant__authorized_by", "reconnected_by")
     found: QuerySet[Any] = told.select_related(*related).order_by("position", "pk")
     return found
+
+
+def in_sight(membership: Membership) -> Q:
+    return Q(connection__in=rows_in_sight(membership)) | Q(connection__removed_at__isnull=False)
 
 
 def all_of(queue: ReconnectQueue) -> QuerySet[Any]:
