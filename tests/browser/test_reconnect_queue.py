@@ -99,7 +99,9 @@ def test_three_stores_by_keyboard(
     press(page, "Next store: open Seller Central")
     confirm_at_seller_central(page, aspen.seller_id)
     page.wait_for_url("**/reconnect-queue")
-    expect(page.get_by_text("You signed in with another seller account")).to_be_visible()
+    expect(page.locator(".notice__title").first).to_have_text(
+        "You signed in with another seller account"
+    )
     assert turn(page) == "Birch"
     press(page, "Try again at Seller Central")
     confirm_at_seller_central(page, birch.seller_id)
