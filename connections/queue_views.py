@@ -21,7 +21,7 @@ from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_rows import Pick, candidates, picked, picks_of, uuid_of
 from connections.selection import MOST_SELECTED, selection_of
 from connections.views import cannot_leave, connection_of, form_page
-from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
 
@@ -210,7 +210,7 @@ def reconnect_queue_add(request: OrganizationRequest) -> HttpResponseBase:
         "has_queue": queue is not None,
     }
     status = 422 if request.method == "POST" else 200
-    return render(request, "connections/queue_add.html", context, status=status)
+    return render_part(request, "connections/queue_add.html", "dialog", context, status=status)
 
 
 def wanted(request: OrganizationRequest) -> tuple[list[UUID], int, str]:

@@ -37,7 +37,7 @@ class Plan:
     region: str
     account_ids: tuple[UUID, ...]
     marketplaces: str
-    obstacle: str
+    obstacle_words: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def plan_of(row: dict[str, Any], pending: list[MarketplaceAccount], states: Coun
         region=row["region"],
         account_ids=tuple(account.pk for account in wanted),
         marketplaces=", ".join(name_of(account) for account in wanted),
-        obstacle=obstacle,
+        obstacle_words=obstacle,
     )
 
 

@@ -148,9 +148,12 @@ def test_before_anything_happens_the_page_says_what_will_be_in_and_what_not(
         ("Renewed", "renewed"),
     ]
     page = text_of(response)
-    assert "1 store will be in your queue" in page
-    assert "3 stay out" in page
-    assert "1 of those you chose is not in your list any more." in page
+    assert "1 store will be in your queue." in page
+    assert "Not for 3 connections" in page
+    assert "1 of what you chose is left out" in page
+    assert page.count("<html") == 1
+    dialog = browser.get(response.wsgi_request.get_full_path(), headers={"HX-Request": "true"})
+    assert "<html" not in text_of(dialog)
     assert foreign.name not in page
 
 

@@ -98,7 +98,7 @@ def test_what_would_start_and_what_not_stands_there_before(
         response = browser.get(asked(page, *rows))
 
     told = [(plan.name, plan.marketplaces) for plan in response.context["able"]]
-    obstacles = {plan.name: plan.obstacle for plan in response.context["unable"]}
+    obstacles = {plan.name: plan.obstacle_words for plan in response.context["unable"]}
     assert told == [("Able", "Canada, United States")]
     assert obstacles == {
         "Asking": "Its row still asks whether it is the right store. Answer that first.",
@@ -111,7 +111,7 @@ def test_what_would_start_and_what_not_stands_there_before(
     }
     text = response.content.decode()
     assert "2 marketplaces will start" in text
-    assert "1 of those you chose is not in your list any more." in text
+    assert "1 of what you chose is left out" in text
     assert "Foreign" not in text
 
 
@@ -126,7 +126,7 @@ def test_a_marketplace_that_staff_switched_off_does_not_start(
 
     assert response.status_code == 422
     (plan,) = response.context["unable"]
-    assert plan.obstacle == "It takes part in no marketplace that we support."
+    assert plan.obstacle_words == "It takes part in no marketplace that we support."
     assert onboarding(row) == {US: "pending"}
 
 
@@ -222,6 +222,18 @@ def test_a_limited_member_starts_what_is_within_reach(
 
     assert [each.plan.name for each in response.context["results"]] == ["Near"]
     assert (onboarding(near), onboarding(far)) == ({US: "working"}, {US: "pending"})
+
+
+def test_under_htmx_the_question_is_a_dialog(
+    browser: Client, organization: Organization, page: str
+) -> None:
+    row = read_row(organization, "Row")
+    factories.make_account(row)
+
+    text = browser.get(asked(page, row), headers={"HX-Request": "true"}).content.decode()
+
+    assert "<html" not in text
+    assert "1 marketplace will start." in text
 
 
 def test_a_viewer_starts_nothing(
