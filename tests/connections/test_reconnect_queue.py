@@ -864,3 +864,18 @@ def test_an_erased_organization_keeps_no_queue(
     assert ReconnectItem._base_manager.count() == 0
     assert ReconnectQueue._base_manager.count() == 0
     assert Organization.objects.get(pk=organization.pk).erased_at is not None
+
+
+def test_a_queue_whose_rows_are_all_erased_can_be_finished(
+    browser: Client, organization: Organization, northstar: Connection
+) -> None:
+    fill(browser, organization, northstar)
+    Connection.objects.for_organization(organization).filter(pk=northstar.pk).delete()
+
+    page = text_of(walk_page(browser, organization))
+    browser.post(url("reconnect_queue_finish", organization))
+
+    assert "Nothing is left to walk" in page
+    assert "<progress" not in page
+    assert "Begin with" not in text_of(walk_page(browser, organization))
+    assert ReconnectQueue.objects.for_organization(organization).get().status == "finished"
