@@ -74,6 +74,15 @@ def living(membership: Membership) -> QuerySet[Connection]:
     return rows.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
 
 
+def authoriser_of(membership: Membership, row_id: UUID) -> UUID | None:
+    """Who gave the row's Seller Central consent. None without one."""
+    row = living(membership).filter(pk=row_id).select_related("spapi_grant").first()
+    if row is None:
+        return None
+    giver: UUID | None = row.spapi_grant.authorized_by_id
+    return GONE if giver is None else giver
+
+
 FedRows = list[tuple[UUID, str]]
 
 

@@ -158,3 +158,18 @@ def test_a_limited_member_sees_what_is_within_reach(
     detail = browser.get(f"{page}?person={leaver.pk}").content.decode()
     assert "Aspen" in detail
     assert "Birch" not in detail
+
+
+def test_a_rows_details_lead_to_all_of_its_authoriser(
+    browser: Client, organization: Organization, page: str, stores: list[Connection]
+) -> None:
+    aspen = stores[0]
+    details = browser.get(reverse("connection_details", args=[organization.slug, aspen.pk]))
+
+    shown = browser.get(f"{page}?of={aspen.pk}")
+
+    assert f'href="{page}?of={aspen.pk}"' in details.content.decode()
+    assert shown.context["who"].name == "Lea Leaver"
+    foreign = factories.make_connection(factories.make_organization())
+    for row_id in (foreign.pk, factories.unknown_id(), "garbled"):
+        assert browser.get(f"{page}?of={row_id}").status_code == 404
