@@ -18,7 +18,7 @@ from connections import flows, queue_walk, queue_words, screen
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
-from connections.queue_rows import Pick, candidates, picked, picks_of, uuid_of
+from connections.queue_rows import Candidate, Pick, candidates, picked, picks_of, uuid_of
 from connections.selection import MOST_SELECTED, selection_of
 from connections.views import cannot_leave, connection_of, form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -88,24 +88,29 @@ def reconnect_queue_open(request: OrganizationRequest) -> HttpResponseBase:
     item = item_of(request)
     if item is None:
         return back(request)
-    connection = connection_of(request, item.connection_id) if is_there(request, item) else None
-    if connection is None:
-        return passed_over(request, item.queue)
     try:
-        flows.require_open_vault(request.organization)  # staff are told outside of the step
-        with queue_walk.step(item.queue, request.actor()):
-            queue_walk.set_out(item=item, actor=request.actor())
-            url = flows.start_spapi_authorization(
-                connection=connection,
-                user=request.user,
-                session=request.session,
-                reconnect_item=item,
-            )
+        return HttpResponseRedirect(way_out(request, item))
     except (flows.CredentialsMissing, flows.VaultClosed) as error:
         return cannot_leave(request, error)
     except queue_walk.QueueOver:
         return passed_over(request, item.queue)
-    return HttpResponseRedirect(url)
+
+
+def way_out(request: OrganizationRequest, item: ReconnectItem) -> str:
+    """Raises QueueOver for a row that needs nothing any more, CredentialsMissing, VaultClosed; then
+    nothing was changed."""
+    if not is_there(request, item):
+        raise queue_walk.QueueOver(str(item.pk))
+    connection = connection_of(request, item.connection_id)
+    flows.require_open_vault(request.organization)  # staff are told outside of the step
+    with queue_walk.step(item.queue, request.actor()):
+        queue_walk.set_out(item=item, actor=request.actor())
+        return flows.start_spapi_authorization(
+            connection=connection,
+            user=request.user,
+            session=request.session,
+            reconnect_item=item,
+        )
 
 
 def passed_over(request: OrganizationRequest, queue: ReconnectQueue) -> HttpResponse:
@@ -194,14 +199,7 @@ def reconnect_queue_add(request: OrganizationRequest) -> HttpResponseBase:
     found = candidates(request.membership, ids, queue_walk.queued_statuses(queue))
     able = [one for one in found if not one.obstacle]
     if request.method == "POST" and able:
-        queue, added = queue_walk.fill(
-            organization=request.organization,
-            user=request.user,
-            chosen=able,
-            actor=request.actor(),
-        )
-        say_added(request, added)
-        return back(request, queue)
+        return filled(request, able)
     context = {
         "title": title,
         "able": able,
@@ -211,6 +209,22 @@ def reconnect_queue_add(request: OrganizationRequest) -> HttpResponseBase:
     }
     status = 422 if request.method == "POST" else 200
     return render_part(request, "connections/queue_add.html", "dialog", context, status=status)
+
+
+def filled(request: OrganizationRequest, able: list[Candidate]) -> HttpResponse:
+    queue, added = queue_walk.fill(
+        organization=request.organization,
+        user=request.user,
+        chosen=able,
+        actor=request.actor(),
+    )
+    words = ngettext(
+        "%(count)d store was added to your queue.",
+        "%(count)d stores were added to your queue.",
+        added,
+    )
+    messages.success(request, words % {"count": added})
+    return back(request, queue)
 
 
 def wanted(request: OrganizationRequest) -> tuple[list[UUID], int, str]:
@@ -224,12 +238,3 @@ def wanted(request: OrganizationRequest) -> tuple[list[UUID], int, str]:
     rows = list(picked(request.membership, pick).values_list("pk", flat=True))
     ids, _total = screen.matching_ids(request, Chosen(), only=rows, limit=MOST_SELECTED)
     return ids, len(rows), pick.words
-
-
-def say_added(request: OrganizationRequest, count: int) -> None:
-    words = ngettext(
-        "%(count)d store was added to your queue.",
-        "%(count)d stores were added to your queue.",
-        count,
-    )
-    messages.success(request, words % {"count": count})
