@@ -57,6 +57,10 @@ def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
             "This seller is connected here already: %(name)s has the new consent, and the row "
             "that waited for it is gone."
         ),
+        "brought_back": _(
+            "%(name)s was removed before, and is back with its name, settings and history. It has "
+            "the new consent, and this seller has no second row."
+        ),
         "reconnected": _("%(name)s is reconnected. Its consent counts for another year."),
         "ads_connected": _("Amazon Ads is connected. The links of %(name)s are being made."),
     }

@@ -28,6 +28,7 @@ from sellerlegend.prepared import PreparedQuery
 logger = logging.getLogger(__name__)
 
 STORED_SECONDS = 7_200
+LINK = "marketplace_accounts__ppc_link__"
 # A link that a person ended uses its consent no more.
 LINKS_IN_USE = ("pending", "working", "linked", "needs_attention")
 
@@ -91,11 +92,15 @@ def fed_by(
     grants = AdsGrant.objects.for_organization(organization_id)
     troubled = grants.annotate(state=health_of(LwaApplication.ADS, at)).filter(state__in=states)
     rows = Connection.objects.for_organization(organization_id)
-    fed: QuerySet[Any, Any] = rows.filter(
-        marketplace_accounts__ppc_link__status__in=LINKS_IN_USE,
-        marketplace_accounts__ppc_link__profile__grant__in=troubled.values("pk"),
-    ).values("pk")
+    fed: QuerySet[Any, Any] = rows.filter(linked_to(grant__in=troubled.values("pk"))).values("pk")
     return fed
+
+
+def linked_to(**grant: Any) -> Q:
+    """Of a row: one of its links uses an Ads consent that meets these lookups (`grant`,
+    `grant__in`). What no row in sight uses needs nobody, neither in the count nor in a notice."""
+    lookups = {f"{LINK}profile__{name}": value for name, value in grant.items()}
+    return Q(**{f"{LINK}status__in": LINKS_IN_USE}, **lookups)
 
 
 def count_query(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:

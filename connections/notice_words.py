@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections.attention import linked_to
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
@@ -89,7 +90,7 @@ def rows_fed_by(
     organization: Organization, grant_ids: set[UUID], reader: Membership | None = None
 ) -> dict[UUID | None, list[tuple[UUID, str]]]:
     """The rows whose PPC an Ads consent feeds, by name; those that the reader sees."""
-    every = Connection.objects.for_organization(organization).filter(**{f"{FEEDS}__in": grant_ids})
+    every = Connection.objects.for_organization(organization).filter(linked_to(grant__in=grant_ids))
     rows = within_reach(every, reader)
     found: dict[UUID | None, list[tuple[UUID, str]]] = {}
     for grant_id, key, name in rows.order_by("name").values_list(FEEDS, "pk", "name").distinct():
@@ -170,7 +171,7 @@ def title_of(notice: Notice) -> str:
     if notice.kind == Kind.REVOKED:
         return str(reason_for(notice.reason).title)
     titles = {
-        Kind.EXPIRED: _("The consent has ended: a year has passed"),
+        Kind.EXPIRED: _("The year of the consent is over"),
         Kind.PERMISSION_MISSING: _("A permission is missing"),
         Kind.RECOVERED: _("Works again"),
         Kind.INCIDENT_OPENED: _("Amazon has a problem at the moment"),
@@ -188,7 +189,9 @@ def impact_of(notice: Notice) -> str:
             "Amazon ends every consent after a year. From then on nothing new is read; what we "
             "have is kept."
         ),
-        Kind.EXPIRED: _("Nothing new is read from Amazon; what we have is kept."),
+        Kind.EXPIRED: _(
+            "Amazon may refuse the consent at any moment, or does so already. What we have is kept."
+        ),
         Kind.PERMISSION_MISSING: _("Amazon lets us in but refuses a part of the data."),
         Kind.RECOVERED: _("Amazon accepts the consent, and data is read again."),
         Kind.INCIDENT_OPENED: _(

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from connections import flows, queue_walk, queue_words, screen
+from connections import departures, queue_walk, queue_words, screen
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
@@ -90,7 +90,7 @@ def reconnect_queue_open(request: OrganizationRequest) -> HttpResponseBase:
         return back(request)
     try:
         return HttpResponseRedirect(way_out(request, item))
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return cannot_leave(request, error)
     except queue_walk.QueueOver:
         return passed_over(request, item.queue)
@@ -102,10 +102,10 @@ def way_out(request: OrganizationRequest, item: ReconnectItem) -> str:
     if not is_there(request, item):
         raise queue_walk.QueueOver(str(item.pk))
     connection = connection_of(request, item.connection_id)
-    flows.require_open_vault(request.organization)  # staff are told outside of the step
+    departures.require_open_vault(request.organization)  # staff are told outside of the step
     with queue_walk.step(item.queue, request.actor()):
         queue_walk.set_out(item=item, actor=request.actor())
-        return flows.start_spapi_authorization(
+        return departures.start_spapi_authorization(
             connection=connection,
             user=request.user,
             session=request.session,

@@ -31,6 +31,7 @@ from django.db.models.functions import Cast, Coalesce, Lower
 from django.utils.functional import SimpleLazyObject
 
 from connections.attention import attention_of
+from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
@@ -218,7 +219,7 @@ def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[s
         for part in parts
         if part["marketplace_id"] in MARKETPLACES
     ]
-    return sorted(known, key=lambda part: MARKETPLACES[part["marketplace_id"]].name)
+    return sorted(known, key=lambda part: marketplace_name(part["marketplace_id"]))
 
 
 # The two data queries ----------------------------------------------------------------------
@@ -364,6 +365,7 @@ MARKETPLACE_COLUMNS = (
     "link_job_due",
     "link_job_reason",
     "ads_grant_id",
+    "ads_status",
     "ads_health",
     "ads_authorized_at",
     *(f"ads_{name}" for name in GRANT_FACTS),
@@ -441,6 +443,7 @@ def marketplace_query(places: int, columns: tuple[str, ...]) -> PreparedQuery:
             profile_country=F("ppc_link__profile__country_code"),
             profile_can_edit=F("ppc_link__profile__can_edit"),
             ads_grant_id=F(f"{ADS_GRANT}pk"),
+            ads_status=F(f"{ADS_GRANT}status"),
             ads_health=health_of(LwaApplication.ADS, at, prefix=ADS_GRANT),
             ads_authorized_at=F(f"{ADS_GRANT}authorized_at"),
             ads_authorized_by=F(f"{ADS_GRANT}authorized_by__name"),

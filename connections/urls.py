@@ -9,6 +9,7 @@ from connections import (
     doors,
     help_pages,
     notification_views,
+    picture_views,
     queue_views,
     views,
 )
@@ -22,6 +23,11 @@ urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
     path("o/<slug:slug>/connections/changes", views.connection_changes, name="connection_changes"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
+    path(
+        "o/<slug:slug>/connections/overview",
+        picture_views.connections_overview,
+        name="connections_overview",
+    ),
     path(ROW, views.connection_details, name="connection_details"),
     path(f"{ROW}timeline", views.connection_timeline, name="connection_timeline"),
     path(f"{ROW}authorize", views.connection_authorize, name="connection_authorize"),

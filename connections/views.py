@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import catalogue, flows, screen, services, timeline
+from connections import catalogue, departures, removal, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
@@ -23,7 +23,7 @@ from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
 from ppc import removing
 from ppc.screen import marketplace_names
-from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.regions import MARKETPLACES, Region
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -169,17 +169,17 @@ def leave_for_seller_central(
 ) -> HttpResponseBase:
     """Send the browser to Amazon: always the answer to a plain form post."""
     try:
-        url = flows.start_spapi_authorization(
+        url = departures.start_spapi_authorization(
             connection=connection, user=request.user, session=request.session, **options
         )
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return cannot_leave(request, error)
     return HttpResponseRedirect(url)
 
 
 def cannot_leave(request: OrganizationRequest, error: RuntimeError) -> HttpResponse:
     """Our own fault, told before Amazon asks anything of the person."""
-    is_vault = isinstance(error, flows.VaultClosed)
+    is_vault = isinstance(error, departures.VaultClosed)
     name = "vault_closed" if is_vault else "not_configured"
     context = {"entry": catalogue.page_entry(name)}
     return render(request, f"connections/{name}.html", context, status=503)
@@ -326,17 +326,49 @@ def connection_another_region(
         choices=marketplace_choices(regions),
         initial={"name": connection.name},
     )
+    removed = removal.removed_elsewhere(connection)
     if request.method == "POST" and form.is_valid():
-        try:
-            fresh = services.create_connection(
-                organization=request.organization,
-                name=form.cleaned_data["name"],
-                marketplace_id=form.cleaned_data["marketplace"],
-                actor=request.actor(),
-                expected_selling_partner_id=connection.selling_partner_id or "",
-            )
-        except services.NameTaken:
-            form.add_error("name", _("You already have a connection with this name."))
-        else:
-            return leave_for_seller_central(request, fresh)
-    return show_form(request, "connections/another_region.html", form, connection=connection)
+        row = row_in_another_region(request, connection, form, removed)
+        if row is not None:
+            return leave_for_seller_central(request, row)
+    return show_form(
+        request,
+        "connections/another_region.html",
+        form,
+        connection=connection,
+        removed=removed,
+        may_bring_back=request.membership.may(Role.ADMIN),
+    )
+
+
+def row_in_another_region(
+    request: OrganizationRequest,
+    connection: Connection,
+    form: NewConnectionForm,
+    removed: list[Connection],
+) -> Connection | None:
+    """The seller's removed row of that region, for an administrator; else a new one, which waits
+    for this seller. None: the form says why not."""
+    marketplace_id = form.cleaned_data["marketplace"]
+    region = MARKETPLACES[marketplace_id].region
+    gone = next((row for row in removed if row.region == region), None)
+    if gone is not None and request.membership.may(Role.ADMIN):
+        return gone
+    if gone is not None:
+        words = _(
+            "%(name)s of this seller was removed in this region. Ask an administrator to "
+            "restore it."
+        )
+        form.add_error("marketplace", words % {"name": gone.name})
+        return None
+    try:
+        return services.create_connection(
+            organization=request.organization,
+            name=form.cleaned_data["name"],
+            marketplace_id=marketplace_id,
+            actor=request.actor(),
+            expected_selling_partner_id=connection.selling_partner_id or "",
+        )
+    except services.NameTaken:
+        form.add_error("name", _("You already have a connection with this name."))
+        return None

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from connections.models import Grant
 from connections.queue_rows import rows_in_sight
-from marketplaces import services
+from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.audit import Actor
@@ -78,7 +78,7 @@ ROW_COLUMNS = (
 
 def pending_of(organization_id: UUID, ids: list[UUID]) -> dict[UUID, list[MarketplaceAccount]]:
     """What *Start Now* could start and nobody has tried yet, by row."""
-    able = services.startable_in(organization_id).filter(onboarding=Onboarding.PENDING)
+    able = onboarding.startable_in(organization_id).filter(onboarding=Onboarding.PENDING)
     found: dict[UUID, list[MarketplaceAccount]] = {}
     for account in able.filter(connection__in=ids):
         found.setdefault(account.connection_id, []).append(account)
@@ -145,7 +145,7 @@ def begin(*, membership: Membership, plans: Sequence[Plan], actor: Actor) -> lis
     able = [plan for plan in plans if plan.account_ids]
     for first in range(0, len(able), ROWS_AT_ONCE):
         some = able[first : first + ROWS_AT_ONCE]
-        started = services.begin_onboarding_of_rows(
+        started = onboarding.begin_onboarding_of_rows(
             organization_id=membership.organization_id,
             connection_ids=[plan.id for plan in some],
             account_ids=[account_id for plan in some for account_id in plan.account_ids],

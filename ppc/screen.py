@@ -10,13 +10,13 @@ from django.db.models.functions import Lower
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
+from connections.countries import marketplace_name
 from connections.models import AdsGrant, Connection
 from connections.reach import within_reach
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import checking, services
 from ppc.models import AdsProfile, PpcLink
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.models import Membership
 from sellerlegend.organizations.scoping import ScopedQuerySet
 
@@ -43,7 +43,7 @@ def link_choices(connection: Connection) -> list[Choice]:
     choices = [
         Choice(
             account_id=row.pk,
-            name=names[row.marketplace_id].name,
+            name=marketplace_name(row.marketplace_id, names[row.marketplace_id].name),
             note=profile_words(profiles.get(row.marketplace_id)),
             is_ticked=row.pk in ready,
             obstacle="" if row.pk in ready else obstacle(row, names[row.marketplace_id]),
@@ -133,6 +133,5 @@ def marketplace_names(connection: Connection) -> dict[UUID, str]:
         "pk", "ppc_link__pk", "marketplace_id", "name"
     )
     for account_id, link_id, marketplace_id, name in parts:
-        known = MARKETPLACES.get(marketplace_id)
-        found[account_id] = found[link_id] = known.name if known else name
+        found[account_id] = found[link_id] = marketplace_name(marketplace_id, name)
     return found

@@ -14,7 +14,7 @@ from django.utils import timezone
 from connections import credentials, revisions, verdicts
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces.models import Marketplace, MarketplaceAccount
-from marketplaces.services import chooser
+from marketplaces.onboarding import chooser
 from ppc.matching import Match, match_profile
 from ppc.models import AdsProfile, PpcLink
 from ppc.profiles import facts_of, listed_profiles, read_profiles, record_profiles

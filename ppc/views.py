@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from connections import flows
+from connections import departures
 from connections import screen as connection_screen
 from connections.models import Connection
 from connections.views import (
@@ -74,13 +74,13 @@ def link_or_leave(
         say_started(request, len(started))
         return answer_changed(request, connection)
     try:
-        url = flows.start_ads_authorization(
+        url = departures.start_ads_authorization(
             connection=connection,
             user=request.user,
             session=request.session,
             account_ids=account_ids,
         )
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return cannot_leave(request, error)
     return HttpResponseRedirect(url)
 

@@ -18,6 +18,7 @@ from connections.models import Connection, SpApiGrant
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_rows import candidates
 from connections.services import NameTaken
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import services as ppc_services
@@ -297,7 +298,7 @@ def test_jobs_of_one_row_done_by_many_workers_share_one_reading_budget(
     ledger.run(marketplace_services.begin_reading(connection=connection).pk)
     accounts = MarketplaceAccount.objects.for_organization(connection.organization)
     ids = list(accounts.filter(is_participating=True).values_list("pk", flat=True))
-    marketplace_services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=ids,
         actor=Actor.person(factories.owner_of(connection.organization)),
@@ -483,9 +484,7 @@ def test_undo_against_many_workers_and_choices_ends_in_nothing(
         factories.make_link(account)
 
     run_together(
-        lambda: marketplace_services.begin_onboarding(
-            connection=connection, account_ids=ids, actor=actor
-        ),
+        lambda: onboarding.begin_onboarding(connection=connection, account_ids=ids, actor=actor),
         lambda: ppc_services.begin_linking(connection=connection, account_ids=ids, actor=actor),
         lambda: ledger.drain("interactive"),
         lambda: ledger.drain("interactive"),

@@ -24,6 +24,7 @@ from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     make_account,
     make_connection,
+    make_invitation,
     make_member,
     make_notice,
     make_organization,
@@ -52,6 +53,7 @@ class Route:
 
 ROW = ("connection_id",)
 ACCOUNT = ("connection_id", "account_id")
+MEMBER, INVITATION = ("member_id",), ("invitation_id",)
 
 ORGANIZATION_ROUTES = (
     Route("organization_settings", FORM, Role.VIEWER),
@@ -60,6 +62,7 @@ ORGANIZATION_ROUTES = (
     Route("connection_changes", READ[:1], Role.VIEWER),
     Route("connection_details", READ[:1], Role.VIEWER, ROW),
     Route("connection_timeline", READ[:1], Role.VIEWER, ROW),
+    Route("connections_overview", READ[:1], Role.VIEWER),
     Route("connection_new", FORM, Role.MEMBER),
     Route("connection_authorize", FORM, Role.MEMBER, ROW),
     Route("connection_add_as_new", ACTION, Role.MEMBER, ROW),
@@ -97,11 +100,21 @@ ORGANIZATION_ROUTES = (
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
     Route("calendar_feed_end", ACTION, Role.VIEWER),
+    Route("people", READ[:1], Role.VIEWER),
+    Route("member_invite", FORM, Role.ADMIN),
+    Route("invitation_resend", ACTION, Role.ADMIN, INVITATION),
+    Route("invitation_revoke", ACTION, Role.ADMIN, INVITATION),
+    Route("member_role", FORM, Role.ADMIN, MEMBER),
+    Route("member_remove", FORM, Role.ADMIN, MEMBER),
+    Route("member_reach", FORM, Role.ADMIN, MEMBER),
+    Route("member_leave", FORM, Role.VIEWER),
+    Route("ownership_transfer", FORM, Role.OWNER),
 )
 
 PERSONAL_ROUTES = (
     Route("home", READ[:1]),
     Route("organization_new", FORM),
+    Route("invitation_accept", ACTION),
     Route("profile", FORM),
     Route("login_delete", FORM),
     Route("security", READ[:1]),
@@ -154,6 +167,10 @@ PUBLIC_ROUTES = frozenset(
         "ads_callback",
         # Its address is the secret (`tests/connections/test_feeds.py`).
         "calendar_feed",
+        # So is the invitation's; the page after it shows what the browser's session remembers
+        # (`tests/sellerlegend/organizations/test_invitations.py`).
+        "invitation",
+        "invitation_link",
         # For probes (`tests/sellerlegend/monitoring/`).
         "healthz",
         "readyz",
@@ -178,6 +195,8 @@ class Scene:
     connection: Connection
     account_id: UUID
     notice_id: UUID
+    member_id: UUID
+    invitation_id: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -186,6 +205,8 @@ class Scene:
             "connection_id": self.connection.pk,
             "account_id": self.account_id,
             "notice_id": self.notice_id,
+            "member_id": self.member_id,
+            "invitation_id": self.invitation_id,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -200,8 +221,19 @@ def scene() -> Scene:
     connection = make_connection(organization)
     account = make_account(connection)
     notice = make_notice(connection)
+    colleague = make_member(organization, Role.VIEWER)
+    member = colleague.memberships.get()
+    invitation, _token = make_invitation(organization)
     outsider = owner_of(make_organization("Somebody else"))
-    return Scene(organization, connection, account.pk, notice.pk, outsider)
+    return Scene(
+        organization,
+        connection,
+        account.pk,
+        notice.pk,
+        member.pk,
+        invitation.pk,
+        outsider,
+    )
 
 
 def leaves(patterns: Any, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:

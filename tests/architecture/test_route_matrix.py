@@ -26,7 +26,7 @@ from django.urls import reverse
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
-from sellerlegend.organizations.models import Membership, Organization, Role, User
+from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
 from tests import bells, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import (
@@ -36,8 +36,10 @@ from tests.architecture.test_every_url import (
     Route,
 )
 from tests.factories import (
+    limit,
     make_account,
     make_connection,
+    make_invitation,
     make_member,
     make_notice,
     make_organization,
@@ -70,6 +72,8 @@ class Tree:
     connection: Connection
     account: MarketplaceAccount
     notice: Notice
+    member: Membership
+    invitation: Invitation
     reference: str
     passkey: Authenticator
 
@@ -84,7 +88,11 @@ def make_tree(name: str) -> Tree:
     )
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
-    return Tree(organization, connection, account, notice, trip.reference, passkey)
+    member = make_member(organization, Role.VIEWER).memberships.get()
+    invitation, _token = make_invitation(organization)
+    return Tree(
+        organization, connection, account, notice, member, invitation, trip.reference, passkey
+    )
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,8 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "connection_id": tree.connection.pk,
         "account_id": tree.account.pk,
         "notice_id": tree.notice.pk,
+        "member_id": tree.member.pk,
+        "invitation_id": tree.invitation.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -189,6 +199,8 @@ def made_up() -> dict[str, Any]:
         "connection_id": uuid4(),
         "account_id": uuid4(),
         "notice_id": uuid4(),
+        "member_id": uuid4(),
+        "invitation_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",
@@ -283,6 +295,35 @@ def test_a_page_of_an_organization(
         with nothing_changes(amazon, events=()):
             answers = answers_to(route, person, fitting)
         assert_as_expected(route, person, fitting, answers)
+    assert bells.heard() == []
+
+
+OF_A_ROW = {"connection_id", "notice_id"}
+
+
+def test_a_row_outside_of_the_reach_is_not_there(
+    tree: Tree, foreign: Tree, amazon: RunningEmulator
+) -> None:
+    """A limited member gets the same answer for a row of the own organization that is outside of
+    the reach as for one that nobody has, whatever the route, and changes nothing."""
+    user = make_member(tree.organization, Role.MEMBER)
+    limit(user, tree.organization, make_connection(tree.organization, name="In reach"))
+    person = Person(signed_in_freshly(user), Role.MEMBER)
+    ways = ways_to_fill(tree, foreign)
+    routes = [route for route in ORGANIZATION_ROUTES if OF_A_ROW & set(route.takes)]
+    assert len(routes) > 20
+    bells.heard()
+
+    for route, (method, is_htmx) in itertools.product(routes, REQUESTS):
+        with nothing_changes(amazon, events=()):
+            outside, nowhere = (
+                ask(person, ways[way].path(route), method, is_htmx, ways[way])
+                for way in ("own", "random row")
+            )
+        cell = f"{route.name} {method} htmx={is_htmx}: {outside.status}"
+        assert outside == nowhere, cell
+        expected = refusal(route, person, method, is_htmx, "row")
+        assert outside.status == expected, cell
     assert bells.heard() == []
 
 

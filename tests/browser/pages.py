@@ -15,6 +15,7 @@ from tests.demo.people import PASSWORD
 
 OWNER, VIEWER, STAFF, NOBODY = "owner@example.com", "viewer@example.com", "staff@example.com", ""
 NA, BLUE_HARBOR, WAITING = "Northstar Outdoors NA", "Blue Harbor Kitchen", "Juniper & Pine"
+PEOPLE_PAGE = "/o/northstar-trading/people"
 Arrive = Callable[[Page], None]
 
 
@@ -209,6 +210,18 @@ def after_proof(arrive: Arrive) -> Arrive:
     return proved
 
 
+def person_action(label: str) -> Arrive:
+    """A pop-up about a member."""
+
+    def arrive(page: Page) -> None:
+        page.goto(PEOPLE_PAGE)
+        member = page.get_by_role("row").filter(has_text="member@example.com")
+        member.get_by_role("link", name=label).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return after_proof(arrive)
+
+
 onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
 connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
 connect_more_ppc = button_in_row(NA, "PPC", "Continue")
@@ -292,6 +305,14 @@ PEOPLE = (
     Place("notifications", at("/o/northstar-trading/notifications")),
     Place("notifications of a viewer", at("/o/northstar-trading/notifications"), VIEWER),
     Place("renewal calendar", at("/o/northstar-trading/calendar")),
+    Place("people", at(PEOPLE_PAGE)),
+    Place("people of a viewer", at(PEOPLE_PAGE), VIEWER),
+    Place("invite", behind_password(f"{PEOPLE_PAGE}/invite")),
+    Place("role of a member", person_action("Role")),
+    Place("reach of a member", person_action("Reach")),
+    Place("transfer ownership", behind_password(f"{PEOPLE_PAGE}/transfer")),
+    Place("leave", behind_password(f"{PEOPLE_PAGE}/leave"), VIEWER),
+    Place("an invitation that is over", at("/invitation"), NOBODY, status=404),
     Place("staff setup", at("/staff/setup"), STAFF),
     Place("staff reference", at("/staff/reference?code=unknown"), STAFF),
     Place("errors", at("/help/errors"), NOBODY),

@@ -318,9 +318,9 @@ def test_what_waits_says_for_whom_and_until_when(organization: Organization) -> 
     row = row_of(connection)
 
     assert lines_of(row.spapi) == [
-        ("United States", "Waiting for Amazon, next try 10:42 a.m.", False)
+        ("United States", "Waiting for Amazon, next try 10:42 AM", False)
     ]
-    assert row.spapi.note == "Waiting for us, next try 10:42 a.m."
+    assert row.spapi.note == "Waiting for us, next try 10:42 AM"
     assert row.is_moving
 
 
@@ -345,7 +345,7 @@ def test_the_end_of_the_consent_is_told_in_time(
 ) -> None:
     connection = factories.make_connection(organization)
     given = timezone.now() - timedelta(days=age)
-    change_grant(connection, authorized_at=given)
+    change_grant(connection, authorized_at=given, last_success_at=given)
     end = date_format(given + timedelta(days=365), "DATE_FORMAT")
     words = {
         10: f"Consent ends on {end}",

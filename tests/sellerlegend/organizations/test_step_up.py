@@ -188,7 +188,18 @@ def test_freshness_ends(page: str, owner: User) -> None:
 
 # Which pages stand under it ----------------------------------------------------------------
 
-FRESH = {"organization_delete", "connection_disconnect", "login_delete"}
+FRESH = {
+    "organization_delete",
+    "connection_disconnect",
+    "login_delete",
+    "member_invite",
+    "invitation_resend",
+    "member_role",
+    "member_remove",
+    "member_reach",
+    "member_leave",
+    "ownership_transfer",
+}
 COSTLY = {
     "connection_new",
     "connection_add_as_new",
