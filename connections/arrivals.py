@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from connections import authorization, catalogue, flows, reasons
 from connections.models import AuthorizationRequest, Connection
+from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import may_add_rows, within_reach
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import SignedInRequest
@@ -84,8 +85,10 @@ def name_in_reach(trip: AuthorizationRequest) -> str:
 
 def leave_callback(ending: flows.Ending) -> HttpResponse:
     """303 to a clean URL at once: the code must not stay in history or travel as a referrer."""
-    if ending.succeeded and ending.request is not None:
-        trip = ending.request
+    trip = ending.request
+    if trip is not None and trip.reconnect_item_id and ending.outcome != "role_too_low":
+        url = queue_of_trip(trip)
+    elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
         if trip.connection_id and name_in_reach(trip):
             url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
@@ -95,6 +98,15 @@ def leave_callback(ending: flows.Ending) -> HttpResponse:
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def queue_of_trip(trip: AuthorizationRequest) -> str:
+    """Back to the reconnect queue from which the person set out; to its summary once it is over."""
+    url = reverse("reconnect_queue", args=[trip.organization.slug])
+    items = ReconnectItem.objects.for_organization(trip.organization)
+    item = items.select_related("queue").filter(pk=trip.reconnect_item_id).first()
+    is_over = item is not None and item.queue.status == ReconnectQueue.Status.FINISHED
+    return f"{url}?queue={item.queue_id}" if item is not None and is_over else url
 
 
 @require_GET

@@ -11,6 +11,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from connections import authorization
 from connections.models import AuthorizationRequest, Connection
+from connections.queue_models import ReconnectItem
 from sellerlegend import crypto
 from sellerlegend.amazon import consent
 from sellerlegend.amazon.regions import Region
@@ -42,12 +43,18 @@ def require_open_vault(organization: Organization) -> None:
 
 
 def start_spapi_authorization(
-    *, connection: Connection, user: User, session: SessionBase, expected_seller: str | None = None
+    *,
+    connection: Connection,
+    user: User,
+    session: SessionBase,
+    expected_seller: str | None = None,
+    reconnect_item: ReconnectItem | None = None,
 ) -> str:
     """Open a trip to Seller Central and return the consent URL. Raises CredentialsMissing,
     VaultClosed.
 
-    `expected_seller` overrides what the row expects; "" accepts any seller.
+    `expected_seller` overrides what the row expects; "" accepts any seller. `reconnect_item`: of
+    the queue from which the person sets out.
     """
     if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
         raise CredentialsMissing("spapi")
@@ -62,6 +69,7 @@ def start_spapi_authorization(
         region=connection.region,
         connection=connection,
         expected_selling_partner_id=expected_seller,
+        reconnect_item=reconnect_item,
     )
     return consent.spapi_consent_url(
         endpoints=settings.AMAZON_ENDPOINTS,

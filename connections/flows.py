@@ -21,7 +21,7 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, revisions, services
+from connections import authorization, queue_walk, revisions, services
 from connections.authorization import CallbackParams, is_seller_id
 from connections.departures import VaultClosed, require_open_vault
 from connections.exchange import exchange, named
@@ -337,6 +337,7 @@ def _record_success(
         code_verifier="",
     )
     request.outcome, request.connection_id = outcome, connection_id
+    queue_walk.trip_ended(request, outcome, is_success=True)
 
 
 def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending:
@@ -345,14 +346,7 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
         request.refresh_from_db()
         return _ended(request)
     if outcome not in SUCCESSES:
-        rows = AuthorizationRequest.objects.for_organization(request.organization_id)
-        rows.filter(pk=request.pk).update(
-            outcome=outcome,
-            expected_selling_partner_id=request.expected_selling_partner_id,
-            returned_selling_partner_id=request.returned_selling_partner_id,
-            code_verifier="",
-        )
-        request.outcome = outcome
+        _remember_failure(request, outcome)
     record_event(
         "authorization_ended",
         actor=Actor.person(user),
@@ -362,6 +356,19 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
     )
     logger.info("authorization_ended", extra={"request": request.pk, "outcome": outcome})
     return Ending(outcome, request.reference, request)
+
+
+def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
+    rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+    with transaction.atomic():
+        queue_walk.trip_ended(request, outcome, is_success=False)
+        rows.filter(pk=request.pk).update(
+            outcome=outcome,
+            expected_selling_partner_id=request.expected_selling_partner_id,
+            returned_selling_partner_id=request.returned_selling_partner_id,
+            code_verifier="",
+        )
+    request.outcome = outcome
 
 
 def _ended(request: AuthorizationRequest) -> Ending:

@@ -18,6 +18,7 @@ from connections import (  # noqa: F401
     grouping_models,
     health_models,
     notice_models,
+    queue_models,
 )
 from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import LwaApplication
@@ -297,6 +298,10 @@ class AuthorizationRequest(ScopedModel):
     returned_selling_partner_id = models.CharField(max_length=40, blank=True, default="")
     # Began at Amazon (Appstore, Re-Authorize): the seller that its link named must come back.
     starts_at_amazon = models.BooleanField(default=False, db_default=False)
+    # Set out from a person's reconnect queue, which hears how it ended.
+    reconnect_item = models.ForeignKey(
+        queue_models.ReconnectItem, null=True, on_delete=models.SET_NULL, related_name="trips"
+    )
     # Marketplace accounts to link when the Ads consent comes back.
     chosen = models.JSONField(default=list)
     code_verifier = models.TextField(blank=True, default="", editable=False)

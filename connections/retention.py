@@ -18,6 +18,7 @@ from connections import services
 from connections.feed_models import CalendarFeed
 from connections.models import AuthorizationRequest
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
+from connections.queue_models import ReconnectQueue
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import limits, sessions
@@ -70,6 +71,8 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("notification_choices", partial(of_nobody, NotificationChoice)),
         deletion("calendar_feeds", partial(of_nobody, CalendarFeed)),
         deletion("invitations", ended_invitations),
+        deletion("reconnect_queues", finished_queues),
+        deletion("reconnect_queues_of_nobody", partial(of_nobody, ReconnectQueue)),
         deletion("call_windows", incidents.old_windows),
     ]
 
@@ -120,6 +123,10 @@ def old_mails() -> QuerySet[NoticeMail]:
 
 def ended_snoozes() -> QuerySet[NoticeSnooze]:
     return NoticeSnooze.objects.filter(until__lt=timezone.now())
+
+
+def finished_queues() -> QuerySet[ReconnectQueue]:
+    return ReconnectQueue.objects.filter(finished_at__lt=timezone.now() - ReconnectQueue.KEPT)
 
 
 def ended_invitations() -> QuerySet[Invitation]:

@@ -46,6 +46,7 @@ from connections.list_address import (
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.narrowing import Place, end_moments, narrowed
+from connections.queue_words import progress_for
 from connections.reach import reached, within_reach
 from connections.reader import Reader
 from connections.row_html import bulk_bar, filter_bar, rendered_rows
@@ -94,6 +95,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
         "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),
+        "reconnect_queue": progress_for(request) if reader.may_act else None,
     }
 
 

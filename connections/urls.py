@@ -4,6 +4,7 @@ from django.urls import path
 
 from connections import (
     arrivals,
+    authoriser_views,
     bulk_views,
     calendar_views,
     doors,
@@ -12,6 +13,7 @@ from connections import (
     list_views,
     notification_views,
     picture_views,
+    queue_views,
     views,
 )
 
@@ -21,6 +23,7 @@ CALENDAR = "o/<slug:slug>/calendar"
 LIST = "o/<slug:slug>/connections/"
 GROUPS = "o/<slug:slug>/groups"
 VIEWS = f"{LIST}views"
+QUEUE = "o/<slug:slug>/reconnect-queue"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -91,5 +94,15 @@ urlpatterns = [
         grouping_views.client_delete,
         name="client_delete",
     ),
+    path("o/<slug:slug>/authorisers", authoriser_views.authorisers, name="authorisers"),
+    path(QUEUE, queue_views.reconnect_queue, name="reconnect_queue"),
+    path(f"{QUEUE}/add", queue_views.reconnect_queue_add, name="reconnect_queue_add"),
+    path(f"{QUEUE}/open", queue_views.reconnect_queue_open, name="reconnect_queue_open"),
+    path(f"{QUEUE}/skip", queue_views.reconnect_queue_skip, name="reconnect_queue_skip"),
+    path(
+        f"{QUEUE}/put-last", queue_views.reconnect_queue_put_last, name="reconnect_queue_put_last"
+    ),
+    path(f"{QUEUE}/take-up", queue_views.reconnect_queue_take_up, name="reconnect_queue_take_up"),
+    path(f"{QUEUE}/finish", queue_views.reconnect_queue_finish, name="reconnect_queue_finish"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from connections import credentials, revisions, verdicts
@@ -38,21 +38,38 @@ def begin_onboarding(
     Ids that are not startable any more (started in another tab, not supported, not
     participating) are left as they are. Returns what was started.
     """
+    return begin_onboarding_of_rows(
+        organization_id=connection.organization_id,
+        connection_ids=[connection.pk],
+        account_ids=account_ids,
+        actor=actor,
+    )
+
+
+def begin_onboarding_of_rows(
+    *,
+    organization_id: UUID,
+    connection_ids: Sequence[UUID],
+    account_ids: Iterable[UUID],
+    actor: Actor,
+) -> list[MarketplaceAccount]:
+    """The same for several rows of one organization."""
     with transaction.atomic():
-        revisions.touch(connection.organization_id, [connection.pk])
-        chosen = list(startable(connection).filter(pk__in=list(account_ids)).order_by("pk"))
+        revisions.touch(organization_id, connection_ids)
+        able = startable_in(organization_id).filter(connection__in=connection_ids)
+        chosen = list(able.filter(pk__in=list(account_ids)).order_by("pk"))
         for seen in {account.onboarding for account in chosen}:
             _set_working([account for account in chosen if account.onboarding == seen], seen, actor)
         ledger.enqueue_many(
             ONBOARD,
-            organization=connection.organization_id,
-            subjects=[(account.pk, connection.pk) for account in chosen],
+            organization=organization_id,
+            subjects=[(account.pk, account.connection_id) for account in chosen],
         )
-        return list(_accounts(connection.organization_id, [account.pk for account in chosen]))
+        return list(_accounts(organization_id, [account.pk for account in chosen]))
 
 
 def _set_working(accounts: list[MarketplaceAccount], seen: str, actor: Actor) -> None:
-    """Of one row, in one state, in the caller's transaction, which touched the row already."""
+    """In one state, in the caller's transaction, which touched the row already."""
     _advance_all(
         accounts,
         seen=seen,
@@ -125,11 +142,19 @@ def onboarding_restarted(job: Job, actor: Actor) -> bool:
 
 def startable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
     """Supported, participating marketplaces that are neither onboarded nor being worked on."""
-    supported = Marketplace.objects.filter(is_supported=True, region=connection.region)
-    return MarketplaceAccount.objects.for_organization(connection.organization_id).filter(
-        connection=connection,
+    return startable_in(connection.organization_id).filter(connection=connection)
+
+
+def startable_in(organization_id: UUID) -> ScopedQuerySet[MarketplaceAccount]:
+    """The same of every row."""
+    supported = Marketplace.objects.filter(
+        is_supported=True,
+        region=OuterRef("connection__region"),
+        marketplace_id=OuterRef("marketplace_id"),
+    )
+    return MarketplaceAccount.objects.for_organization(organization_id).filter(
+        Exists(supported),
         is_participating=True,
-        marketplace_id__in=supported.values("marketplace_id"),
         onboarding__in=[Onboarding.PENDING, Onboarding.NEEDS_ATTENTION],
     )
 

@@ -34,6 +34,7 @@ from connections.models import (
     SpApiGrant,
 )
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
+from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.retention import Rule, until_none
 from ppc import farewell
 from ppc.disconnecting import drop_row, end_open_trips
@@ -259,6 +260,8 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         PpcLink,
         AdsProfile,
         AuthorizationRequest,
+        ReconnectItem,
+        ReconnectQueue,
         NoticeMail,
         Notice,
         NoticeSnooze,

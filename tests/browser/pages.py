@@ -126,6 +126,12 @@ def nothing_ticked(page: Page) -> None:
     expect(page.get_by_text("Tick at least one marketplace.")).to_be_visible()
 
 
+def authorised_by_one(page: Page) -> None:
+    page.goto("/o/northstar-trading/authorisers")
+    page.get_by_role("main").get_by_role("rowheader").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Authorised by")
+
+
 def wrong_account(page: Page) -> None:
     page.goto(NORTHSTAR)
     choose_action(page, NA, "Reconnect")
@@ -289,6 +295,13 @@ CONNECTIONS = (
     Place("saved views", at(f"{NORTHSTAR}views")),
     Place("save view pop-up", link_to_dialog(f"{NORTHSTAR}?q=a", "Save this view")),
     Place("timeline", timeline_page),
+    Place("reconnect queue, none yet", at("/o/northstar-trading/reconnect-queue")),
+    Place("reconnect queue, choosing", at("/o/northstar-trading/reconnect-queue/add?pick=needed")),
+    Place("reconnect queue, nothing", at("/o/northstar-trading/reconnect-queue/add")),
+    Place("who authorised what", at("/o/northstar-trading/authorisers")),
+    Place("authorised by one", authorised_by_one),
+    Place("onboard all", at(f"{NORTHSTAR}onboard?all=1")),
+    Place("onboard several, nothing", at(f"{NORTHSTAR}onboard")),
     Place("new", at(f"{NORTHSTAR}new")),
     Place("new with mistakes", form_with_mistakes, status=422),
     Place("onboard pop-up", onboard),

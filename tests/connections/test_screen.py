@@ -622,8 +622,8 @@ def test_another_organization_sees_none_of_it(organization: Organization) -> Non
 
 # Queries -----------------------------------------------------------------------------------
 
-# Session, person, membership, connections, the switcher's organizations.
-WARM_QUERIES = 5
+# Session, person, membership, connections, the open reconnect queue, the switcher's organizations.
+WARM_QUERIES = 6
 
 
 class Queries(CaptureQueriesContext):

@@ -214,6 +214,8 @@ COSTLY = {
     "client_new",
     "view_save",
     "marketplaces_onboard",
+    "marketplaces_onboard_many",
+    "reconnect_queue_add",
     "marketplaces_retry",
     "marketplace_resume",
     "ppc_connect",
@@ -226,6 +228,7 @@ TRIPS = {
     "connection_another_region",
     "appstore_start",
     "ppc_connect",
+    "reconnect_queue_open",
 }
 
 
