@@ -92,8 +92,8 @@ format: .venv/development.stamp ## Rewrite Python and templates in the house for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-messages: .venv/development.stamp ## Compile the translations
-	@$(BIN)/python -m tests.demo.messages
+messages: .venv/development.stamp ## Bring the catalogues up to date with the source, and compile them
+	@$(BIN)/python -m tests.demo.messages --update
 
 requirements: .venv/development.stamp ## Compile the .in files into hashed pins (ARGS=--upgrade renews all)
 	$(COMPILE) $(ARGS) --output-file requirements.txt requirements.in

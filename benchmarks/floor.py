@@ -226,9 +226,8 @@ def day(moment: datetime) -> str:
 
 
 def clock(moment: datetime) -> str:
-    minutes = f":{moment.minute:02d}" if moment.minute else ""
-    half = "a.m." if moment.hour < 12 else "p.m."
-    return f"{moment.hour % 12 or 12}{minutes} {half}"
+    half = "AM" if moment.hour < 12 else "PM"
+    return f"{moment.hour % 12 or 12}:{moment.minute:02d} {half}"
 
 
 BULK = (("Check now", "check"), ("Tag", "tag"), ("Client", "client"))

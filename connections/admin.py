@@ -14,15 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from connections import credentials, notice_admin  # noqa: F401  # registers its own tables
 from connections.health_admin import health_word, with_health
-from connections.models import (
-    AdsGrant,
-    AuthorizationRequest,
-    CapabilityCheck,
-    Connection,
-    DataSetReport,
-    Grant,
-    SpApiGrant,
-)
+from connections.health_models import CapabilityCheck, DataSetReport
+from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
 from ppc import retrying, upkeep

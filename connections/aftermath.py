@@ -73,7 +73,9 @@ def summary_of(incident: Incident, organization_id: UUID) -> Summary:
     """From when to when it hurt this organization, and what of it."""
     mine = incidents.failures_of(incident).filter(organization_id=organization_id)
     first = mine.order_by("minute").values_list("minute", flat=True).first()
-    began_at = first or incident.opened_at
+    # Minutes are kept for two days; when it was told stands longer.
+    began_at = min(filter(None, (first, _told_at(incident, organization_id))), default=None)
+    began_at = began_at or incident.opened_at
     touched = list(_touched(incident, organization_id))
     rows = sum(isinstance(grant, SpApiGrant) for grant in touched)
     last = max((grant.last_failure_at or began_at for grant in touched), default=None)
@@ -87,6 +89,13 @@ def summary_of(incident: Incident, organization_id: UUID) -> Summary:
         ads_consents=len(touched) - rows,
         ended=events.filter(code__in=ends).count(),
     )
+
+
+def _told_at(incident: Incident, organization_id: UUID) -> datetime | None:
+    events = AuditEvent.objects.for_organization(organization_id).filter(
+        at__gte=incident.opened_at, code="incident_opened", subject_id=incident.pk
+    )
+    return events.order_by("pk").values_list("at", flat=True).first()
 
 
 def _touched(incident: Incident, organization_id: UUID) -> Iterable[AnyGrant]:

@@ -18,14 +18,16 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
+from django.db.models import F
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from connections import authorization, revisions, services
 from connections.authorization import is_seller_id
-from connections.flows import CredentialsMissing, require_open_vault
+from connections.departures import CredentialsMissing, require_open_vault
 from connections.models import AuthorizationRequest, Connection
+from connections.reach import is_within, may_add_rows, within_reach
 from sellerlegend.amazon import consent
 from sellerlegend.amazon.regions import MARKETPLACES, Marketplace, Region
 from sellerlegend.organizations.audit import Actor
@@ -130,7 +132,8 @@ def _living(session: SessionBase) -> list[Start]:
 
 @dataclass(frozen=True)
 class Destination:
-    """An organization of the person's, and its rows of this seller that the link may be about."""
+    """An organization of the person's, and its rows of this seller that the link may be about:
+    removed ones as well, behind those in sight."""
 
     organization: Organization
     membership: Membership
@@ -138,7 +141,17 @@ class Destination:
 
     @property
     def may_connect(self) -> bool:
-        return self.membership.may(Role.MEMBER)
+        """Whoever is limited renews rows that are there, and makes none."""
+        may_go = may_add_rows(self.membership) or bool(self.rows)
+        return may_go and self.membership.may(Role.MEMBER)
+
+    @property
+    def may_bring_back(self) -> bool:
+        return self.membership.may(Role.ADMIN)
+
+    @property
+    def removed(self) -> tuple[Connection, ...]:
+        return tuple(row for row in self.rows if row.removed_at is not None)
 
 
 def destinations(start: Start, user: User) -> list[Destination]:
@@ -146,15 +159,19 @@ def destinations(start: Start, user: User) -> list[Destination]:
     memberships = list(Membership.objects.for_user(user).select_related("organization"))
     with across_organizations("the person's own organizations, for one seller"):
         rows = list(
-            Connection.objects.filter(
+            Connection.with_removed.filter(
                 organization_id__in=[membership.organization_id for membership in memberships],
                 selling_partner_id=start.seller,
                 region__in=[region.value for region in start.regions],
-            ).select_related("organization")
+            )
+            .select_related("organization")
+            .order_by(F("removed_at").desc(nulls_first=True))
         )
+    own = {membership.organization_id: membership for membership in memberships}
     found: dict[UUID, list[Connection]] = {}
     for row in rows:
-        found.setdefault(row.organization_id, []).append(row)
+        if is_within(own[row.organization_id], row.pk):
+            found.setdefault(row.organization_id, []).append(row)
     choices = [
         Destination(
             membership.organization, membership, tuple(found.get(membership.organization_id, ()))
@@ -164,9 +181,9 @@ def destinations(start: Start, user: User) -> list[Destination]:
     return sorted(choices, key=lambda one: (not one.rows, one.organization.name.lower()))
 
 
-def suggested_name(start: Start, organization: Organization) -> str:
+def suggested_name(start: Start, chosen: Destination) -> str:
     """After the seller's row in another region, else after the seller; free as far as we see."""
-    rows = Connection.objects.for_organization(organization)
+    rows = within_reach(Connection.objects.for_organization(chosen.organization), chosen.membership)
     names = {name.lower() for name in rows.values_list("name", flat=True)}
     same_seller = rows.filter(selling_partner_id=start.seller).order_by("created_at")
     known = same_seller.values_list("name", flat=True).first()
@@ -182,8 +199,8 @@ def suggested_name(start: Start, organization: Organization) -> str:
 def row_for(
     start: Start, *, organization: Organization, marketplace_id: str, name: str, actor: Actor
 ) -> Connection:
-    """The organization's row of this seller in the marketplace's region, else the one that waits
-    for this seller, else a new one: never a second. Raises NameTaken."""
+    """The organization's row of this seller in the marketplace's region, also a removed one, else
+    the one that waits for this seller, else a new one: never a second. Raises NameTaken."""
     region = MARKETPLACES[marketplace_id].region
     found = existing_row(start, organization, region)
     if found is not None:
@@ -200,7 +217,7 @@ def row_for(
 
 
 def existing_row(start: Start, organization: Organization, region: Region) -> Connection | None:
-    rows = Connection.objects.for_organization(organization).filter(region=region.value)
+    rows = Connection.with_removed.for_organization(organization).filter(region=region.value)
     known: Connection | None = rows.filter(selling_partner_id=start.seller).first()
     waiting = rows.filter(
         selling_partner_id__isnull=True, expected_selling_partner_id=start.seller

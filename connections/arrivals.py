@@ -12,8 +12,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import catalogue, flows, reasons
+from connections import authorization, catalogue, flows, reasons
 from connections.models import AuthorizationRequest, Connection
+from connections.queue_models import ReconnectItem, ReconnectQueue
+from connections.reach import may_add_rows, within_reach
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import SignedInRequest
 from sellerlegend.organizations.audit import REFERENCE_ALPHABET, REFERENCE_LENGTH
@@ -55,21 +57,40 @@ def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
             "This seller is connected here already: %(name)s has the new consent, and the row "
             "that waited for it is gone."
         ),
+        "brought_back": _(
+            "%(name)s was removed before, and is back with its name, settings and history. It has "
+            "the new consent, and this seller has no second row."
+        ),
         "reconnected": _("%(name)s is reconnected. Its consent counts for another year."),
         "ads_connected": _("Amazon Ads is connected. The links of %(name)s are being made."),
     }
-    rows = Connection.objects.for_organization(trip.organization)
-    name = rows.filter(pk=trip.connection_id).values_list("name", flat=True).first()
+    name = name_in_reach(trip)
     if name and ending.outcome in words:
         messages.success(request, words[ending.outcome] % {"name": name})
+    elif ending.outcome == "merged":
+        words_without = _(
+            "Your organization knows this seller already, in a row that you do not see. It has the "
+            "new consent, and the row that waited for it is gone."
+        )
+        messages.success(request, words_without)
+
+
+def name_in_reach(trip: AuthorizationRequest) -> str:
+    """Of the row where the trip ended, for the person who made it. A seller that came back may
+    have been known in a row that this person does not see."""
+    rows = Connection.objects.for_organization(trip.organization)
+    seen = within_reach(rows.filter(pk=trip.connection_id), authorization.membership_of(trip))
+    return seen.values_list("name", flat=True).first() or ""
 
 
 def leave_callback(ending: flows.Ending) -> HttpResponse:
     """303 to a clean URL at once: the code must not stay in history or travel as a referrer."""
-    if ending.succeeded and ending.request is not None:
-        trip = ending.request
+    trip = ending.request
+    if trip is not None and trip.reconnect_item_id and ending.outcome != "role_too_low":
+        url = queue_of_trip(trip)
+    elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
-        if trip.connection_id:
+        if trip.connection_id and name_in_reach(trip):
             url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
     else:
         url = reverse("authorization_outcome", args=[ending.reference])
@@ -79,12 +100,22 @@ def leave_callback(ending: flows.Ending) -> HttpResponse:
     return response
 
 
+def queue_of_trip(trip: AuthorizationRequest) -> str:
+    """Back to the reconnect queue from which the person set out; to its summary once it is over."""
+    url = reverse("reconnect_queue", args=[trip.organization.slug])
+    items = ReconnectItem.objects.for_organization(trip.organization)
+    item = items.select_related("queue").filter(pk=trip.reconnect_item_id).first()
+    is_over = item is not None and item.queue.status == ReconnectQueue.Status.FINISHED
+    return f"{url}?queue={item.queue_id}" if item is not None and is_over else url
+
+
 @require_GET
 def authorization_outcome(request: SignedInRequest, reference: str) -> HttpResponse:
     """How a trip to Amazon ended, in words, with a way to start again."""
     if len(reference) != REFERENCE_LENGTH or set(reference) - set(REFERENCE_ALPHABET):
         raise Http404("not a reference")
     ending = flows.ending_of(user=request.user, reference=reference)
+    member = authorization.membership_of(ending.request) if ending.request else None
     if ending.succeeded:
         return leave_callback(ending)
     trip = ending.request
@@ -96,6 +127,7 @@ def authorization_outcome(request: SignedInRequest, reference: str) -> HttpRespo
         "entry": catalogue.outcome_entry(ending.outcome),
         "trip": trip,
         "connection": trip.connection if trip else None,
+        "may_add": member is not None and may_add_rows(member),
         **restart_of(trip, words),
         "list_url": (
             reverse("account_connections", args=[trip.organization.slug])

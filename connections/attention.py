@@ -20,12 +20,15 @@ from django.utils.translation import ngettext
 
 from connections.health import MOMENTS, NEEDS_A_PERSON, health_of, moments
 from connections.models import AdsGrant, Connection
+from connections.reach import within_reach
 from sellerlegend.applications.models import LwaApplication
+from sellerlegend.organizations.models import Membership
 from sellerlegend.prepared import PreparedQuery
 
 logger = logging.getLogger(__name__)
 
 STORED_SECONDS = 7_200
+LINK = "marketplace_accounts__ppc_link__"
 # A link that a person ended uses its consent no more.
 LINKS_IN_USE = ("pending", "working", "linked", "needs_attention")
 
@@ -43,7 +46,13 @@ class Attention:
         ) % {"count": self.count}
 
 
-def attention_of(organization_id: UUID, revision: int) -> Attention:
+def attention_of(
+    organization_id: UUID, revision: int, reader: Membership | None = None
+) -> Attention:
+    """A limited member's is counted each time, and never kept where others would find it."""
+    if reader is not None and reader.is_limited:
+        rows = needing(organization_id, **moments()).order_by()
+        return Attention(within_reach(rows, reader).count())
     return Attention(known_count(organization_id, revision, int(time.time()) // 3600))
 
 
@@ -88,11 +97,15 @@ def fed_by(
 def fed_by_grants(organization_id: UUID, grants: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
     """The rows whose links use one of these Ads consents."""
     rows = Connection.objects.for_organization(organization_id)
-    fed: QuerySet[Any, Any] = rows.filter(
-        marketplace_accounts__ppc_link__status__in=LINKS_IN_USE,
-        marketplace_accounts__ppc_link__profile__grant__in=grants.values("pk"),
-    ).values("pk")
+    fed: QuerySet[Any, Any] = rows.filter(linked_to(grant__in=grants.values("pk"))).values("pk")
     return fed
+
+
+def linked_to(**grant: Any) -> Q:
+    """Of a row: one of its links uses an Ads consent that meets these lookups (`grant`,
+    `grant__in`). What no row in sight uses needs nobody, neither in the count nor in a notice."""
+    lookups = {f"{LINK}profile__{name}": value for name, value in grant.items()}
+    return Q(**{f"{LINK}status__in": LINKS_IN_USE}, **lookups)
 
 
 def count_query(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:

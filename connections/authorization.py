@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from connections.models import AuthorizationRequest
+from connections.reach import is_within
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations import custody
@@ -150,6 +151,13 @@ def identify(
     return request, ""
 
 
+def membership_of(request: AuthorizationRequest) -> Membership | None:
+    """Of the trip's person, as it is now."""
+    members = Membership.objects.for_organization(request.organization_id)
+    member: Membership | None = members.filter(user_id=request.user_id).first()
+    return member
+
+
 def consume(request: AuthorizationRequest, user: User) -> str:
     """Use the state up, once: one conditional UPDATE, membership read in the same transaction.
 
@@ -173,5 +181,7 @@ def consume(request: AuthorizationRequest, user: User) -> str:
             return "in_progress"
         if membership is None or not membership.may(Role.MEMBER):
             return "role_too_low"
+        if not is_within(membership, request.connection_id):
+            return "row_gone"
     request.status, request.consumed_at = Status.CONSUMED, now
     return ""

@@ -11,7 +11,7 @@ from connections.grouping_models import Client, Tag
 from connections.selection import Selection, selection_of
 from connections.views import form_page
 from connections.words import Facts
-from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.access import OrganizationRequest, organization_view, unlimited
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 
@@ -21,6 +21,7 @@ CLIENT_PAGE = "connections/bulk_client.html"
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
 @costly
 def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
     """Put a tag on many rows, or take it off."""
@@ -59,7 +60,7 @@ def ask_for_tag(
     request: OrganizationRequest, selection: Selection, error: str = ""
 ) -> HttpResponse:
     lines = bulk.lines(request, selection.ids, lambda _fact: ("", False))
-    tags = groups.groups_of(request.organization.pk).tags
+    tags = groups.groups_of(request.membership).tags
     return bulk.ask(
         request, TAG_PAGE, selection=selection, lines=lines, error=error, tags=tags.items()
     )
@@ -79,6 +80,7 @@ def tag_from(request: OrganizationRequest) -> Tag | None:
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
 @costly
 def connections_client(request: OrganizationRequest) -> HttpResponseBase:
     """Say whose stores they are."""
@@ -110,13 +112,13 @@ def ask_for_client(
     request: OrganizationRequest, selection: Selection, error: str = ""
 ) -> HttpResponse:
     lines = bulk.lines(request, selection.ids, lambda _fact: ("", False))
-    clients = groups.groups_of(request.organization.pk).clients
+    clients = groups.groups_of(request.membership).clients
     context = {"clients": clients.items(), "may_administer": request.membership.may(Role.ADMIN)}
     return bulk.ask(request, CLIENT_PAGE, selection=selection, lines=lines, error=error, **context)
 
 
 def client_from(request: OrganizationRequest, text: str) -> Client | None:
-    known = {str(client_id) for client_id in groups.groups_of(request.organization.pk).clients}
+    known = {str(client_id) for client_id in groups.groups_of(request.membership).clients}
     if text not in known:
         return None
     found: Client | None = (

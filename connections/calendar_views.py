@@ -28,11 +28,11 @@ def renewal_calendar(request: OrganizationRequest) -> HttpResponseBase:
 
 
 def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
-    found = renewals.renewals_of(request.organization)
+    found = renewals.renewals_of(request.organization, request.membership)
     context = {
         "overdue": [renewal for renewal in found if renewal.is_over],
         "months": renewals.months_ahead(found),
-        "without_a_day": renewals.count_without_a_day(request.organization),
+        "without_a_day": renewals.count_without_a_day(request.organization, request.membership),
         "feed": renewals.feed_of(request.organization, request.user),
         "feed_url": feed_url,
     }

@@ -15,7 +15,8 @@ from django.db.models import Min
 from django.utils import timezone
 
 from connections import revisions
-from connections.models import Capability, CapabilityCheck, Connection, SpApiGrant
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import Connection, SpApiGrant
 from sellerlegend.organizations.audit import WORKER, record_event
 
 State = CapabilityCheck.State

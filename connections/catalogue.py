@@ -25,7 +25,7 @@ class Who(Enum):
     YOU = _("You")
     CLIENT = _("The primary user of the selling account, for agencies: your client's")
     AMAZON = _("Amazon; you need not do anything")
-    US = _("Our staff; you need not do anything")
+    US = _("Our staff")
 
     @property
     def words(self) -> Words:
@@ -141,6 +141,7 @@ OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "vault_refused": (114, Who.US),
     "in_progress": (115, Who.YOU),
     "disconnected_meanwhile": (116, Who.YOU),
+    "row_removed": (117, Who.YOU),
 }
 REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "unknown": (200, Who.YOU),
@@ -171,6 +172,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_incident": (227, Who.AMAZON),
     "health_waiting": (228, Who.CLIENT),
     "health_disconnected": (229, Who.CLIENT),
+    "health_overdue": (230, Who.CLIENT),
     "ads_no_profile": (301, Who.CLIENT),
     "ads_nothing_listed": (302, Who.CLIENT),
     "ads_other_seller": (303, Who.CLIENT),
@@ -186,6 +188,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_ads_throttled": (325, Who.AMAZON),
     "health_ads_stale": (326, Who.YOU),
     "health_ads_incident": (327, Who.AMAZON),
+    "health_ads_overdue": (328, Who.CLIENT),
 }
 PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "bad_request": (400, Who.YOU),

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from connections import client_lists, import_pages
 from connections.client_table import checked_list
 from connections.import_models import ClientList
-from connections.import_views import RECENT, TableForm, limited, require_whole_reach, table_of
+from connections.import_views import RECENT, TableForm, limited, table_of
 from connections.uploaded_tables import TableRefused
 from connections.views import back_to_list, form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
@@ -24,9 +24,9 @@ from sellerlegend.organizations.models import Role
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
 @limited
 def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
-    require_whole_reach(request)
     error = ""
     if request.method == "POST":
         try:
@@ -47,10 +47,10 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
 @costly
 def client_list(request: OrganizationRequest, list_id: UUID) -> HttpResponseBase:
     """Before the confirmation what would happen, after it what happened to each row."""
-    require_whole_reach(request)
     lists = ClientList.objects.for_organization(request.organization)
     found: ClientList = get_object_or_404(lists, pk=list_id)
     action = request.POST.get("action", "")

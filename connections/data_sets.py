@@ -19,7 +19,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from connections import revisions
-from connections.models import Connection, DataSet, DataSetReport
+from connections.health_models import DataSet, DataSetReport
+from connections.models import Connection
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Organization
 

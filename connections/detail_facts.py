@@ -9,15 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections import data_sets
-from connections.models import (
-    Capability,
-    CapabilityCheck,
-    Connection,
-    DataSet,
-    DataSetReport,
-    Grant,
-    SpApiGrant,
-)
+from connections.health_models import Capability, CapabilityCheck, DataSet, DataSetReport
+from connections.models import Connection, Grant, SpApiGrant
 from connections.words import Sign, exact_day, exact_time
 
 Words = str | Promise

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
 
+from connections.countries import marketplace_name
 from connections.health_words import (
     SideHealth,
     ads_health,
@@ -15,7 +17,6 @@ from connections.health_words import (
 )
 from connections.reader import Reader
 from connections.words import Button, Facts, Side, exact_day, reconnect_button, url_of
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 
 
@@ -48,11 +49,11 @@ def build_consents(fact: Facts, parts: list[Facts], reader: Reader) -> list[Cons
         spapi = LwaApplication.SPAPI
         health = spapi_health(fact, reader)
         renewal = reconnect_button(fact, reader)
-        facts = consent_facts(spapi, fact)
+        facts = consent_facts(spapi, health.state, fact)
         found.append(Consent(_("Selling Partner"), health, facts, buttons_of(health, renewal)))
     for consent in feeding(parts).values():
         health = ads_health(consent, fact, reader)
-        facts = consent_facts(LwaApplication.ADS, consent)
+        facts = consent_facts(LwaApplication.ADS, health.state, consent)
         renewal = ads_button(fact, reader)
         found.append(Consent(_("PPC"), health, facts, buttons_of(health, renewal)))
     return found
@@ -74,7 +75,7 @@ def buttons_of(health: SideHealth, renewal: Button | None) -> tuple[Button, ...]
 def build_detail(part: Facts, *, spapi: Side, ppc: Side | None) -> Detail:
     """The sides are built by the apps that own them."""
     return Detail(
-        name=MARKETPLACES[part["marketplace_id"]].name,
+        name=marketplace_name(part["marketplace_id"]),
         store_name=part["store_name"],
         facts=detail_facts(part),
         spapi=spapi,
@@ -93,9 +94,17 @@ def detail_facts(part: Facts) -> tuple[tuple[str, str], ...]:
         (_("Joined after the consent"), exact_day(part["joined_at"])),
         (_("Gone since"), exact_day(part["lost_at"])),
         (_("Currency"), part["currency"]),
-        (_("Language"), part["language"]),
+        (_("Language"), language_words(part["language"])),
         (_("Listings"), listing),
     )
+
+
+def language_words(code: str) -> str:
+    """Amazon's locale in words: "en_CA" is English. A code that nobody knows stays."""
+    try:
+        return str(get_language_info(code.partition("_")[0])["name_translated"])
+    except KeyError:
+        return code
 
 
 def other_words(part: Facts) -> str:

@@ -17,10 +17,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from connections import appstore, catalogue, flows, services
+from connections import appstore, catalogue, departures, services
 from connections.appstore import Destination, Start
 from connections.forms import NewConnectionForm
 from connections.models import Connection
+from connections.reach import may_add_rows
 from connections.views import cannot_leave
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
@@ -91,26 +92,53 @@ def confirm(
     form: NewConnectionForm | None,
     choices: list[Destination],
 ) -> HttpResponse:
+    row = None if form else chosen.rows[0]
+    if row is not None and row.removed_at is not None:
+        return ask_to_bring_back(request, start, chosen, row, choices)
     context = {
         "start": start,
         "url": reverse("appstore_start", args=[start.ticket]),
         "choices": choices,
         "chosen": chosen,
-        "row": None if form else chosen.rows[0],
+        "row": row,
         "form": form,
     }
     return render(request, PAGE, context, status=422 if form and form.errors else 200)
+
+
+def ask_to_bring_back(
+    request: SignedInRequest,
+    start: Start,
+    chosen: Destination,
+    row: Connection,
+    choices: list[Destination],
+) -> HttpResponse:
+    """The seller's row was removed: an administrator brings it back as it was; anybody else is
+    told whom to ask."""
+    context = {
+        "start": start,
+        "url": reverse("appstore_start", args=[start.ticket]),
+        "choices": choices,
+        "chosen": chosen,
+        "removed": row,
+    }
+    is_refused = request.method == "POST" and not chosen.may_bring_back
+    return render(request, PAGE, context, status=403 if is_refused else 200)
 
 
 def new_row_form(start: Start, chosen: Destination, data: Any = None) -> NewConnectionForm | None:
     """None where the link can only be about a row that is there."""
     if chosen.rows and start.region:
         return None
-    found = [(one.marketplace_id, one.name) for one in start.marketplaces]
+    found = [
+        (one.marketplace_id, one.name)
+        for one in start.marketplaces
+        if may_add_rows(chosen.membership) or one.region in {row.region for row in chosen.rows}
+    ]
     choices = found if len(found) == 1 else [("", _("Choose a marketplace")), *found]
     known = chosen.rows[0].marketplace_id if len(chosen.rows) == 1 else None
     initial = {
-        "name": appstore.suggested_name(start, chosen.organization),
+        "name": appstore.suggested_name(start, chosen),
         "marketplace": known or choices[0][0],
     }
     return NewConnectionForm(data, choices=choices, initial=initial)
@@ -130,13 +158,20 @@ def go_on(request: SignedInRequest, start: Start) -> HttpResponseBase:
         raise PermissionDenied("needs a member")
     try:
         appstore.require_ready(chosen.organization)
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return not_now(request, chosen, error)
     row, form = row_of(request, start, chosen)
     if row is None:
         return confirm(request, start, chosen, form, [chosen])
+    if row.removed_at is not None and not has_said_bring_back(request, chosen, row):
+        return ask_to_bring_back(request, start, chosen, row, [chosen])
     url = appstore.leave(start, connection=row, user=request.user, session=request.session)
     return HttpResponseRedirect(url)
+
+
+def has_said_bring_back(request: SignedInRequest, chosen: Destination, row: Connection) -> bool:
+    """An administrator who has read that it is a removed row: it may have gone since the page."""
+    return chosen.may_bring_back and request.POST.get("bring_back") == str(row.pk)
 
 
 def not_now(request: Any, chosen: Destination, error: RuntimeError) -> HttpResponse:
@@ -149,6 +184,9 @@ def row_of(
     request: SignedInRequest, start: Start, chosen: Destination
 ) -> tuple[Connection | None, NewConnectionForm | None]:
     """The row to connect, or the form with its mistakes."""
+    removed = removed_row_of(start, chosen, request.POST.get("marketplace", ""))
+    if removed is not None:
+        return removed, None
     form = new_row_form(start, chosen, request.POST)
     if form is None:
         return chosen.rows[0], None
@@ -166,3 +204,10 @@ def row_of(
         form.add_error("name", _("You already have a connection with this name."))
         return None, form
     return row, None
+
+
+def removed_row_of(start: Start, chosen: Destination, marketplace_id: str) -> Connection | None:
+    """It has a name already: nothing else of the form counts."""
+    regions = [one.region for one in start.marketplaces if one.marketplace_id == marketplace_id]
+    region = start.region or next(iter(regions), None)
+    return next((row for row in chosen.removed if row.region == region), None)

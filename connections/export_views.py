@@ -85,8 +85,7 @@ def rows_of(
 
 def narrowed_words(request: OrganizationRequest, chosen: Chosen) -> str:
     """What the list is narrowed to, as its own bar says it."""
-    organization_id = request.organization.pk
-    named = groups_named(organization_id, chosen)
+    named = groups_named(request.membership, chosen)
     return ", ".join(chip.label for chip in chips(named.known(chosen), named))
 
 

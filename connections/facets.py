@@ -1,176 +1,287 @@
-"""How many rows each value of a filter would show, beside all else that is chosen: one statement.
+"""How many rows each value of a filter would show, beside all else that is chosen.
 
-Each filter is counted without itself, so that its other values say what choosing them would give.
-Of tags a row must have all, so theirs are counted beside the chosen ones.
+What the filters look at is read once for all rows, by a handful of prepared statements; a row is
+then counted for a filter when everything else that is chosen fits it. So each filter is counted
+without itself, and its other values say what choosing them would give. Of tags a row must have
+all, so theirs are counted beside the chosen ones.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    DateTimeField,
-    ExpressionWrapper,
-    F,
-    Q,
-    QuerySet,
-    Value,
-    When,
-)
-from django.db.models.functions import Cast, Coalesce, TruncMonth
+from django.db.models import CharField, F, QuerySet, Value
+from django.db.models.functions import Cast
 from django.utils import timezone
 
-from connections.attention import LINKS_IN_USE, fed_by
-from connections.health import SEVERITY, Health, health_of
+from connections.attention import LINKS_IN_USE
+from connections.grouping_models import Tagging
+from connections.groups import BETWEEN, Joined
+from connections.health import MOMENTS, NEEDS_A_PERSON, Health, health_of, worst
 from connections.listing import ATTENTION, NONE, OVERDUE, PPC, SPAPI, WINDOWS, Chosen
-from connections.models import ADS_YEAR_RULE_SINCE
-from connections.narrowing import (
-    YEAR,
-    Place,
-    asks_for_somebody,
-    conditions,
-    has_end,
-    ppc_is,
-    prefixed,
-)
+from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, Grant
+from connections.narrowing import YEAR, Place, bounds, speaks_of, words_of
 from sellerlegend.applications.models import LwaApplication
+from sellerlegend.prepared import PreparedQuery
 
 # Filter, value, how many rows.
 Counts = dict[str, dict[str, int]]
 EVERYTHING, FOUND = "all", "found"
-LATER = "later"
-ADS_GRANT = "marketplace_accounts__ppc_link__profile__grant__"
+MOMENT_KINDS = dict.fromkeys(MOMENTS, datetime)
 
 
-def counted(chosen: Chosen, place: Place) -> Counts:
-    """Values without a row are left out."""
-    branches = [
-        branch.values("facet", "key", "other", "number") for branch in grouped(chosen, place)
-    ]
-    found: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row in branches[0].union(*branches[1:], all=True):
-        facet, key, other, number = (row[name] for name in ("facet", "key", "other", "number"))
-        if facet == "health":
-            for state in states_meant(key, other, chosen.side):
-                found[facet][state] += number
-        elif facet == "month":
-            found[facet][key[:7]] += number
-        else:
-            found[facet][key] += number
-    return {facet: dict(values) for facet, values in found.items()} | {
-        "window": windows(found["window"])
-    }
+@dataclass(frozen=True)
+class Row:
+    """What the filters look at. `ends`: when the consents of the side that is meant end."""
+
+    id: UUID
+    states: dict[str, set[str]]
+    needs: dict[str, bool]
+    ends: tuple[datetime, ...]
+    values: dict[str, set[str]]
+
+    def __or__(self, values: dict[str, set[str]]) -> Row:
+        return replace(self, values=self.values | values)
 
 
-def states_meant(on_spapi: str, on_ppc: str, side: str) -> set[str]:
-    """A row counts once where both sides are in the same state."""
-    return {SPAPI: {on_spapi}, PPC: {on_ppc}}.get(side, {on_spapi, on_ppc}) - {""}
+def counted(chosen: Chosen, place: Place, within: Collection[UUID] | None = None) -> Counts:
+    """`within`: of these rows only. Values without a row are left out."""
+    spoken_of = ids_that_speak(chosen, place)
+    names = (*FILTERS, "window", "month", FOUND, EVERYTHING)
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for row in rows_of(chosen, place):
+        if within is not None and row.id not in within:
+            continue
+        counts[EVERYTHING][EVERYTHING] += 1
+        if spoken_of is None or row.id in spoken_of:
+            count(row, chosen, counts)
+    return {name: dict(numbers) for name, numbers in counts.items() if numbers}
 
 
-def windows(buckets: dict[str, int]) -> dict[str, int]:
+def count(row: Row, chosen: Chosen, counts: dict[str, Counter[str]]) -> None:
+    """For every filter where all others fit: for the one that alone keeps it out, too."""
+    unfit = [name for name in FILTERS if not fits(row, name, chosen)]
+    if len(unfit) > 1:
+        return
+    if not unfit:
+        counts[FOUND][FOUND] += 1
+    for name in unfit or FILTERS:
+        if name == "expiry":
+            counts["month"].update({timezone.localtime(end).strftime("%Y-%m") for end in row.ends})
+            counts["window"].update(windows(row.ends))
+        elif name != "tag" or not unfit:
+            counts[name].update(values_of(row, name, chosen.side))
+
+
+FILTERS = (
+    "health",
+    "show",
+    "expiry",
+    "region",
+    "marketplace",
+    "tag",
+    "client",
+    "authorised",
+)
+
+
+def fits(row: Row, name: str, chosen: Chosen) -> bool:
+    wanted = getattr(chosen, name)
+    if not wanted:
+        return True
+    if name == "expiry":
+        first, last = bounds(wanted, timezone.now())
+        return any((first is None or first <= end) and end < last for end in row.ends)
+    if name == "tag":
+        return {str(tag) for tag in wanted} <= row.values["tag"]
+    return wanted in values_of(row, name, chosen.side)
+
+
+def values_of(row: Row, name: str, side: str) -> set[str]:
+    """By which choices of this filter the row is shown."""
+    sides = [side] if side else [SPAPI, PPC]
+    if name == "health":
+        return set().union(*[row.states[one] for one in sides])
+    if name == "show":
+        return {ATTENTION} if any(row.needs[one] for one in sides) else set()
+    return row.values[name]
+
+
+def windows(ends: tuple[datetime, ...]) -> set[str]:
     """The next 30 days hold the next 7."""
-    told = {OVERDUE: buckets.get(OVERDUE, 0)}
-    number = 0
-    for window in WINDOWS:
-        number += buckets.get(window, 0)
-        told[window] = number
-    return {window: number for window, number in told.items() if number}
-
-
-def grouped(chosen: Chosen, place: Place) -> list[Any]:
-    """A queryset for each filter, all of the same columns."""
-    everything = place.rows.annotate(
-        spapi_health=health_of(
-            LwaApplication.SPAPI, place.at, prefix="spapi_grant__", region="region"
-        )
-    )
-
-    def rows(left_out: str = "") -> QuerySet[Any, Any]:
-        narrowed: QuerySet[Any, Any] = everything
-        rest = chosen.having(**{left_out: ""}) if left_out else chosen
-        for condition in conditions(rest, place):
-            narrowed = narrowed.filter(condition)
-        return narrowed
-
-    ending = rows("expiry").filter(ends(chosen, place))
-    given_at = f"{end_prefix(chosen)}authorized_at"
-    ends_at = ExpressionWrapper(F(given_at) + Value(YEAR), output_field=DateTimeField())
-    # A side is meant only with a state: alone it changes nothing.
-    return [
-        by("health", rows("health"), F("spapi_health"), other=ppc_state(place)),
-        by("show", rows("show").filter(asks_for_somebody(chosen.side, place)), Value(ATTENTION)),
-        by("month", ending, TruncMonth(ends_at)),
-        by("window", ending, window_of(given_at)),
-        by("region", rows("region"), F("region")),
-        by(
-            "marketplace",
-            rows("marketplace").filter(marketplace_accounts__is_participating=True),
-            F("marketplace_accounts__marketplace_id"),
-        ),
-        by("tag", rows().filter(taggings__isnull=False), F("taggings__tag_id")),
-        by("client", rows("client"), F("client_id")),
-        by(
-            "authorised",
-            rows("authorised").filter(spapi_grant__isnull=False),
-            F("spapi_grant__authorized_by_id"),
-        ),
-        by(FOUND, rows(), Value(FOUND)),
-        by(EVERYTHING, everything, Value(EVERYTHING)),
-    ]
-
-
-def by(facet: str, rows: QuerySet[Any, Any], key: Any, other: Any = None) -> Any:
-    text = CharField(max_length=80)
-    keyed = rows.order_by().annotate(
-        facet=Value(facet, output_field=text),
-        key=Coalesce(Cast(key, text), Value(NONE), output_field=text),
-        other=Value("", output_field=text) if other is None else other,
-    )
-    groups: Any = keyed.values("facet", "key", "other")
-    return groups.annotate(number=Count("pk", distinct=True))
-
-
-def ppc_state(place: Place) -> Case:
-    """The worst of the consents that feed the row, as `health.worst`; "" for a row without."""
-    living = [state for state in SEVERITY if state not in (Health.DISCONNECTED, Health.WAITING)]
-    cases = [
-        When(pk__in=fed_by(place.organization_id, (state,), place.at), then=Value(state.value))
-        for state in living
-    ]
-    cases += [
-        When(ppc_is(state, place), then=Value(state.value))
-        for state in (Health.DISCONNECTED, Health.WAITING)
-    ]
-    return Case(*cases, default=Value(""), output_field=CharField(max_length=80))
-
-
-# The end of the consents -------------------------------------------------------------------
-
-
-def end_prefix(chosen: Chosen) -> str:
-    return ADS_GRANT if chosen.side == PPC else "spapi_grant__"
-
-
-def ends(chosen: Chosen, place: Place) -> Q:
-    """As `narrowing.ends_within`, at any time."""
-    given = Q(authorized_at__isnull=False) & has_end(place)
-    if chosen.side != PPC:
-        return prefixed(given & Q(is_consent_dated=True), "spapi_grant__")
-    given &= Q(authorized_at__gte=ADS_YEAR_RULE_SINCE)
-    in_use = Q(marketplace_accounts__ppc_link__status__in=LINKS_IN_USE)
-    return prefixed(given, ADS_GRANT) & in_use
-
-
-def window_of(given_at: str) -> Case:
-    """The shortest window that holds the end."""
-    now = timezone.now() - YEAR
-    cases = [When(**{f"{given_at}__lt": now}, then=Value(OVERDUE))]
+    now = timezone.now()
+    told = {OVERDUE} if any(end < now for end in ends) else set()
     for window in WINDOWS:
         before = now + timedelta(days=int(window))
-        cases.append(When(**{f"{given_at}__lt": before}, then=Value(window)))
-    return Case(*cases, default=Value(LATER), output_field=CharField(max_length=80))
+        if any(now <= end < before for end in ends):
+            told.add(window)
+    return told
+
+
+# The rows ----------------------------------------------------------------------------------
+
+
+def ids_that_speak(chosen: Chosen, place: Place) -> set[UUID] | None:
+    """None: nothing is searched for."""
+    words = words_of(chosen)
+    if not words:
+        return None
+    rows = place.rows
+    for word in words:
+        rows = rows.filter(speaks_of(word, place))
+    return set(rows.values_list("pk", flat=True))
+
+
+def rows_of(chosen: Chosen, place: Place) -> Iterator[Row]:
+    scope = {"organization_id": place.organization_id}
+    at = {name: place.at[name] for name in MOMENTS}
+    links: dict[UUID, list[dict[str, Any]]] = {}
+    for link in LINKS.rows(**scope):
+        links.setdefault(link["id"], []).append(link)
+    grants = {grant["id"]: grant for grant in GRANTS.rows(**scope, **at)}
+    tags = {fact["connection_id"]: parts(fact["names"]) for fact in TAGS.rows(**scope)}
+    stores = {fact["id"]: parts(fact["places"]) for fact in STORES.rows(**scope)}
+    with_ads = {row["pk"] for row in place.ads_marketplaces}
+    for fact in ROWS.rows(**scope, **at):
+        own = links.get(fact["id"], [])
+        ads = [grants[link["grant_id"]] for link in own if is_fed(link)]
+        places = stores.get(fact["id"], set())
+        has_ads = fact["selling_partner_id"] is not None and bool(own or places & with_ads)
+        yield row_of(fact, ads, ppc_states(ads, own, has_ads=has_ads), chosen.side) | {
+            "tag": tags.get(fact["id"], set()),
+            "marketplace": places,
+        }
+
+
+def is_fed(link: dict[str, Any]) -> bool:
+    return link["grant_id"] is not None and link["status"] in LINKS_IN_USE
+
+
+def ppc_states(
+    ads: list[dict[str, Any]], links: list[dict[str, Any]], *, has_ads: bool
+) -> set[str]:
+    """As `narrowing.ppc_is`: of the consents that feed a row the worst; without one it was ended,
+    or is waited for where there is something to link."""
+    if ads:
+        return {str(worst([grant["state"] for grant in ads]))}
+    if any(link["grant_id"] is not None for link in links):
+        return {Health.DISCONNECTED.value}
+    return {Health.WAITING.value} if has_ads else set()
+
+
+def row_of(fact: dict[str, Any], ads: list[dict[str, Any]], on_ppc: set[str], side: str) -> Row:
+    meant = ads if side == PPC else [fact]
+    return Row(
+        id=fact["id"],
+        states={SPAPI: {fact["state"]}, PPC: on_ppc},
+        needs={
+            SPAPI: fact["state"] in NEEDS_A_PERSON,
+            PPC: any(grant["state"] in NEEDS_A_PERSON for grant in ads),
+        },
+        ends=tuple(end for end in map(end_of, meant) if end is not None),
+        values={
+            "region": {fact["region"]},
+            "client": {str(fact["client_id"] or NONE)},
+            "authorised": {str(fact["person_id"] or NONE)} if fact["status"] else set(),
+        },
+    )
+
+
+def parts(joined: str | None) -> set[str]:
+    return set(joined.split(BETWEEN)) if joined else set()
+
+
+def end_of(fact: dict[str, Any]) -> datetime | None:
+    """As `narrowing.has_end`."""
+    given: datetime | None = fact["authorized_at"]
+    if given is None or fact["status"] == Grant.Status.DISCONNECTED:
+        return None
+    if fact.get("is_consent_dated") is False:
+        return None
+    if fact.get("is_ads") and given < ADS_YEAR_RULE_SINCE:
+        return None
+    end = given + YEAR
+    is_over = fact["status"] == Grant.Status.INVALID and end >= timezone.now()
+    return None if is_over else end
+
+
+# What is read ------------------------------------------------------------------------------
+
+
+def row_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
+    rows = Connection.objects.for_organization(organization_id).annotate(
+        state=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
+        status=F("spapi_grant__status"),
+        authorized_at=F("spapi_grant__authorized_at"),
+        is_consent_dated=F("spapi_grant__is_consent_dated"),
+        person_id=F("spapi_grant__authorized_by_id"),
+    )
+    return rows.values(
+        "id",
+        "selling_partner_id",
+        "region",
+        "client_id",
+        "state",
+        "status",
+        "authorized_at",
+        "is_consent_dated",
+        "person_id",
+    )
+
+
+def grant_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
+    """Of Amazon Ads: an agency has few."""
+    grants = AdsGrant.objects.for_organization(organization_id)
+    stated = grants.annotate(
+        state=health_of(LwaApplication.ADS, at),
+        is_ads=Value(True),  # noqa: FBT003  # SQL value
+    )
+    return stated.values("id", "state", "status", "authorized_at", "is_ads")
+
+
+def link_facts(organization_id: UUID) -> QuerySet[Any, Any]:
+    """Which consents feed a row, through links in which state: each once."""
+    rows = Connection.objects.for_organization(organization_id).filter(
+        marketplace_accounts__organization_id=organization_id,
+        marketplace_accounts__ppc_link__isnull=False,
+    )
+    linked: QuerySet[Any, Any] = rows.annotate(
+        status=F("marketplace_accounts__ppc_link__status"),
+        grant_id=F("marketplace_accounts__ppc_link__profile__grant_id"),
+    )
+    links: QuerySet[Any, Any] = linked.values("id", "status", "grant_id")
+    return links.distinct()
+
+
+def tag_facts(organization_id: UUID) -> QuerySet[Any, Any]:
+    taggings = Tagging.objects.for_organization(organization_id).order_by()
+    numbers: QuerySet[Any, Any] = taggings.values("connection_id").annotate(
+        names=Joined(Cast("tag_id", CharField(max_length=20)))
+    )
+    return numbers.values("connection_id", "names")
+
+
+def store_facts(organization_id: UUID) -> QuerySet[Any, Any]:
+    """Where each row sells."""
+    selling = Connection.objects.for_organization(organization_id).filter(
+        marketplace_accounts__organization_id=organization_id,
+        marketplace_accounts__is_participating=True,
+    )
+    places: QuerySet[Any, Any] = (
+        selling.order_by()
+        .values("id")
+        .annotate(places=Joined("marketplace_accounts__marketplace_id"))
+    )
+    return places
+
+
+ROWS = PreparedQuery(row_facts, organization_id=UUID, **MOMENT_KINDS)
+GRANTS = PreparedQuery(grant_facts, organization_id=UUID, **MOMENT_KINDS)
+LINKS = PreparedQuery(link_facts, organization_id=UUID)
+TAGS = PreparedQuery(tag_facts, organization_id=UUID)
+STORES = PreparedQuery(store_facts, organization_id=UUID)

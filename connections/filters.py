@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 from uuid import UUID
 
 from django.utils import formats, timezone
@@ -229,26 +228,19 @@ class Panel:
         counted: str = "",
         always: bool = False,
     ) -> tuple[Option, ...]:
-        counts: dict[str, Any] = {
-            plain(key): count for key, count in self.counts.get(counted or name, {}).items()
-        }
+        counts = self.counts.get(counted or name, {})
         present = getattr(self.chosen, name)
         return tuple(
             Option(
                 value,
                 label,
-                counts.get(plain(value), 0),
+                counts.get(value, 0),
                 present == value,
                 self.chosen.having(**{name: value}).query,
             )
             for value, label in names
-            if always or counts.get(plain(value)) or present == value
+            if always or counts.get(value) or present == value
         )
-
-
-def plain(key: str) -> str:
-    """A database without a UUID type writes an id without its hyphens."""
-    return key if MONTH.fullmatch(key) else key.replace("-", "")
 
 
 def region_names() -> list[str]:

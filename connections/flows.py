@@ -1,4 +1,4 @@
-"""Trips to Amazon and back: RFC 6749 §4.1 with the rules of RFC 9700 §2.1, §4.4 and §4.7.
+"""The way back from Amazon: RFC 6749 §4.1 with the rules of RFC 9700 §2.1, §4.4 and §4.7.
 
 Order in the callback: state, browser and person, kind, membership again, consume, `error`,
 code, expected seller, exchange, store. The exchange runs outside any transaction. Every
@@ -8,7 +8,6 @@ refusal changes nothing but the request row and leaves one audit event with a re
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,34 +16,32 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, revisions, services
+from connections import authorization, queue_walk, revisions, services
 from connections.authorization import CallbackParams, is_seller_id
+from connections.departures import VaultClosed, require_open_vault
+from connections.exchange import exchange, named
 from connections.models import AdsGrant, AuthorizationRequest, Connection
+from connections.reach import is_within
+from connections.reasons import SUCCESSES
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
 from ppc import upkeep as ppc_upkeep
 from sellerlegend import crypto, outage
-from sellerlegend.amazon import consent, lwa
 from sellerlegend.amazon.errors import (
     AmazonError,
     AmazonUnavailable,
     ClientMisconfigured,
     CodeRejected,
 )
-from sellerlegend.amazon.regions import Region
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.applications.clients import client_of
-from sellerlegend.applications.models import LwaApplication
-from sellerlegend.jobs import breakers
-from sellerlegend.organizations import custody, limits, quarantine, staff_notices
+from sellerlegend.organizations import limits, quarantine, staff_notices
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
-from sellerlegend.organizations.models import AuditEvent, Organization, User
+from sellerlegend.organizations.models import AuditEvent, User
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.transitions import StaleState
 
@@ -55,26 +52,6 @@ Status = AuthorizationRequest.Status
 
 # How long a fresh consent waits for a database that is away; a page may take a minute.
 STORE_SECONDS = 10.0
-
-SUCCESSES = frozenset({"connected", "reconnected", "merged", "ads_connected"})
-
-
-class CredentialsMissing(RuntimeError):
-    """The application's own Amazon credentials are not configured."""
-
-
-class VaultClosed(RuntimeError):
-    """The organization's data key does not open: what Amazon gives could not be kept."""
-
-
-def require_open_vault(organization: Organization) -> None:
-    """Before anybody is sent to Amazon, and before a code is spent. Raises VaultClosed."""
-    try:
-        crypto.newest_kid(organization.data_key, organization.pk)
-    except crypto.DataKeyUnreadable as error:
-        logger.error("vault_key_missing", extra={"cause": str(error)})
-        staff_notices.tell("vault_key_missing")
-        raise VaultClosed(organization.slug) from None
 
 
 @dataclass(frozen=True)
@@ -90,74 +67,6 @@ class Ending:
     @property
     def succeeded(self) -> bool:
         return self.outcome in SUCCESSES
-
-
-# The way out -------------------------------------------------------------------------------
-
-
-def start_spapi_authorization(
-    *, connection: Connection, user: User, session: SessionBase, expected_seller: str | None = None
-) -> str:
-    """Open a trip to Seller Central and return the consent URL. Raises CredentialsMissing,
-    VaultClosed.
-
-    `expected_seller` overrides what the row expects; "" accepts any seller.
-    """
-    if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
-        raise CredentialsMissing("spapi")
-    require_open_vault(connection.organization)
-    if expected_seller is None:
-        expected_seller = connection.selling_partner_id or connection.expected_selling_partner_id
-    state, _ = authorization.open_request(
-        organization=connection.organization,
-        user=user,
-        session=session,
-        kind=Kind.SPAPI,
-        region=connection.region,
-        connection=connection,
-        expected_selling_partner_id=expected_seller,
-    )
-    return consent.spapi_consent_url(
-        endpoints=settings.AMAZON_ENDPOINTS,
-        application_id=settings.SPAPI_APPLICATION_ID,
-        marketplace_id=connection.marketplace_id,
-        state=state,
-        redirect_uri=settings.SPAPI_REDIRECT_URI,
-        draft=settings.SPAPI_DRAFT_APPLICATION,
-    )
-
-
-def start_ads_authorization(
-    *, connection: Connection, user: User, session: SessionBase, account_ids: list[UUID]
-) -> str:
-    """Open a trip to Amazon Ads (PKCE S256, RFC 7636) for the chosen marketplace accounts.
-    Raises CredentialsMissing, VaultClosed.
-    """
-    if not settings.ADS_CLIENT.client_id:
-        raise CredentialsMissing("ads")
-    require_open_vault(connection.organization)
-    code_verifier = Secret(secrets.token_urlsafe(64))
-    state, _ = authorization.open_request(
-        organization=connection.organization,
-        user=user,
-        session=session,
-        kind=Kind.ADS,
-        region=connection.region,
-        connection=connection,
-        chosen=[str(account_id) for account_id in account_ids],
-        code_verifier=code_verifier,
-    )
-    return consent.ads_consent_url(
-        endpoints=settings.AMAZON_ENDPOINTS,
-        region=Region(connection.region),
-        client_id=settings.ADS_CLIENT.client_id,
-        redirect_uri=settings.ADS_REDIRECT_URI,
-        state=state,
-        code_challenge=consent.code_challenge(code_verifier),
-    )
-
-
-# The way back ------------------------------------------------------------------------------
 
 
 def finish_spapi_authorization(
@@ -188,7 +97,7 @@ def _finish(
         return _ended(request)
     outcome = (
         authorization.consume(request, user)
-        or _check_reply(request, params)
+        or _check_reply(request, params, user)
         or _try_exchange(request, params, user)
     )
     return _conclude(request, outcome, user)
@@ -237,33 +146,44 @@ def _refuse(cause: str, user: Any, trip: AuthorizationRequest | None) -> Ending:
     return Ending("refused", reference)
 
 
-def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
+def _check_reply(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
     """Everything that must hold before a code may be exchanged. Returns "" or the outcome."""
     if quarantine.is_on():
         return "quarantined"
     if params.error is not None:
         return "declined" if params.error == "access_denied" else "code_missing"
     connection = request.connection
-    if connection is None or connection.removed_at is not None:
+    if connection is None:
         return "row_gone"
     if params.code is None:
         return "code_missing"
     if request.kind == Kind.ADS:
-        return ""
-    if params.selling_partner_id is None or not is_seller_id(params.selling_partner_id):
+        return "row_removed" if connection.removed_at is not None else ""
+    return _check_seller(request, connection, params.selling_partner_id, user)
+
+
+def _check_seller(
+    request: AuthorizationRequest, connection: Connection, seller: str | None, user: User
+) -> str:
+    if seller is None or not is_seller_id(seller):
         return "code_missing"
-    request.returned_selling_partner_id = params.selling_partner_id
+    request.returned_selling_partner_id = seller
     if not request.starts_at_amazon:
         # The row may have got its seller from another tab after this trip began.
         request.expected_selling_partner_id = (
             connection.selling_partner_id or request.expected_selling_partner_id
         )
     expected = request.expected_selling_partner_id
-    return "wrong_account" if expected and params.selling_partner_id != expected else ""
+    if expected and seller != expected:
+        return "wrong_account"
+    may_store = services.may_store(
+        connection=connection, seller=seller, user=user, began_at=request.created_at
+    )
+    return "" if may_store else "row_removed"
 
 
 def _row_of(request: AuthorizationRequest) -> Connection | None:
-    rows = Connection.objects.for_organization(request.organization_id)
+    rows = Connection.with_removed.for_organization(request.organization_id)
     row: Connection | None = rows.filter(pk=request.connection_id).first()
     return row
 
@@ -283,7 +203,7 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, u
     """One try at the token endpoint, outside a transaction; then one short transaction."""
     is_ads = request.kind == Kind.ADS
     require_open_vault(request.organization)
-    token = _exchange(request, params).refresh_token
+    token = exchange(request, params).refresh_token
     if token is None:
         return "unexpected_reply"
     outcome = "interrupted"
@@ -295,12 +215,8 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, u
         raise
     finally:
         if outcome not in SUCCESSES:
-            logger.warning("grant_orphaned", extra=_named(token, request))
+            logger.warning("grant_orphaned", extra=named(token, request))
     return outcome
-
-
-def _named(token: Secret, request: AuthorizationRequest) -> dict[str, str]:
-    return {"fingerprint": crypto.fingerprint(token), "reference": request.reference}
 
 
 def _stored_whole(request: AuthorizationRequest, store: Callable[[], str]) -> str:
@@ -342,55 +258,6 @@ def _remember_interruption(request: AuthorizationRequest) -> None:
         )
 
 
-def _exchange(request: AuthorizationRequest, params: CallbackParams) -> lwa.TokenReply:
-    client = client_of(LwaApplication.ADS if request.kind == Kind.ADS else LwaApplication.SPAPI)
-    operation = "lwa.exchange_code"
-    reply: lwa.TokenReply | None = None
-    try:
-        with (
-            breakers.guarded_client(client, operation=operation),
-            breakers.guarded("lwa", operation=operation),
-        ):
-            reply = _ask(client, params, request)
-    except DatabaseFault:
-        # What the breakers remember is worth less than what the code brought.
-        if reply is None:
-            raise
-        logger.warning("breaker_not_told", extra={"reference": request.reference})
-    return reply
-
-
-def _ask(
-    client: lwa.LwaClient, params: CallbackParams, request: AuthorizationRequest
-) -> lwa.TokenReply:
-    is_ads = request.kind == Kind.ADS
-    code_verifier = _code_verifier(request) if is_ads else None
-    try:
-        reply = lwa.exchange_code(
-            endpoints=settings.AMAZON_ENDPOINTS,
-            client=client,
-            code=params.code or Secret(""),
-            redirect_uri=settings.ADS_REDIRECT_URI if is_ads else settings.SPAPI_REDIRECT_URI,
-            code_verifier=code_verifier,
-        )
-    finally:
-        # That took up to ten seconds, in which the database may have been started anew.
-        outage.drop_a_dead_connection()
-    if reply.refresh_token is not None:
-        # A process that dies from here on leaves this line without an end of the trip.
-        logger.info("grant_received", extra=_named(reply.refresh_token, request))
-    return reply
-
-
-def _code_verifier(request: AuthorizationRequest) -> Secret:
-    return custody.open_secret(
-        request.code_verifier,
-        request.verifier_place(),
-        data_key=request.organization.data_key,
-        purpose=crypto.Purpose.EXCHANGE,
-    )
-
-
 def _store_spapi(
     request: AuthorizationRequest, params: CallbackParams, token: Secret, user: User
 ) -> str:
@@ -400,7 +267,7 @@ def _store_spapi(
     for _ in range(2):  # the grant's status may move under us once
         try:
             with transaction.atomic():
-                row, created = services.store_spapi_grant(
+                stored = services.store_spapi_grant(
                     connection=connection,
                     seller=request.returned_selling_partner_id,
                     token=token,
@@ -408,14 +275,17 @@ def _store_spapi(
                     began_at=request.created_at,
                 )
                 if params.mws_auth_token is not None:
-                    services.store_mws_auth_token(connection=row, token=params.mws_auth_token)
-                marketplace_services.queue_reading(row, is_first=created)
-                known_as = "reconnected" if row.pk == connection.pk else "merged"
-                outcome = "connected" if created else known_as
-                _record_success(request, row.pk, outcome)
+                    services.store_mws_auth_token(
+                        connection=stored.row, token=params.mws_auth_token
+                    )
+                marketplace_services.queue_reading(stored.row, is_first=stored.is_new)
+                outcome = _outcome_of(stored, connection)
+                _record_success(request, stored.row.pk, outcome)
             return outcome
         except services.RowGone:
             return "row_gone"
+        except services.RowRemoved:
+            return "row_removed"
         except services.DisconnectedMeanwhile:
             return "disconnected_meanwhile"
         except (IntegrityError, StaleState):
@@ -423,13 +293,22 @@ def _store_spapi(
     return "unexpected_reply"
 
 
+def _outcome_of(stored: services.Stored, asked: Connection) -> str:
+    if stored.is_new:
+        return "connected"
+    if stored.was_removed:
+        return "brought_back"
+    return "reconnected" if stored.row.pk == asked.pk else "merged"
+
+
 def _store_ads(
     request: AuthorizationRequest, _params: CallbackParams, token: Secret, user: User
 ) -> str:
     with transaction.atomic():
         revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
-        if _row_of(request) is None:
-            return "row_gone"
+        row = _row_of(request)
+        if row is None or row.removed_at is not None:
+            return "row_gone" if row is None else "row_removed"
         if _ppc_ended_since(request):
             return "disconnected_meanwhile"
         grant: AdsGrant = ppc_services.store_ads_grant(
@@ -458,6 +337,7 @@ def _record_success(
         code_verifier="",
     )
     request.outcome, request.connection_id = outcome, connection_id
+    queue_walk.trip_ended(request, outcome, is_success=True)
 
 
 def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending:
@@ -466,14 +346,7 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
         request.refresh_from_db()
         return _ended(request)
     if outcome not in SUCCESSES:
-        rows = AuthorizationRequest.objects.for_organization(request.organization_id)
-        rows.filter(pk=request.pk).update(
-            outcome=outcome,
-            expected_selling_partner_id=request.expected_selling_partner_id,
-            returned_selling_partner_id=request.returned_selling_partner_id,
-            code_verifier="",
-        )
-        request.outcome = outcome
+        _remember_failure(request, outcome)
     record_event(
         "authorization_ended",
         actor=Actor.person(user),
@@ -485,19 +358,36 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
     return Ending(outcome, request.reference, request)
 
 
+def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
+    rows = AuthorizationRequest.objects.for_organization(request.organization_id)
+    with transaction.atomic():
+        queue_walk.trip_ended(request, outcome, is_success=False)
+        rows.filter(pk=request.pk).update(
+            outcome=outcome,
+            expected_selling_partner_id=request.expected_selling_partner_id,
+            returned_selling_partner_id=request.returned_selling_partner_id,
+            code_verifier="",
+        )
+    request.outcome = outcome
+
+
 def _ended(request: AuthorizationRequest) -> Ending:
     """The callback was opened again: show the first outcome."""
     return Ending(request.outcome or "expired", request.reference, request)
 
 
 def ending_of(*, user: User, reference: str) -> Ending:
-    """The recorded outcome of the person's own trip, or a neutral one."""
+    """The recorded outcome of the person's own trip, or a neutral one: also for who left the
+    organization since, or does not see the row any more."""
     with across_organizations("a person's own trips, by reference"):
         request = (
             AuthorizationRequest.objects.select_related("organization", "connection")
             .filter(reference=reference, user=user)
             .first()
         )
-    if request is None:
+    member = authorization.membership_of(request) if request else None
+    if request is None or member is None:
+        return Ending("refused", reference)
+    if request.connection_id and not is_within(member, request.connection_id):
         return Ending("refused", reference)
     return Ending(request.outcome or "in_progress", reference, request)

@@ -19,8 +19,15 @@ from connections.dialogs import leave_for
 from connections.forms import ClientForm, TagForm
 from connections.grouping_models import Client, Tag, Tagging
 from connections.listing import Chosen
+from connections.reader import Reader
 from connections.views import answer_changed, connection_of, form_page, show_form
-from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
+from sellerlegend.organizations.access import (
+    OrganizationRequest,
+    organization_view,
+    render_part,
+    unlimited,
+)
+from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 
 FORM_PAGE = "connections/group_form.html"
@@ -30,16 +37,15 @@ DELETE_PAGE = "connections/group_delete.html"
 @require_GET
 @organization_view(Role.VIEWER)
 def connection_groups_page(request: OrganizationRequest) -> HttpResponse:
-    organization = request.organization
-    tags = groups.tags_with_counts(organization.pk)
-    clients = groups.clients_with_counts(organization.pk)
+    tags = groups.tags_with_counts(request.membership)
+    clients = groups.clients_with_counts(request.membership)
     context = {
         "tags": [(tag, rows_words(tag.rows), Chosen(tag=(tag.pk,)).query) for tag in tags],
         "clients": [
             (client, rows_words(client.rows), Chosen(client=str(client.pk)).query)
             for client in clients
         ],
-        "may_act": request.membership.may(Role.MEMBER),
+        "may_act": Reader.of(request).may_add,
         "may_administer": request.membership.may(Role.ADMIN),
     }
     return render(request, "connections/groups.html", context)
@@ -97,6 +103,8 @@ def tag_taken() -> str:
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
+@costly
 def tag_new(request: OrganizationRequest) -> HttpResponseBase:
     form = TagForm(request.POST or None)
 
@@ -114,6 +122,8 @@ def tag_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
+@costly
 def tag_rename(request: OrganizationRequest, tag_id: int) -> HttpResponseBase:
     tag = tag_of(request, tag_id)
     form = TagForm(request.POST or None, initial={"name": tag.name})
@@ -127,6 +137,7 @@ def tag_rename(request: OrganizationRequest, tag_id: int) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def tag_delete(request: OrganizationRequest, tag_id: int) -> HttpResponseBase:
     tag = tag_of(request, tag_id)
     if request.method == "POST":
@@ -158,6 +169,7 @@ def client_taken() -> str:
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def client_new(request: OrganizationRequest) -> HttpResponseBase:
     form = ClientForm(request.POST or None)
 
@@ -173,6 +185,7 @@ def client_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def client_change(request: OrganizationRequest, client_id: UUID) -> HttpResponseBase:
     client = client_of(request, client_id)
     initial = {name: getattr(client, name) for name in ("name", "contact_name", "contact_email")}
@@ -187,6 +200,7 @@ def client_change(request: OrganizationRequest, client_id: UUID) -> HttpResponse
 
 @form_page
 @organization_view(Role.ADMIN)
+@costly
 def client_delete(request: OrganizationRequest, client_id: UUID) -> HttpResponseBase:
     client = client_of(request, client_id)
     if request.method == "POST":
@@ -207,10 +221,12 @@ def client_delete(request: OrganizationRequest, client_id: UUID) -> HttpResponse
 
 @form_page
 @organization_view(Role.MEMBER)
+@unlimited
+@costly
 def connection_groups(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """Which tags a row has, and whose it is."""
     connection = connection_of(request, connection_id)
-    known = groups.groups_of(request.organization.pk)
+    known = groups.groups_of(request.membership)
     error = ""
     if request.method == "POST":
         try:

@@ -15,8 +15,9 @@ from connections import revisions
 from connections.grouping_models import Client, Tag, Tagging
 from connections.listing import NONE, Chosen
 from connections.models import Connection, SpApiGrant
+from connections.reach import within_reach
 from sellerlegend.organizations.audit import Actor, record_event, record_events
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Membership, Organization
 
 # More are no help to anybody, and each is a line of a menu.
 MOST_TAGS, MOST_CLIENTS = 200, 2_000
@@ -54,19 +55,22 @@ def is_known(text: str, ids: Collection[UUID]) -> bool:
     return text in ("", NONE) or UUID(text) in ids
 
 
-def groups_of(organization_id: UUID) -> Groups:
+def groups_of(reader: Membership) -> Groups:
+    """A limited member's: those of the rows that they see."""
+    organization_id = reader.organization_id
     tags = Tag.objects.for_organization(organization_id).order_by(Lower("name"))
     clients = Client.objects.for_organization(organization_id).order_by(Lower("name"))
     return Groups(
-        tags=dict(tags.values_list("pk", "name")),
-        clients=dict(clients.values_list("pk", "name")),
-        people=dict(authorisers(organization_id)),
+        tags=dict(within_reach(tags, reader, "taggings__connection").values_list("pk", "name")),
+        clients=dict(within_reach(clients, reader, "connections").values_list("pk", "name")),
+        people=dict(authorisers(reader)),
     )
 
 
-def authorisers(organization_id: UUID) -> QuerySet[Any, Any]:
+def authorisers(reader: Membership) -> QuerySet[Any, Any]:
     """Who gave a consent of Selling Partner that a row has now."""
-    grants = SpApiGrant.objects.for_organization(organization_id)
+    every = SpApiGrant.objects.for_organization(reader.organization_id)
+    grants = within_reach(every, reader, "connection")
     name = Coalesce(
         NullIf("authorized_by__name", Value("")),
         "authorized_by__email",
@@ -80,9 +84,9 @@ def authorisers(organization_id: UUID) -> QuerySet[Any, Any]:
     return people.distinct()
 
 
-def groups_named(organization_id: UUID, chosen: Chosen) -> Groups:
+def groups_named(reader: Membership, chosen: Chosen) -> Groups:
     """Asks the database only when the choice names something of the organization's."""
-    return groups_of(organization_id) if chosen.names_groups else Groups({}, {}, {})
+    return groups_of(reader) if chosen.names_groups else Groups({}, {}, {})
 
 
 # On the rows -------------------------------------------------------------------------------
@@ -94,7 +98,7 @@ class Joined(Aggregate):
     function = "STRING_AGG"
     name = "Joined"
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, column: Any) -> None:
         super().__init__(column, Value(BETWEEN), output_field=CharField())
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
@@ -115,8 +119,9 @@ def names_in(joined: str | None) -> list[str]:
 # Tags --------------------------------------------------------------------------------------
 
 
-def tags_with_counts(organization_id: UUID) -> QuerySet[Any, Any]:
-    tags: QuerySet[Any, Any] = Tag.objects.for_organization(organization_id)
+def tags_with_counts(reader: Membership) -> QuerySet[Any, Any]:
+    every = Tag.objects.for_organization(reader.organization_id)
+    tags: QuerySet[Any, Any] = within_reach(every, reader, "taggings__connection")
     living = Q(taggings__connection__removed_at=None)
     counted: QuerySet[Any, Any] = tags.annotate(rows=Count("taggings", filter=living))
     return counted.order_by(Lower("name"))
@@ -239,8 +244,9 @@ def connections_of(organization_id: UUID, ids: Iterable[UUID]) -> list[Connectio
 # Clients -----------------------------------------------------------------------------------
 
 
-def clients_with_counts(organization_id: UUID) -> QuerySet[Any, Any]:
-    clients: QuerySet[Any, Any] = Client.objects.for_organization(organization_id)
+def clients_with_counts(reader: Membership) -> QuerySet[Any, Any]:
+    every = Client.objects.for_organization(reader.organization_id)
+    clients: QuerySet[Any, Any] = within_reach(every, reader, "connections")
     living = Q(connections__removed_at=None)
     counted: QuerySet[Any, Any] = clients.annotate(rows=Count("connections", filter=living))
     return counted.order_by(Lower("name"))

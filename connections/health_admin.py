@@ -10,8 +10,9 @@ from django.contrib import admin
 from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 
 from connections.health import SEVERITY, Health, health_of, moments
+from connections.health_models import CapabilityCheck, DataSetReport
 from connections.health_words import SIGNS
-from connections.models import AdsGrant, CapabilityCheck, DataSetReport
+from connections.models import AdsGrant
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.organizations.scoped_admin import (
     OrganizationFilter,

@@ -25,6 +25,12 @@ HEALTH: dict[str, Reason] = {
         _("Reconnect the account, signed in as its primary user."),
         "reconnect",
     ),
+    "health_overdue": Reason(
+        _("The year of the consent is over, but Amazon still answers"),
+        _("Data arrives for now, and Amazon may refuse the consent at any moment."),
+        _("Reconnect now: it takes a minute, and nothing is interrupted."),
+        "reconnect",
+    ),
     "health_doubted": Reason(
         _("Amazon refused your consent a moment ago"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
@@ -84,6 +90,12 @@ HEALTH: dict[str, Reason] = {
         _("The Amazon Ads consent has ended"),
         _("A year has passed since it was given, so no new advertising data arrives."),
         _("Connect Amazon Ads again."),
+        "connect_ads",
+    ),
+    "health_ads_overdue": Reason(
+        _("The year of the Amazon Ads consent is over, but Amazon still answers"),
+        _("Advertising data arrives for now, and Amazon may refuse the consent at any moment."),
+        _("Connect Amazon Ads again now."),
         "connect_ads",
     ),
     "health_ads_doubted": Reason(

@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
-from connections.health import NEEDS_A_PERSON, Health
+from connections.gaps import Gap
+from connections.health import NEEDS_A_PERSON, STALE_AFTER, Health
 from connections.health_reasons import HEALTH
-from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END
+from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END, Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
 from connections.words import (
@@ -87,11 +88,13 @@ class SideHealth:
 def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
     """The Selling Partner side, from what `screen` read of the row."""
     state = fact["spapi_health"]
-    is_ours = state == Health.REVOKED and fact["grant_error"] in STOPPED_BY_US
-    sign = Sign(_("New consent needed"), "alert", "warning") if is_ours else SIGNS[state]()
+    sign = SIGNS[state]()
     reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
-    if is_ours:
+    if state == Health.REVOKED and fact["grant_error"] in STOPPED_BY_US:
+        sign = Sign(_("New consent needed"), "alert", "warning")
         reason = reason_for(fact["grant_error"])
+    if is_overdue(state, fact["grant_status"], fact):
+        sign, reason = overdue_sign(), HEALTH["health_overdue"]
     if reason is not None and state == Health.DISCONNECTED:
         reason = replace(reason, next_step=disconnected_words(fact["status_changed_at"]))
     return SideHealth(
@@ -101,6 +104,22 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         reason=reason,
         button=health_button(reason, fact, reader),
     )
+
+
+def is_overdue(state: str, status: str | None, facts: Facts) -> bool:
+    """The year is over, and Amazon has answered after it, not long ago."""
+    if state != Health.EXPIRED or status != Grant.Status.ACTIVE:
+        return False
+    answered_at = facts["last_success_at"]
+    if answered_at is None:
+        return False
+    ends = facts["authorized_at"] + timedelta(days=CONSENT_DAYS)
+    return bool(answered_at > max(ends, timezone.now() - STALE_AFTER))
+
+
+def overdue_sign() -> Sign:
+    """How an expired consent reads that Amazon still answers: no state of its own."""
+    return Sign(_("Renewal overdue"), "alert", "danger")
 
 
 def disconnected_words(since: datetime) -> str:
@@ -116,10 +135,12 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
     """The PPC side, from the worst consent that feeds the row (`worst_consent`)."""
     state = consent["health"]
     is_told = state not in (*WITHOUT_NOTICE, Health.DISCONNECTED)
-    reason = HEALTH[f"health_ads_{state}"] if is_told else None
+    sign, reason = SIGNS[state](), HEALTH[f"health_ads_{state}"] if is_told else None
+    if is_overdue(state, consent.get("status"), consent):
+        sign, reason = overdue_sign(), HEALTH["health_ads_overdue"]
     return SideHealth(
         state=state,
-        sign=SIGNS[state](),
+        sign=sign,
         since=since_words(state, LwaApplication.ADS, consent),
         reason=reason,
         button=health_button(reason, fact, reader),
@@ -219,13 +240,15 @@ def ending_words(ends: datetime | None) -> str:
 # Unfolded ------------------------------------------------------------------------------------
 
 
-def consent_facts(application: LwaApplication, facts: Facts) -> tuple[tuple[str, str], ...]:
+def consent_facts(
+    application: LwaApplication, state: str, facts: Facts
+) -> tuple[tuple[str, str], ...]:
     """Who, when, until when, and what came of it: terms and descriptions of one consent."""
     if facts["authorized_at"] is None:
         return ()
     items = [
         *given_facts(facts),
-        (_("Renew by"), renew_words(application, facts)),
+        *renew_facts(application, state, facts),
         (_("Last verified"), exact_time(facts["verified_at"]) or _("not yet")),
         (_("Last success"), exact_time(facts["last_success_at"]) or _("not yet")),
         (_("Last failure"), failure_words(facts)),
@@ -260,11 +283,17 @@ def who_words(facts: Facts) -> str:
     return found
 
 
-def renew_words(application: LwaApplication, facts: Facts) -> str:
+def renew_facts(
+    application: LwaApplication, state: str, facts: Facts
+) -> tuple[tuple[str, str], ...]:
+    """The day that matters. None of a consent that ended before it."""
+    if state in (Health.DISCONNECTED, Health.REVOKED):
+        return ()
     if is_end_unknown(facts):
-        return _("unknown: reconnect to know")
+        return ((_("Renew by"), _("unknown: reconnect to know")),)
     ends = dated_end(application, facts)
-    return exact_day(ends) if ends else _("no fixed end")
+    term = _("Renewal was due on") if state == Health.EXPIRED else _("Renew by")
+    return ((term, exact_day(ends) if ends else _("no fixed end")),)
 
 
 def failure_words(facts: Facts) -> str:
@@ -284,10 +313,20 @@ def gap_words(facts: Facts) -> str:
     began = exact_time(facts["gap_started_at"])
     if facts["gap_ended_at"] is None:
         return _("No access since %(began)s") % {"began": began}
-    return _("No access from %(began)s to %(ended)s") % {
-        "began": began,
-        "ended": exact_time(facts["gap_ended_at"]),
-    }
+    ended, days = exact_time(facts["gap_ended_at"]), gap_days(facts)
+    words = _("No access from %(began)s to %(ended)s")
+    if days:
+        words = ngettext(
+            "No access from %(began)s to %(ended)s: %(days)d day",
+            "No access from %(began)s to %(ended)s: %(days)d days",
+            days,
+        )
+    return words % {"began": began, "ended": ended, "days": days}
+
+
+def gap_days(facts: Facts) -> int:
+    """Whole days, as the timeline counts them."""
+    return Gap(facts["gap_started_at"], facts["gap_ended_at"], "").days
 
 
 # Which consent speaks for a side ---------------------------------------------------------------

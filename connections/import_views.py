@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -49,12 +48,6 @@ def limited(view: Any) -> Any:
     return counted(view, lambda request: (FILE, request.organization.pk.hex))
 
 
-def require_whole_reach(request: OrganizationRequest) -> None:
-    """403 for a limited member: a file could name rows that he does not see."""
-    if request.membership.is_limited:
-        raise PermissionDenied("a limited member imports nothing")
-
-
 @sensitive_variables()
 def table_of(request: OrganizationRequest) -> bytes:
     """What was uploaded or pasted. Raises TableRefused."""
@@ -77,10 +70,10 @@ def table_of(request: OrganizationRequest) -> bytes:
 @sensitive_post_parameters()
 @form_page
 @organization_view(Role.ADMIN)
+@unlimited
 @with_second_step
 @limited
 def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
-    require_whole_reach(request)
     error = ""
     if request.method == "POST":
         try:
@@ -104,11 +97,11 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.ADMIN)
+@unlimited
 @changes_want_second_step
 @costly
 def token_import(request: OrganizationRequest, import_id: UUID) -> HttpResponseBase:
     """Before the confirmation what would happen, after it what came of each row."""
-    require_whole_reach(request)
     imports = TokenImport.objects.for_organization(request.organization)
     found: TokenImport = get_object_or_404(imports, pk=import_id)
     action = request.POST.get("action", "")

@@ -98,6 +98,10 @@ def view_of(request: OrganizationRequest) -> SavedView | None:
 @require_GET
 @organization_view(Role.VIEWER)
 def saved_views_page(request: OrganizationRequest) -> HttpResponse:
+    return show_views(request)
+
+
+def show_views(request: OrganizationRequest) -> HttpResponse:
     views = saved_views.views_of(request.organization, request.user)
     context: dict[str, Any] = {"views": views, "most": saved_views.MOST_VIEWS}
     return render(request, "connections/saved_views.html", context)
@@ -109,7 +113,7 @@ def saved_views_page(request: OrganizationRequest) -> HttpResponse:
 def view_rename(request: OrganizationRequest) -> HttpResponseBase:
     view = view_of(request)
     if view is None:
-        return to_views(request)
+        return show_views(request)
     form = ViewForm(request.POST or None, initial={"name": view.name})
     if request.method == "POST" and form.is_valid():
         try:
@@ -125,10 +129,11 @@ def view_rename(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.VIEWER)
+@costly
 def view_delete(request: OrganizationRequest) -> HttpResponseBase:
     view = view_of(request)
     if view is None:
-        return to_views(request)
+        return show_views(request)
     if request.method == "POST":
         saved_views.delete_view(view=view, actor=request.actor())
         return to_views(request)

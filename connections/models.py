@@ -13,7 +13,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 # Django finds models through this module.
-from connections import feed_models, grouping_models, import_models, notice_models  # noqa: F401
+from connections import (  # noqa: F401
+    feed_models,
+    grouping_models,
+    health_models,
+    import_models,
+    notice_models,
+    queue_models,
+)
 from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.crypto import Place
@@ -48,7 +55,11 @@ class Connection(ScopedModel):
     region = models.CharField(max_length=2)
     # Of an agency: whose stores these are.
     client = models.ForeignKey(
-        grouping_models.Client, null=True, on_delete=models.SET_NULL, related_name="connections"
+        grouping_models.Client,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="connections",
     )
     # The marketplace picked at creation: decides the consent host, pre-ticked when onboarding.
     marketplace_id = models.CharField(max_length=20)
@@ -273,98 +284,6 @@ class AdsGrant(Grant):
         return super().reauthorize_by
 
 
-class Capability(models.TextChoices):
-    """What our application may ask Amazon for, each by a role of its own."""
-
-    MARKETPLACES = "marketplaces", _("Marketplaces")
-    ORDERS = "orders", _("Orders")
-    INVENTORY = "inventory", _("Inventory")
-    FINANCES = "finances", _("Finances")
-    LISTINGS = "listings", _("Listings")
-    REPORTS = "reports", _("Brand Analytics and reports")
-
-
-class CapabilityCheck(ScopedModel):
-    """What Amazon last said to the present consent of a row about one capability.
-
-    UNKNOWN: asked, and no answer told. A new consent starts without rows.
-    """
-
-    class State(models.TextChoices):
-        GRANTED = "granted", _("Granted")
-        MISSING = "missing", _("Missing")
-        UNKNOWN = "unknown", _("Not known yet")
-
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
-    connection = models.ForeignKey(
-        Connection, on_delete=models.CASCADE, related_name="capability_checks"
-    )
-    capability = models.CharField(max_length=20, choices=Capability.choices)
-    state = models.CharField(max_length=10, choices=State.choices)
-    checked_at = models.DateTimeField()
-    changed_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["connection", "capability"], name="capability_check_once"
-            ),
-            models.CheckConstraint(
-                condition=Q(state__in=["granted", "missing", "unknown"]),
-                name="capability_check_state_known",
-            ),
-            models.CheckConstraint(
-                condition=Q(capability__in=Capability.values),
-                name="capability_check_capability_known",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.capability} {self.state}"
-
-
-class DataSet(models.TextChoices):
-    """What other systems import of a seller, and report about (`data_sets.py`)."""
-
-    ORDERS = "orders", _("Orders")
-    INVENTORY = "inventory", _("Inventory")
-    FINANCES = "finances", _("Finances")
-    LISTINGS = "listings", _("Listings")
-    ADS = "ads", _("Amazon Ads")
-
-
-class DataSetReport(ScopedModel):
-    """The newest report of an importer about one data set of a row.
-
-    `data_through`: complete up to that moment. `reported_at` is the importer's own time, and
-    decides which of two reports is the newer one.
-    """
-
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
-    connection = models.ForeignKey(
-        Connection, on_delete=models.CASCADE, related_name="data_set_reports"
-    )
-    data_set = models.CharField(max_length=20, choices=DataSet.choices)
-    percent = models.PositiveSmallIntegerField()
-    data_through = models.DateTimeField(null=True)
-    delay_reason = models.CharField(max_length=40, blank=True, default="")
-    reported_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["connection", "data_set"], name="data_set_report_once"),
-            models.CheckConstraint(
-                condition=Q(data_set__in=DataSet.values), name="data_set_report_known"
-            ),
-            models.CheckConstraint(
-                condition=Q(percent__lte=100), name="data_set_report_at_most_all"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.data_set} {self.percent} %"
-
-
 class AuthorizationRequest(ScopedModel):
     """One trip of one browser to Amazon and back (RFC 6749 §4.1; RFC 9700 §4.7).
 
@@ -401,6 +320,10 @@ class AuthorizationRequest(ScopedModel):
     returned_selling_partner_id = models.CharField(max_length=40, blank=True, default="")
     # Began at Amazon (Appstore, Re-Authorize): the seller that its link named must come back.
     starts_at_amazon = models.BooleanField(default=False, db_default=False)
+    # Set out from a person's reconnect queue, which hears how it ended.
+    reconnect_item = models.ForeignKey(
+        queue_models.ReconnectItem, null=True, on_delete=models.SET_NULL, related_name="trips"
+    )
     # Marketplace accounts to link when the Ads consent comes back.
     chosen = models.JSONField(default=list)
     code_verifier = models.TextField(blank=True, default="", editable=False)

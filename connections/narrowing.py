@@ -29,7 +29,8 @@ MOST_WORDS = 5
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when it is asked. `ads_marketplaces`: ids of those with Amazon Ads."""
+    """Where and when it is asked: `at` are the moments of `health`, and those of `end_moments`
+    where the choice is about an end. `ads_marketplaces`: ids of those with Amazon Ads."""
 
     organization_id: UUID
     at: dict[str, datetime]
@@ -56,8 +57,12 @@ def conditions(chosen: Chosen, place: Place) -> Iterator[Q]:
     for tag in chosen.tag:
         tagged = Tagging.objects.for_organization(place.organization_id).filter(tag_id=tag)
         yield Q(pk__in=tagged.values("connection_id"))
-    for word in chosen.q.split()[:MOST_WORDS]:
+    for word in words_of(chosen):
         yield speaks_of(word, place)
+
+
+def words_of(chosen: Chosen) -> list[str]:
+    return chosen.q.split()[:MOST_WORDS]
 
 
 # One condition each ------------------------------------------------------------------------
@@ -80,7 +85,9 @@ def is_in_state(state: str, side: str, place: Place) -> Q:
 
 
 def sells_in(marketplace: str, place: Place) -> Q:
+    # Twice of the organization: the accounts are found by it, not among everybody's.
     selling = place.rows.filter(
+        marketplace_accounts__organization_id=place.organization_id,
         marketplace_accounts__marketplace_id=marketplace,
         marketplace_accounts__is_participating=True,
     )
@@ -100,23 +107,29 @@ def authorised_by(person: str) -> Q:
 def speaks_of(word: str, place: Place) -> Q:
     """Name, Seller ID, client, a store's name or a tag. The database compares: PostgreSQL without
     regard to case in every alphabet, SQLite in the Latin one."""
-    stores = place.rows.filter(marketplace_accounts__store_name__icontains=word)
+    stores = place.rows.filter(
+        marketplace_accounts__organization_id=place.organization_id,
+        marketplace_accounts__store_name__icontains=word,
+    )
     taggings = Tagging.objects.for_organization(place.organization_id)
     return (
         Q(name__icontains=word)
         | Q(selling_partner_id__icontains=word)
         | Q(client__name__icontains=word)
         | Q(pk__in=stores.values("pk"))
-        | Q(pk__in=taggings.filter(tag__name__icontains=word).values("connection_id"))
+        | Q(
+            pk__in=taggings.filter(
+                tag__organization_id=place.organization_id, tag__name__icontains=word
+            ).values("connection_id")
+        )
     )
 
 
-def ends_within(expiry: str, side: str, place: Place) -> Q:
-    """The end of the consent, 365 days after it was given, lies in this time."""
-    first, last = bounds(expiry, timezone.now())
-    given = Q(authorized_at__lt=last - YEAR)
-    if first is not None:
-        given &= Q(authorized_at__gte=first - YEAR)
+def ends_within(side: str, place: Place) -> Q:
+    """The end of the consent, 365 days after it was given, lies in the time of `end_moments`."""
+    given = Q(authorized_at__lt=place.at["given_before"])
+    if "given_from" in place.at:
+        given &= Q(authorized_at__gte=place.at["given_from"])
     given &= has_end(place)
     if side == PPC:
         grants = AdsGrant.objects.for_organization(place.organization_id)
@@ -124,6 +137,15 @@ def ends_within(expiry: str, side: str, place: Place) -> Q:
         return Q(pk__in=fed_by_grants(place.organization_id, ending))
     dated = given & Q(is_consent_dated=True)
     return Q(pk__in=place.rows.filter(prefixed(dated, "spapi_grant__")).values("pk"))
+
+
+def end_moments(expiry: str) -> dict[str, datetime]:
+    """When a consent was given that ends in this time."""
+    if not expiry:
+        return {}
+    first, last = bounds(expiry, timezone.now())
+    moments = {"given_before": last - YEAR}
+    return moments if first is None else moments | {"given_from": first - YEAR}
 
 
 def has_end(place: Place) -> Q:
@@ -163,7 +185,7 @@ def midnight(day: date) -> datetime:
 CONDITIONS: dict[str, Callable[[Chosen, Place], Q]] = {
     "show": lambda chosen, place: asks_for_somebody(chosen.side, place),
     "health": lambda chosen, place: is_in_state(chosen.health, chosen.side, place),
-    "expiry": lambda chosen, place: ends_within(chosen.expiry, chosen.side, place),
+    "expiry": lambda chosen, place: ends_within(chosen.side, place),
     "region": lambda chosen, _place: Q(region=chosen.region),
     "marketplace": lambda chosen, place: sells_in(chosen.marketplace, place),
     "client": lambda chosen, _place: belongs_to(chosen.client),

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Min, Q
+from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from connections.models import AdsGrant, SpApiGrant
@@ -27,7 +27,8 @@ from connections.notice_models import (
     NoticeSnooze,
     NotificationChoice,
 )
-from connections.notices import held_by_incident
+from connections.notices import held_by_incident, is_open
+from connections.reach import notices_within
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, Organization, Role, User
@@ -55,6 +56,8 @@ class Reader:
     choice: NotificationChoice
     snoozes: dict[UUID, NoticeSnooze]
     told: frozenset[UUID]
+    # The notices within a limited member's reach; None: all are.
+    reach: frozenset[UUID] | None = None
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -63,7 +66,8 @@ class Reader:
     def wants(self, notice: Notice) -> bool:
         """By choice; without one administrators hear all, and members what they authorised."""
         wants = self.choice.wants
-        if wants == Wants.NONE:
+        is_out_of_reach = self.reach is not None and notice.pk not in self.reach
+        if wants == Wants.NONE or is_out_of_reach:
             return False
         is_own = notice.authorized_by_id == self.user.pk
         if wants == Wants.UNSET and not self.role.covers(Role.ADMIN):
@@ -133,18 +137,31 @@ def _postpone(organization: Organization) -> None:
 def plan_for(organization: Organization, now: datetime) -> int:
     """Plan the mails that are due for this organization's people; settle what nobody waits for."""
     unsettled = Notice.objects.for_organization(organization).filter(settled_at=None)
-    over = ~Q(resolved_at=None) | ~Q(acknowledged_at=None) | ~Q(connection__removed_at=None)
-    news = list(unsettled.exclude(over).order_by("created_at"))
+    news = list(unsettled.filter(is_news(organization)).order_by("created_at"))
+    over = list(unsettled.exclude(is_news(organization)))
     held = _held(organization, news)
     known = _known_ends(organization)
     plan = Plan(awaited=set(held))
     tellable = [notice for notice in news if notice.pk not in held]
     for reader in readers(organization, news, now):
         _plan_for_one(organization, reader, tellable, known, now, plan)
-    settled = [notice.pk for notice in news if notice.pk not in plan.awaited]
-    unsettled.filter(pk__in=settled).update(settled_at=now)
-    unsettled.filter(over).update(settled_at=now)
+    _settle(unsettled, [n for n in (*news, *over) if n.pk not in plan.awaited], now)
     return plan.mails
+
+
+def is_news(organization: Organization) -> Q:
+    """Of a notice: it is open, and nobody knows of it yet."""
+    return is_open(organization) & Q(acknowledged_at=None)
+
+
+def _settle(unsettled: QuerySet[Notice], notices: Iterable[Notice], now: datetime) -> None:
+    """Nobody waits for these. Whoever makes one untold meanwhile (a snooze, a mail that left it
+    out) moves its `look_at`: then it stays, and is looked at again."""
+    seen: dict[datetime, list[UUID]] = {}
+    for notice in notices:
+        seen.setdefault(notice.look_at, []).append(notice.pk)
+    for look_at, keys in seen.items():
+        unsettled.filter(pk__in=keys, look_at=look_at).update(settled_at=now)
 
 
 def _plan_for_one(
@@ -217,11 +234,14 @@ def _plan_mail(
 # Who and what -------------------------------------------------------------------------------
 
 
-def readers(organization: Organization, news: Sequence[Notice], now: datetime) -> list[Reader]:
-    """Members who may act, with their choices: viewers see the page, and get no mail."""
+def readers(
+    organization: Organization, news: Sequence[Notice], now: datetime, **only: Any
+) -> list[Reader]:
+    """Members who may act, with their choices: viewers see the page, and get no mail. `only`:
+    columns of the membership."""
     members = (
         Membership.objects.for_organization(organization)
-        .filter(user__is_active=True)
+        .filter(user__is_active=True, **only)
         .exclude(role=Role.VIEWER)
         .select_related("user")
         .order_by("created_at")
@@ -246,8 +266,35 @@ def readers(organization: Organization, news: Sequence[Notice], now: datetime) -
             choice=choices.get(member.user_id, NotificationChoice()),
             snoozes=snoozes.get(member.user_id, {}),
             told=frozenset(told.get(member.user_id, ())),
+            reach=_reach_of(member, news),
         )
         for member in members
+    ]
+
+
+def _reach_of(member: Membership, news: Sequence[Notice]) -> frozenset[UUID] | None:
+    if not member.is_limited:
+        return None
+    rows = Notice.objects.for_organization(member.organization_id)
+    mine = notices_within(rows.filter(pk__in=[notice.pk for notice in news]), member)
+    return frozenset(mine.values_list("pk", flat=True))
+
+
+def wanted_now(
+    organization: Organization, user: User, notices: Sequence[Notice], now: datetime
+) -> list[Notice]:
+    """Those of the notices that this person would still get, by what holds at this moment: role
+    and choice, pause, snoozes, what somebody knows, and open incidents."""
+    found = readers(organization, notices, now, user=user)
+    if not found or organization.deleted_at is not None:
+        return []
+    held, known = _held(organization, notices), _known_ends(organization)
+    return [
+        notice
+        for notice in notices
+        if notice.pk not in held
+        and found[0].wants(notice)
+        and not found[0].is_muted(notice, known, now)
     ]
 
 

@@ -1,5 +1,8 @@
 """Sending one planned mail: a job of the ledger, with no transaction open while SMTP answers.
 
+What is told is decided when it is sent: a mail may have waited for hours, and its person may have
+left, paused or said *No mail* meanwhile. What a mail leaves out is told by the next one.
+
 Between the mail server's yes and our mark a process can die. The job's lease ends then, and the
 same mail goes out once more, under the same Message-ID: rather twice than never.
 """
@@ -9,8 +12,10 @@ from __future__ import annotations
 import logging
 import smtplib
 import zoneinfo
+from datetime import datetime
 from email.utils import parseaddr
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -19,12 +24,13 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import ngettext
 
-from connections.notice_models import Notice, NoticeMail, NotificationChoice
+from connections.notice_mails import is_news, wanted_now
+from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from connections.notice_words import NoticeWords, words_of
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER
-from sellerlegend.organizations.models import Membership, Role
+from sellerlegend.organizations.models import Membership
 from sellerlegend.transitions import advance
 
 logger = logging.getLogger(__name__)
@@ -33,6 +39,7 @@ Status = NoticeMail.Status
 # More than these are told as a number, with the way to the page.
 LINES_IN_A_MAIL = 50
 QUIET_RECHECK_SECONDS = 600.0
+REFUSED, AWAY = "mail_refused", "mail_server_away"
 # After a mail server refused it for good: it may have been a full box. Then it is given up.
 REFUSED_AGAIN_AFTER = (300.0, 1800.0, 7200.0, 21600.0)
 AWAY_AGAIN_AFTER = 120.0
@@ -48,16 +55,18 @@ def send(claim: Claim) -> None:
         claim.wait(reason="quiet_hours", retry_after=QUIET_RECHECK_SECONDS, counted=False)
         return
     notices = still_to_tell(mail)
-    if not notices or not _may_still_read(mail):
-        _finish(claim, mail, Status.DROPPED)
+    if not notices:
+        _finish(claim, mail, Status.DROPPED, told=[])
         return
     message = compose(mail, notices)
     try:
         message.send()
     except (smtplib.SMTPException, OSError) as error:
-        _put_down(claim, mail, error)
+        fault = type(error).__name__
+        logger.warning("notice_mail_failed", extra={"mail": mail.pk, "error": fault})
+        put_down(claim, error, since=mail.created_at)
         return
-    _finish(claim, mail, Status.SENT)
+    _finish(claim, mail, Status.SENT, told=notices)
 
 
 def _mail_of(job: Job) -> NoticeMail | None:
@@ -75,38 +84,51 @@ def _is_quiet(mail: NoticeMail) -> bool:
 
 
 def still_to_tell(mail: NoticeMail) -> list[Notice]:
-    """What was planned, without what was mended or acknowledged before it could be told."""
+    """What was planned, without what was mended or acknowledged before it could be told, left the
+    person's reach, or is not wanted any more, or not now."""
     notices = Notice.objects.for_organization(mail.organization_id).filter(
-        lines__mail=mail, resolved_at=None, acknowledged_at=None, connection__removed_at=None
+        is_news(mail.organization), lines__mail=mail
     )
-    return list(notices.select_related("connection", "ads_grant"))
+    found = list(notices.select_related("connection", "ads_grant"))
+    return wanted_now(mail.organization, mail.user, found, timezone.now())
 
 
-def _may_still_read(mail: NoticeMail) -> bool:
-    if not mail.user.is_active or mail.organization.deleted_at is not None:
-        return False
-    member = (
-        Membership.objects.for_organization(mail.organization_id).filter(user=mail.user).first()
-    )
-    return member is not None and member.may(Role.MEMBER)
+def _reader_of(mail: NoticeMail) -> Membership:
+    """Who has left at this moment sees nothing."""
+    members = Membership.objects.for_organization(mail.organization_id)
+    nobody = Membership(organization=mail.organization, is_limited=True)
+    return members.filter(user=mail.user).first() or nobody
 
 
-def _finish(claim: Claim, mail: NoticeMail, to: str) -> None:
+def _finish(claim: Claim, mail: NoticeMail, to: str, *, told: list[Notice]) -> None:
     with claim.finishing():
         advance(mail, to=to, actor=WORKER, ended_at=timezone.now())
+        _leave_to_the_next(mail, told)
     logger.info("notice_mail_ended", extra={"mail": mail.pk, "status": to})
 
 
-def _put_down(claim: Claim, mail: NoticeMail, error: Exception) -> None:
+def _leave_to_the_next(mail: NoticeMail, told: list[Notice]) -> None:
+    """What was planned and not told counts as untold, and is looked at again."""
+    lines = NoticeLine.objects.for_organization(mail.organization_id).filter(mail=mail)
+    left_out = lines.exclude(notice__in=[notice.pk for notice in told])
+    keys = list(left_out.values_list("notice_id", flat=True))
+    if not keys:
+        return
+    left_out.delete()
+    notices = Notice.objects.for_organization(mail.organization_id).filter(pk__in=keys)
+    notices.update(settled_at=None, look_at=timezone.now())
+
+
+def put_down(claim: Claim, error: Exception, *, since: datetime) -> None:
     """A server that is away costs no attempt, for two days; a refusal does. What the server said
     may hold the address, so the log has the kind of error alone."""
-    logger.warning("notice_mail_failed", extra={"mail": mail.pk, "error": type(error).__name__})
-    is_old = timezone.now() - mail.created_at > NoticeMail.GIVEN_UP_AFTER
-    if is_refusal(error) or is_old:
+    is_old = timezone.now() - since > NoticeMail.GIVEN_UP_AFTER
+    reason = REFUSED if is_refusal(error) else AWAY
+    if reason == REFUSED or is_old:
         wait = REFUSED_AGAIN_AFTER[min(claim.job.attempts, len(REFUSED_AGAIN_AFTER)) - 1]
-        claim.wait(reason="mail_refused", retry_after=wait)
+        claim.wait(reason=reason, retry_after=wait)
     else:
-        claim.wait(reason="mail_server_away", retry_after=AWAY_AGAIN_AFTER, counted=False)
+        claim.wait(reason=reason, retry_after=AWAY_AGAIN_AFTER, counted=False)
 
 
 def is_refusal(error: Exception) -> bool:
@@ -119,10 +141,14 @@ def is_refusal(error: Exception) -> bool:
 
 
 def given_up(job: Job) -> None:
-    """After the last attempt, in the ledger's transaction."""
+    """After the last attempt, in the ledger's transaction. What a server did not even hear is
+    left to the next mail; an address that is refused is not tried with the same again."""
     mail = _mail_of(job)
-    if mail is not None and mail.status == Status.PLANNED:
-        advance(mail, to=Status.FAILED, actor=WORKER, ended_at=timezone.now())
+    if mail is None or mail.status != Status.PLANNED:
+        return
+    advance(mail, to=Status.FAILED, actor=WORKER, ended_at=timezone.now())
+    if Job.objects.for_organization(job.organization_id).get(pk=job.pk).last_error_code == AWAY:
+        _leave_to_the_next(mail, told=[])
 
 
 # What it says -------------------------------------------------------------------------------
@@ -135,7 +161,7 @@ def compose(mail: NoticeMail, notices: list[Notice]) -> EmailMultiAlternatives:
         translation.override(language),
         timezone.override(zoneinfo.ZoneInfo(mail.user.time_zone)),
     ):
-        words = words_of(mail.organization, notices)
+        words = words_of(mail.organization, notices, _reader_of(mail))
         settings_url = absolute(reverse("notifications", args=[mail.organization.slug]))
         context = {
             "organization": mail.organization,
@@ -151,7 +177,7 @@ def compose(mail: NoticeMail, notices: list[Notice]) -> EmailMultiAlternatives:
             body=render_to_string("connections/mail/notices.txt", context),
             to=[mail.user.email],
             headers={
-                "Message-ID": message_id(mail),
+                "Message-ID": message_id("notice", mail.pk),
                 "Auto-Submitted": "auto-generated",
                 "List-Unsubscribe": f"<{settings_url}>",
             },
@@ -180,10 +206,10 @@ def headline(words: list[NoticeWords]) -> str:
     }
 
 
-def message_id(mail: NoticeMail) -> str:
+def message_id(kind: str, key: UUID) -> str:
     """The same for the same mail, so that whoever gets it twice can see that it is one."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    return f"<notice.{mail.pk.hex}@{domain or urlsplit(settings.PUBLIC_BASE_URL).hostname}>"
+    return f"<{kind}.{key.hex}@{domain or urlsplit(settings.PUBLIC_BASE_URL).hostname}>"
 
 
 def absolute(path: str) -> str:

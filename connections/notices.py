@@ -17,21 +17,24 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from connections.attention import linked_to
 from connections.health import met_incident, newest_role
 from connections.models import (
     ADS_YEAR_RULE_SINCE,
     CONSENT_DAYS,
     AdsGrant,
+    Connection,
     Grant,
     SpApiGrant,
 )
 from connections.notice_models import Notice
+from connections.reach import notices_within
 from connections.token_cache import AnyGrant
 from sellerlegend.jobs import incidents, sweeping
 from sellerlegend.jobs.models import Incident, Slot
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import WORKER, record_events
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Membership, Organization
 from sellerlegend.organizations.scoping import across_organizations
 
 Kind = Notice.Kind
@@ -172,14 +175,22 @@ def _with_an_end(model: type[AnyGrant]) -> QuerySet[Any]:
 
 
 def _lacking(rows: QuerySet[Any], **told: Any) -> QuerySet[Any]:
-    """Those of an organization that lives and has not been told this of this consent."""
+    """Those of an organization that lives and has not been told this of this consent; of Amazon
+    Ads only what a row uses."""
     model = rows.model
+    if model is AdsGrant:
+        rows = rows.filter(_is_used())
     same = Notice.objects.filter(
         subject_id=OuterRef("pk"), consent_at=OuterRef("authorized_at"), **told
     )
     living = rows.filter(**{f"{model.organization_path}__deleted_at": None})
     related = ("connection",) if model is SpApiGrant else ()
     return living.exclude(Exists(same)).select_related(*related).order_by("pk")[:BATCH]
+
+
+def _is_used() -> Exists:
+    """Of an Ads consent, while every organization is looked at."""
+    return Exists(Connection.objects.filter(linked_to(grant=OuterRef("pk"))))
 
 
 def revoked_reason(grant: AnyGrant) -> str:
@@ -248,6 +259,8 @@ def _recoveries(now: datetime) -> int:
         alarms = Notice.objects.filter(kind__in=[Kind.EXPIRED, Kind.REVOKED], resolved_at=None)
         ended = list(alarms.filter(Exists(works)).order_by("pk")[:BATCH])
         grants = model.objects.filter(pk__in={notice.subject_id for notice in ended})
+        if model is AdsGrant:
+            grants = grants.filter(_is_used())
         with transaction.atomic():
             touched += _make(
                 _of_grant(
@@ -279,8 +292,7 @@ def _end(now: datetime) -> int:
     ended = open_ones.filter(kind__in=PASSING, created_at__lt=now - PASSING_FOR).update(
         resolved_at=now
     )
-    is_over = Incident.objects.filter(pk=OuterRef("subject_id"), closed_at__isnull=False)
-    ended += open_ones.filter(Exists(is_over), kind=Kind.INCIDENT_OPENED).update(resolved_at=now)
+    ended += _end_of_incidents(now)
     for model in MODELS:
         mine = model.objects.filter(pk=OuterRef("subject_id"))
         disconnected = Exists(mine.filter(status=Grant.Status.DISCONNECTED))
@@ -304,6 +316,20 @@ def _end(now: datetime) -> int:
     return ended
 
 
+def _end_of_incidents(now: datetime) -> int:
+    """An incident that ended by itself may begin again, and is then the same one, of which nobody
+    is told twice: what was told stands until that cannot be any more."""
+    closed = Incident.objects.filter(pk=OuterRef("subject_id"), closed_at__isnull=False)
+    for_good = closed.filter(Q(closed_by__isnull=False) | Q(closed_at__lte=now - incidents.WINDOW))
+    told_over = Notice.objects.filter(
+        subject_id=OuterRef("subject_id"),
+        organization=OuterRef("organization"),
+        kind=Kind.INCIDENT_CLOSED,
+    )
+    open_ones = Notice.objects.filter(resolved_at=None, kind=Kind.INCIDENT_OPENED)
+    return open_ones.filter(Exists(for_good) | Exists(told_over)).update(resolved_at=now)
+
+
 def _reopen(model: type[AnyGrant], now: datetime) -> int:
     """A permission that is missing again within its week: back on the page, and mailed to
     whoever has not had it: the lines of mails know who has."""
@@ -318,7 +344,7 @@ def _reopen(model: type[AnyGrant], now: datetime) -> int:
         resolved_at__isnull=False,
         occurred_at__gt=now - PERMISSION_TOLD_EVERY,
     )
-    return week.filter(Exists(missing)).update(resolved_at=None, settled_at=None)
+    return week.filter(Exists(missing)).update(resolved_at=None, settled_at=None, look_at=now)
 
 
 # Incidents ----------------------------------------------------------------------------------
@@ -352,11 +378,18 @@ def tell_organizations(incident: Incident, organizations: Iterable[Organization]
 # Reading ------------------------------------------------------------------------------------
 
 
-def open_notices(organization: Organization) -> QuerySet[Notice]:
-    """What the organization should know of, the newest first."""
-    found = Notice.objects.for_organization(organization).filter(
-        resolved_at=None, connection__removed_at=None
-    )
+def is_open(organization: Organization) -> Q:
+    """Of a notice: its facts hold, and what it is about is on the screen. That leaves out removed
+    rows, and Ads consents that no link uses."""
+    rows = Connection.objects.for_organization(organization)
+    is_used = Exists(rows.filter(linked_to(grant=OuterRef("ads_grant"))))
+    return Q(resolved_at=None, connection__removed_at=None) & (Q(ads_grant=None) | Q(is_used))
+
+
+def open_notices(organization: Organization, reader: Membership | None = None) -> QuerySet[Notice]:
+    """What the organization should know of, the newest first; what the reader sees of it."""
+    every = Notice.objects.for_organization(organization).filter(is_open(organization))
+    found = notices_within(every, reader)
     return found.select_related("connection", "ads_grant", "acknowledged_by").order_by(
         "-created_at", "pk"
     )

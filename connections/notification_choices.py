@@ -87,17 +87,18 @@ def snooze(*, notice: Notice, user: User, days: int) -> None:
             subject_id=notice.subject_id,
             defaults={"made_at": now, "until": now + timedelta(days=days)},
         )
-        _tell_again_later(notice, user)
+        _tell_again_later(notice, user, now)
 
 
-def _tell_again_later(notice: Notice, user: User) -> None:
-    """Forget that this person was told what is still open about the consent."""
+def _tell_again_later(notice: Notice, user: User, now: datetime) -> None:
+    """Forget that this person was told what is still open about the consent; whoever plans mails at
+    this moment does not know it, and finds `look_at` moved."""
     same = Notice.objects.for_organization(notice.organization_id).filter(
         subject_id=notice.subject_id, resolved_at=None, acknowledged_at=None
     )
     lines = NoticeLine.objects.for_organization(notice.organization_id)
     lines.filter(user=user, notice__in=same.values("pk")).delete()
-    same.update(settled_at=None)
+    same.update(settled_at=None, look_at=now)
 
 
 def snoozed_until(organization: Organization, user: User) -> dict[object, datetime]:

@@ -15,7 +15,8 @@ from connections.notification_choices import LONGEST_PAUSE
 
 
 def hours() -> list[tuple[int, str]]:
-    return [(hour, time_format(time(hour), "TIME_FORMAT")) for hour in range(24)]
+    """In words where there are some: noon is clearer than 12:00 PM."""
+    return [(hour, time_format(time(hour), "P")) for hour in range(24)]
 
 
 class NotificationForm(forms.Form):
@@ -43,10 +44,10 @@ class NotificationForm(forms.Form):
         help_text=_("No mail at all in these hours. The same hour twice: no quiet hours."),
     )
     paused_until = forms.DateField(
-        label=_("Nothing before"),
+        label=_("No mail before"),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}),
-        help_text=_("While you are away nothing is mailed to you, revocations neither."),
+        help_text=_("While you are away nothing is mailed to you, not even a revocation."),
     )
 
     def __init__(self, *args: Any, choice: NotificationChoice, **kwargs: Any) -> None:

@@ -14,7 +14,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections import capabilities, revisions
-from connections.models import Capability, CapabilityCheck, SpApiGrant
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import SpApiGrant
 from connections.token_cache import AnyGrant
 from sellerlegend.amazon.errors import (
     AccessDenied,

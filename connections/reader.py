@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from django.utils import timezone, translation
 
+from connections.reach import may_add_rows
 from sellerlegend.organizations.access import OrganizationRequest
 from sellerlegend.organizations.models import Membership, Role
+
+# Acts on the rows within a limited reach.
+LIMITED = "act in reach"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Reader:
         return self.rights != "read"
 
     @property
+    def may_add(self) -> bool:
+        return self.may_act and self.rights != LIMITED
+
+    @property
     def may_administer(self) -> bool:
         return self.rights == "administer"
 
@@ -42,7 +50,9 @@ class Reader:
 def rights_of(membership: Membership) -> str:
     if membership.may(Role.ADMIN):
         return "administer"
-    return "act" if membership.may(Role.MEMBER) else "read"
+    if not membership.may(Role.MEMBER):
+        return "read"
+    return "act" if may_add_rows(membership) else LIMITED
 
 
 def present_hour() -> str:

@@ -35,8 +35,7 @@ REASONS: dict[str, Reason] = {
     "grant_doubted": Reason(
         _("Amazon refused your consent a moment ago"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
-        _("Wait a quarter of an hour, or reconnect now if you removed the app yourself."),
-        "reconnect",
+        _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "client_misconfigured": Reason(
         _("Our own registration with Amazon has a problem"),
@@ -178,6 +177,9 @@ def reason_for(code: str) -> Reason:
 
 
 # How a trip to Amazon ended ----------------------------------------------------------------
+# With a consent: nothing to explain.
+SUCCESSES = frozenset({"connected", "reconnected", "merged", "brought_back", "ads_connected"})
+
 OUTCOMES: dict[str, Reason] = {
     "declined": Reason(
         _("You declined, and nothing was changed"),
@@ -230,10 +232,22 @@ OUTCOMES: dict[str, Reason] = {
         _("Add the connection again."),
         "list",
     ),
+    "row_removed": Reason(
+        _("This seller's connection was removed here"),
+        _(
+            "It can come back with its name, settings and history, but only an administrator may "
+            "bring it back. Your approval was not kept, and nothing was changed."
+        ),
+        _(
+            "An administrator of the organization restores it under Removed connections, below the "
+            "list. Then reconnect it."
+        ),
+        "list",
+    ),
     "disconnected_meanwhile": Reason(
         _("This account was disconnected in the meantime"),
         _("Somebody ended it while you were at Amazon. Your approval was not kept."),
-        _("Start again if the account shall be connected after all."),
+        _("Start again if you want to connect the account after all."),
         "restart",
     ),
     "expired": Reason(

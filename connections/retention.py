@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from connections import services
@@ -19,14 +19,15 @@ from connections.feed_models import CalendarFeed
 from connections.import_models import RESULTS_KEPT, ClientList, TokenImport
 from connections.models import AuthorizationRequest
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
+from connections.queue_models import ReconnectQueue
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import limits, sessions
-from sellerlegend.organizations.models import AuditEvent, Membership, VaultUse
+from sellerlegend.organizations.models import AuditEvent, Invitation, Membership, VaultUse
 from sellerlegend.organizations.scoping import across_organizations
 
 AUDIT_DAYS = 400
-TRIP_DAYS = JOB_DAYS = 30
+TRIP_DAYS = JOB_DAYS = INVITATION_DAYS = 30
 # A mail outlives what it told: its lines are what keeps a notice from being told again.
 NOTICE_DAYS, NOTICE_MAIL_DAYS = 400, 430
 BATCH = 1000
@@ -72,6 +73,9 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("calendar_feeds", partial(of_nobody, CalendarFeed)),
         deletion("token_imports", partial(old_files, TokenImport)),
         deletion("client_lists", partial(old_files, ClientList)),
+        deletion("invitations", ended_invitations),
+        deletion("reconnect_queues", finished_queues),
+        deletion("reconnect_queues_of_nobody", partial(of_nobody, ReconnectQueue)),
         deletion("call_windows", incidents.old_windows),
     ]
 
@@ -122,6 +126,17 @@ def old_mails() -> QuerySet[NoticeMail]:
 
 def ended_snoozes() -> QuerySet[NoticeSnooze]:
     return NoticeSnooze.objects.filter(until__lt=timezone.now())
+
+
+def finished_queues() -> QuerySet[ReconnectQueue]:
+    return ReconnectQueue.objects.filter(finished_at__lt=timezone.now() - ReconnectQueue.KEPT)
+
+
+def ended_invitations() -> QuerySet[Invitation]:
+    """Addresses of people who did not come, or came long ago."""
+    long_ago = timezone.now() - timedelta(days=INVITATION_DAYS)
+    is_over = Q(ended_at__lt=long_ago) | Q(ended_at=None, expires_at__lt=long_ago)
+    return Invitation.objects.filter(is_over)
 
 
 def of_nobody(model: type[Any]) -> QuerySet[Any]:

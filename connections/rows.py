@@ -14,10 +14,13 @@ from django.utils.translation import ngettext
 from connections.groups import names_in
 from connections.health import EXPIRING_DAYS, Health
 from connections.health_words import (
+    SIGNS,
     SideHealth,
     dated_end,
     days_until,
     is_end_unknown,
+    is_overdue,
+    overdue_sign,
     spapi_health,
 )
 from connections.models import Grant
@@ -126,7 +129,7 @@ def build_row(
         ppc_health=ppc_health,
         spapi=spapi,
         ppc=ppc,
-        menu=menu_buttons(fact, reader),
+        menu=menu_buttons(fact, ppc_health, reader),
         details_url=url_of("connection_details", reader, fact["id"]),
     )
 
@@ -162,10 +165,12 @@ def consent_words(fact: Facts) -> dict[str, Any]:
         return nothing  # it ended before that day
     days = days_until(ends)
     words, sign = _("Consent ends on %(day)s"), None
-    if left < timedelta():
-        words, sign = _("Consent ended on %(day)s"), Sign(_("Expired"), "alert", "danger")
+    if is_overdue(fact["spapi_health"], fact["grant_status"], fact):
+        words, sign = _("Renewal was due on %(day)s"), overdue_sign()
+    elif left < timedelta():
+        words, sign = _("Consent ended on %(day)s"), SIGNS[Health.EXPIRED]()
     elif left < timedelta(days=EXPIRING_DAYS):
-        sign = Sign(_("Expiring"), "clock", "warning")
+        sign = SIGNS[Health.EXPIRING]()
         words = _("Consent ends today, %(day)s")
         if days:
             words = ngettext(
@@ -227,34 +232,37 @@ def trouble_button(fact: Facts, trouble: Reason | None, reader: Reader) -> Butto
     return reconnect_button(fact, reader, primary=True)
 
 
-def menu_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
+def menu_buttons(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> tuple[Button, ...]:
     """What can be done with the row besides its next step."""
     buttons: list[Button] = []
     if reader.may_act:
         waits = fact["selling_partner_id"] is None
         buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
-        buttons.append(
-            Button(_("Tags and client"), url_of("connection_groups", reader, fact["id"]))
-        )
+        if reader.may_add:
+            sorting = url_of("connection_groups", reader, fact["id"])
+            buttons.append(Button(_("Tags and client"), sorting))
     story = url_of("connection_timeline", reader, fact["id"])
     buttons.append(Button(_("Timeline"), story, is_page=True))
     if reader.may_administer:
         buttons.append(Button(_("Rename"), url_of("connection_rename", reader, fact["id"])))
-        buttons += ending_menu(fact, reader)
+        buttons += ending_menu(fact, ppc_health, reader)
     return tuple(buttons)
 
 
-def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
-    """A consent is ended first; only then the row may go."""
+def ending_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> list[Button]:
+    """A consent is ended first; only then the row may go. PPC may outlive Selling Partner."""
     if fact["selling_partner_id"] is None:
         return []
+    url = url_of("connection_disconnect", reader, fact["id"])
+    disconnect = Button(_("Disconnect"), url, is_dangerous=True)
     if fact["grant_status"] == Grant.Status.DISCONNECTED:
+        is_over = ppc_health is None or ppc_health.state in (Health.WAITING, Health.DISCONNECTED)
         return [
+            *([] if is_over else [disconnect]),
             Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
             Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
         ]
-    url = url_of("connection_disconnect", reader, fact["id"])
-    return [Button(_("Disconnect"), url, is_dangerous=True)]
+    return [disconnect]
 
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
@@ -265,10 +273,9 @@ def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     """*Reconnect* is always there, also while all is well: renew before the holidays."""
     is_over = fact["grant_status"] in (None, Grant.Status.DISCONNECTED)
+    beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
-        Button(
-            _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
-        ),
+        *([Button(_("Connect another region"), beside)] if reader.may_add else []),
         *([] if is_over else [check_button(fact, reader)]),
     ]

@@ -30,10 +30,12 @@ from django.db.models.functions import Cast, Coalesce, Lower
 from django.utils.functional import SimpleLazyObject
 
 from connections.attention import attention_of
+from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
 from connections.facets import counted
 from connections.filters import Panel, chips, found_words
+from connections.forms_of_choice import filled, form_of, values_of
 from connections.groups import groups_named, groups_of, tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.list_address import (
@@ -43,7 +45,9 @@ from connections.list_address import (
 )
 from connections.listing import Chosen
 from connections.models import Connection
-from connections.narrowing import Place, narrowed
+from connections.narrowing import Place, end_moments, narrowed
+from connections.queue_words import progress_for
+from connections.reach import reached, within_reach
 from connections.reader import Reader
 from connections.row_html import bulk_bar, filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
@@ -56,6 +60,7 @@ from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.models import Membership
 from sellerlegend.prepared import PreparedQuery
 
 ROWS_PER_PAGE = 25
@@ -67,13 +72,13 @@ ROWS_PER_PAGE = 25
 def page_context(request: OrganizationRequest) -> dict[str, Any]:
     """One page of rows with everything around them."""
     reader = Reader.of(request)
-    groups = groups_named(request.organization.pk, Chosen.of(request.GET))
+    groups = groups_named(request.membership, Chosen.of(request.GET))
     chosen = groups.known(Chosen.of(request.GET))
     number = page_number(request.GET.get("page", ""))
-    facts = chosen_facts(request.organization.pk, number, chosen)
+    facts = chosen_facts(request.membership, number, chosen)
     if not facts and number > 1:
         number = 1
-        facts = chosen_facts(request.organization.pk, number, chosen)
+        facts = chosen_facts(request.membership, number, chosen)
     total = facts[0]["total"] if facts else 0
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {
@@ -82,6 +87,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "revision": request.organization.revision,
         "page": page_of(number, total, ROWS_PER_PAGE),
         "may_act": reader.may_act,
+        "may_add": reader.may_add,
         "may_administer": reader.may_administer,
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
@@ -89,6 +95,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
         "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),
+        "reconnect_queue": progress_for(request) if reader.may_act else None,
     }
 
 
@@ -100,7 +107,7 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
     """
     number = page_number(request.GET.get("page", ""))
     reader = Reader.of(request)
-    facts = page_facts(request.organization.pk, number)
+    facts = chosen_facts(request.membership, number, Chosen())
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     changed = {fact["id"]: fact["name"] for fact in facts if fact["revision"] > since}
     return {
@@ -115,15 +122,21 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
 def attention(request: OrganizationRequest) -> Any:
     """Counted when it is shown: the list alone does not need it."""
     organization = request.organization
-    return SimpleLazyObject(lambda: attention_of(organization.pk, organization.revision))
+    return SimpleLazyObject(
+        lambda: attention_of(organization.pk, organization.revision, request.membership)
+    )
 
 
 def panel_context(request: OrganizationRequest) -> dict[str, Any]:
     """The filters with their counts."""
     organization_id = request.organization.pk
-    groups = groups_of(organization_id)
+    groups = groups_of(request.membership)
     chosen = groups.known(Chosen.of(request.GET))
-    counts = counted(chosen, place_of(organization_id))
+    place = place_of(organization_id, moments() | end_moments(chosen.expiry))
+    within = None
+    if request.membership.is_limited:
+        within = set(reached(request.membership).values_list("pk", flat=True))
+    counts = counted(chosen, place, within)
     return {"panel": Panel(chosen, groups, counts), "chosen": chosen}
 
 
@@ -212,7 +225,7 @@ def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[s
         for part in parts
         if part["marketplace_id"] in MARKETPLACES
     ]
-    return sorted(known, key=lambda part: MARKETPLACES[part["marketplace_id"]].name)
+    return sorted(known, key=lambda part: marketplace_name(part["marketplace_id"]))
 
 
 # The two data queries ----------------------------------------------------------------------
@@ -224,23 +237,43 @@ def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
     return query.rows(organization_id=organization_id, **moments())
 
 
-def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dict[str, Any]]:
-    """The same of a list that the reader narrowed or ordered."""
+def chosen_facts(reader: Membership, number: int, chosen: Chosen) -> list[dict[str, Any]]:
+    """The same of a list that the reader narrowed or ordered, or sees a part of: written once for
+    each form of choice, as often as it comes."""
+    organization_id = reader.organization_id
+    first = (number - 1) * ROWS_PER_PAGE
+    if reader.is_limited:
+        seen = within_reach(chosen_rows(organization_id, chosen), reader)
+        return list(seen[first : first + ROWS_PER_PAGE])
     if chosen.is_default:
         return page_facts(organization_id, number)
-    rows = chosen_rows(organization_id, chosen)
-    return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
+    query = chosen_query(form_of(chosen), first, ROWS_PER_PAGE)
+    values = values_of(chosen) | moments() | end_moments(chosen.expiry)
+    return query.rows(organization_id=organization_id, **values)
+
+
+@lru_cache(maxsize=256)
+def chosen_query(form: Chosen, offset: int, limit: int) -> PreparedQuery:
+    def build(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
+        place = place_of(organization_id, values)
+        at = {name: place.at[name] for name in MOMENTS}
+        rows = connection_facts(organization_id, **at)
+        return narrowed(rows, filled(form, values), place)[offset : offset + limit]
+
+    kinds = {name: type(value) for name, value in values_of(form).items()}
+    ends = dict.fromkeys(end_moments(form.expiry), datetime)
+    return PreparedQuery(build, organization_id=UUID, **kinds, **MOMENT_KINDS, **ends)
 
 
 def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
-    place = place_of(organization_id)
-    rows = connection_facts(organization_id, **place.at)
+    place = place_of(organization_id, moments() | end_moments(chosen.expiry))
+    rows = connection_facts(organization_id, **moments())
     return narrowed(rows, chosen, place)
 
 
-def place_of(organization_id: UUID) -> Place:
+def place_of(organization_id: UUID, at: dict[str, datetime]) -> Place:
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    return Place(organization_id, moments(), with_ads)
+    return Place(organization_id, at, with_ads)
 
 
 def matching_ids(
@@ -249,7 +282,8 @@ def matching_ids(
     """The rows of the reader's list in its order, at most `limit` of them, and how many there
     are. `only`: those among them."""
     organization_id = request.organization.pk
-    rows = chosen_rows(organization_id, groups_named(organization_id, chosen).known(chosen))
+    known = groups_named(request.membership, chosen).known(chosen)
+    rows = within_reach(chosen_rows(organization_id, known), request.membership)
     if only is not None:
         rows = rows.filter(pk__in=only)
     found = list(rows.values("id", "total")[:limit])
@@ -370,6 +404,7 @@ MARKETPLACE_COLUMNS = (
     "link_job_due",
     "link_job_reason",
     "ads_grant_id",
+    "ads_status",
     "ads_health",
     "ads_authorized_at",
     *(f"ads_{name}" for name in GRANT_FACTS),
@@ -447,6 +482,7 @@ def marketplace_query(places: int, columns: tuple[str, ...]) -> PreparedQuery:
             profile_country=F("ppc_link__profile__country_code"),
             profile_can_edit=F("ppc_link__profile__can_edit"),
             ads_grant_id=F(f"{ADS_GRANT}pk"),
+            ads_status=F(f"{ADS_GRANT}status"),
             ads_health=health_of(LwaApplication.ADS, at, prefix=ADS_GRANT),
             ads_authorized_at=F(f"{ADS_GRANT}authorized_at"),
             ads_authorized_by=F(f"{ADS_GRANT}authorized_by__name"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -31,7 +33,11 @@ class NameTaken(ValueError):
 
 
 class RowGone(ValueError):
-    """The row was removed while its trip to Amazon went on."""
+    """The row was erased while its trip to Amazon went on."""
+
+
+class RowRemoved(ValueError):
+    """The seller's row is a removed one, which this trip may not bring back."""
 
 
 class DisconnectedMeanwhile(ValueError):
@@ -40,6 +46,15 @@ class DisconnectedMeanwhile(ValueError):
 
 class NotRemovable(ValueError):
     """The row holds a consent; it has to be disconnected, not removed."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The row that holds a consent now; `is_new`: this seller is new in the region."""
+
+    row: Connection
+    is_new: bool
+    was_removed: bool
 
 
 def create_connection(
@@ -181,32 +196,28 @@ def store_spapi_grant(
     token: Secret,
     user: User,
     began_at: datetime | None = None,
-) -> tuple[Connection, bool]:
-    """Write a proven consent. Returns (row, created): the row that holds it now, and whether
-    this seller is new in the region.
+) -> Stored:
+    """Write a proven consent.
 
-    A row the organization already has for (seller, region) wins with its name and id, also one
-    that was removed; the waiting row goes. A row that another trip gave to another seller
-    meanwhile is left alone: the consent gets a row beside it. Runs in the caller's transaction,
-    and takes the organization's lock first, so two consents of one seller cannot both believe to
-    be the first. `began_at`: of the trip; who disconnected the seller since then is not overruled
-    by it. Raises RowGone, DisconnectedMeanwhile.
+    A row the organization already has for (seller, region) wins with its name and id; the waiting
+    row goes. A removed one comes back by an administrator's trip alone. A row that another trip
+    gave to another seller meanwhile is left alone: the consent gets a row beside it. Runs in the
+    caller's transaction, and takes the organization's lock first, so two consents of one seller
+    cannot both believe to be the first. `began_at`: of the trip, else now; who disconnected the
+    seller or removed its row since then is not overruled by it. Raises RowGone, RowRemoved,
+    DisconnectedMeanwhile.
     """
-    actor = Actor.person(user)
+    actor, began_at = Actor.person(user), began_at or timezone.now()
     revisions.lock_list(connection.organization_id)
     # Only what is read under the lock counts: the caller's copy is as old as its trip.
     asked, known = _asked_and_known(connection, seller)
-    if asked is None or asked.removed_at is not None:
+    if asked is None:
         raise RowGone(connection.name)
-    row = known or asked
-    if known is None:
-        if not asked.waits_for_consent:
-            row = create_beside(connection=asked, actor=actor)
-        row.selling_partner_id = seller
-    elif known.pk != asked.pk and asked.waits_for_consent:
-        record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
-        asked.delete()
-    if row.removed_at is not None:
+    if _is_kept_removed((asked, known), actor, began_at):
+        raise RowRemoved(connection.name)
+    row = _row_to_hold(asked, known, seller=seller, actor=actor)
+    was_removed = row.removed_at is not None
+    if was_removed:
         removal.bring_back(row, actor=actor)
     revisions.show(row.organization_id, [row.pk], selling_partner_id=seller)
     if known is None:
@@ -216,7 +227,21 @@ def store_spapi_grant(
         # A job that waits because the old consent was refused, or fails with it just now, must
         # not speak about the new one.
         ledger.start_over(live_work(row))
-    return row, known is None
+    return Stored(row, is_new=known is None, was_removed=was_removed)
+
+
+def may_store(*, connection: Connection, seller: str, user: User, began_at: datetime) -> bool:
+    """Asked before a code is spent; `store_spapi_grant` asks again under the lock."""
+    rows = _asked_and_known(connection, seller)
+    return not _is_kept_removed(rows, Actor.person(user), began_at)
+
+
+def _is_kept_removed(rows: Iterable[Connection | None], actor: Actor, began_at: datetime) -> bool:
+    return any(
+        removal.stays_removed(row, actor=actor, began_at=began_at)
+        for row in rows
+        if row is not None
+    )
 
 
 def _asked_and_known(
@@ -230,6 +255,20 @@ def _asked_and_known(
         next((row for row in found if row.pk == connection.pk), None),
         next((row for row in found if row.selling_partner_id == seller), None),
     )
+
+
+def _row_to_hold(
+    asked: Connection, known: Connection | None, *, seller: str, actor: Actor
+) -> Connection:
+    """The row that holds this seller's consent from now on; a waiting one beside it goes."""
+    if known is None:
+        row = asked if asked.waits_for_consent else create_beside(connection=asked, actor=actor)
+        row.selling_partner_id = seller
+        return row
+    if known.pk != asked.pk and asked.waits_for_consent:
+        record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
+        asked.delete()
+    return known
 
 
 def _first_grant(row: Connection, token: Secret, user: User) -> None:
@@ -251,14 +290,14 @@ def _first_grant(row: Connection, token: Secret, user: User) -> None:
     )
 
 
-def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime | None) -> None:
+def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime) -> None:
     grants = SpApiGrant.objects.for_organization(row.organization)
     grant: SpApiGrant | None = grants.filter(connection=row).first()
     if grant is None:
         _first_grant(row, token, user)
         return
     is_over = grant.status == Grant.Status.DISCONNECTED
-    if is_over and began_at is not None and grant.status_changed_at > began_at:
+    if is_over and grant.status_changed_at > began_at:
         raise DisconnectedMeanwhile(row.name)
     now = timezone.now()
     gap = gaps.gap_before(grant, now)

@@ -20,11 +20,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from connections.models import AdsGrant, Capability, Connection, DataSet
+from connections.countries import marketplace_name
+from connections.health_models import Capability, DataSet
+from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
-from connections.reasons import OUTCOMES, REASONS
+from connections.reasons import OUTCOMES, REASONS, SUCCESSES
 from connections.words import Sign, clock_time, exact_day
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.models import AuditEvent
 
 EVENTS_PER_PAGE = 50
@@ -208,17 +209,34 @@ NOT_FOR_TENANTS = frozenset(
         "incident_closed",
         "incident_opened",
         "login_deleted",
+        "invitation_accepted",
+        "invitation_resent",
+        "invitation_revoked",
+        "invitation_sent",
         "marketplace_supported",
         "marketplace_unsupported",
         "member_left",
+        "member_reach_changed",
+        "member_removed",
+        "member_role_changed",
         "notice_mail_dropped",
         "notice_mail_failed",
         "notice_mail_sent",
         "organization_created",
         "organization_deleted",
         "organization_renamed",
+        "ownership_transferred",
         "person_changed",
         "pruned",
+        # A person's own working list: what it did to a row is told by the trips.
+        "reconnect_item_at_amazon",
+        "reconnect_item_failed",
+        "reconnect_item_not_needed",
+        "reconnect_item_reconnected",
+        "reconnect_item_skipped",
+        "reconnect_item_waiting",
+        "reconnect_queue_filled",
+        "reconnect_queue_finished",
         "quarantine_began",
         "quarantine_released",
         "tag_created",
@@ -232,9 +250,6 @@ NOT_FOR_TENANTS = frozenset(
         "view_saved",
     }
 )
-
-# The outcomes of a trip that brought a consent.
-COMPLETED = ("connected", "reconnected", "merged", "ads_connected")
 
 # Details that are the organization's own words.
 SHOWN = ("old", "new")
@@ -320,7 +335,7 @@ def sign_of(event: AuditEvent) -> Sign:
 
 def _by_details(event: AuditEvent) -> str:
     """Where the code alone would say too much, or too little."""
-    if event.code == "authorization_ended" and event.details.get("outcome") not in COMPLETED:
+    if event.code == "authorization_ended" and event.details.get("outcome") not in SUCCESSES:
         return _("A trip to Amazon ended without a consent")
     is_active = event.code in ("spapi_grant_active", "ads_grant_active")
     if is_active and event.details.get("reason") == "new_consent":
@@ -342,9 +357,9 @@ def who_of(event: AuditEvent) -> str:
 def where_of(event: AuditEvent, names: Mapping[UUID, str]) -> str:
     """The marketplace, permission or data set that it was about."""
     details = event.details
-    marketplace = MARKETPLACES.get(str(details.get("marketplace_id", "")))
-    if marketplace is not None:
-        return marketplace.name
+    marketplace = marketplace_name(str(details.get("marketplace_id", "")))
+    if marketplace:
+        return marketplace
     for kind, name in ((Capability, "capability"), (DataSet, "data_set")):
         if details.get(name) in kind.values:
             return str(kind(details[name]).label)

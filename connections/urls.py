@@ -4,6 +4,7 @@ from django.urls import path
 
 from connections import (
     arrivals,
+    authoriser_views,
     bulk_views,
     calendar_views,
     client_list_views,
@@ -14,6 +15,8 @@ from connections import (
     import_views,
     list_views,
     notification_views,
+    picture_views,
+    queue_views,
     views,
 )
 
@@ -24,6 +27,7 @@ CALENDAR = "o/<slug:slug>/calendar"
 LIST = "o/<slug:slug>/connections/"
 GROUPS = "o/<slug:slug>/groups"
 VIEWS = f"{LIST}views"
+QUEUE = "o/<slug:slug>/reconnect-queue"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -38,6 +42,11 @@ urlpatterns = [
     path(f"{IMPORT}tokens", import_views.token_import_new, name="token_import_new"),
     path(f"{IMPORT}tokens/<uuid:import_id>", import_views.token_import, name="token_import"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
+    path(
+        "o/<slug:slug>/connections/overview",
+        picture_views.connections_overview,
+        name="connections_overview",
+    ),
     path(ROW, views.connection_details, name="connection_details"),
     path(f"{ROW}timeline", views.connection_timeline, name="connection_timeline"),
     path(f"{ROW}authorize", views.connection_authorize, name="connection_authorize"),
@@ -98,5 +107,15 @@ urlpatterns = [
         grouping_views.client_delete,
         name="client_delete",
     ),
+    path("o/<slug:slug>/authorisers", authoriser_views.authorisers, name="authorisers"),
+    path(QUEUE, queue_views.reconnect_queue, name="reconnect_queue"),
+    path(f"{QUEUE}/add", queue_views.reconnect_queue_add, name="reconnect_queue_add"),
+    path(f"{QUEUE}/open", queue_views.reconnect_queue_open, name="reconnect_queue_open"),
+    path(f"{QUEUE}/skip", queue_views.reconnect_queue_skip, name="reconnect_queue_skip"),
+    path(
+        f"{QUEUE}/put-last", queue_views.reconnect_queue_put_last, name="reconnect_queue_put_last"
+    ),
+    path(f"{QUEUE}/take-up", queue_views.reconnect_queue_take_up, name="reconnect_queue_take_up"),
+    path(f"{QUEUE}/finish", queue_views.reconnect_queue_finish, name="reconnect_queue_finish"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
 ]

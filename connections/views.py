@@ -8,19 +8,21 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import catalogue, flows, list_address, screen, services, timeline
+from connections import catalogue, departures, list_address, removal, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
+from connections.reach import may_add_rows, within_reach
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
 from ppc import removing
 from ppc.screen import marketplace_names
-from sellerlegend.amazon.regions import Region
+from sellerlegend.amazon.regions import MARKETPLACES, Region
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -36,8 +38,11 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connection:
-    """The organization's row, or 404: the same answer for a foreign and an unknown id."""
-    rows = Connection.objects.for_organization(request.organization)
+    """The organization's row, or 404: the same answer for a foreign and an unknown id, and for one
+    outside of the member's reach."""
+    rows = within_reach(
+        Connection.objects.for_organization(request.organization), request.membership
+    )
     connection: Connection = get_object_or_404(
         rows.select_related("organization"), pk=connection_id
     )
@@ -125,11 +130,18 @@ def connection_timeline(request: OrganizationRequest, connection_id: UUID) -> Ht
 # Adding and changing rows ------------------------------------------------------------------
 
 
+def require_may_add(request: OrganizationRequest) -> None:
+    """403 for whoever is limited to rows that are there."""
+    if not may_add_rows(request.membership):
+        raise PermissionDenied("a limited member adds no connection")
+
+
 @form_page
 @organization_view(Role.MEMBER)
 @costly
 @opens_trip
 def connection_new(request: OrganizationRequest) -> HttpResponseBase:
+    require_may_add(request)
     form = NewConnectionForm(request.POST or None, choices=marketplace_choices(Region))
     if request.method == "POST" and form.is_valid():
         try:
@@ -159,17 +171,17 @@ def leave_for_seller_central(
 ) -> HttpResponseBase:
     """Send the browser to Amazon: always the answer to a plain form post."""
     try:
-        url = flows.start_spapi_authorization(
+        url = departures.start_spapi_authorization(
             connection=connection, user=request.user, session=request.session, **options
         )
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return cannot_leave(request, error)
     return HttpResponseRedirect(url)
 
 
 def cannot_leave(request: OrganizationRequest, error: RuntimeError) -> HttpResponse:
     """Our own fault, told before Amazon asks anything of the person."""
-    is_vault = isinstance(error, flows.VaultClosed)
+    is_vault = isinstance(error, departures.VaultClosed)
     name = "vault_closed" if is_vault else "not_configured"
     context = {"entry": catalogue.page_entry(name)}
     return render(request, f"connections/{name}.html", context, status=503)
@@ -195,6 +207,7 @@ def connection_authorize(request: OrganizationRequest, connection_id: UUID) -> H
 def connection_add_as_new(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """After another seller came back than expected: a new consent, for a new row."""
     connection = connection_of(request, connection_id)
+    require_may_add(request)
     fresh = services.create_beside(connection=connection, actor=request.actor())
     return leave_for_seller_central(request, fresh, expected_seller="")
 
@@ -303,6 +316,7 @@ def connection_another_region(
 ) -> HttpResponseBase:
     """The same seller in a region the organization has no row for yet."""
     connection = connection_of(request, connection_id)
+    require_may_add(request)
     regions = services.regions_without(connection)
     if connection.waits_for_consent:
         raise Http404("no other region to connect")
@@ -314,17 +328,49 @@ def connection_another_region(
         choices=marketplace_choices(regions),
         initial={"name": connection.name},
     )
+    removed = removal.removed_elsewhere(connection)
     if request.method == "POST" and form.is_valid():
-        try:
-            fresh = services.create_connection(
-                organization=request.organization,
-                name=form.cleaned_data["name"],
-                marketplace_id=form.cleaned_data["marketplace"],
-                actor=request.actor(),
-                expected_selling_partner_id=connection.selling_partner_id or "",
-            )
-        except services.NameTaken:
-            form.add_error("name", _("You already have a connection with this name."))
-        else:
-            return leave_for_seller_central(request, fresh)
-    return show_form(request, "connections/another_region.html", form, connection=connection)
+        row = row_in_another_region(request, connection, form, removed)
+        if row is not None:
+            return leave_for_seller_central(request, row)
+    return show_form(
+        request,
+        "connections/another_region.html",
+        form,
+        connection=connection,
+        removed=removed,
+        may_bring_back=request.membership.may(Role.ADMIN),
+    )
+
+
+def row_in_another_region(
+    request: OrganizationRequest,
+    connection: Connection,
+    form: NewConnectionForm,
+    removed: list[Connection],
+) -> Connection | None:
+    """The seller's removed row of that region, for an administrator; else a new one, which waits
+    for this seller. None: the form says why not."""
+    marketplace_id = form.cleaned_data["marketplace"]
+    region = MARKETPLACES[marketplace_id].region
+    gone = next((row for row in removed if row.region == region), None)
+    if gone is not None and request.membership.may(Role.ADMIN):
+        return gone
+    if gone is not None:
+        words = _(
+            "%(name)s of this seller was removed in this region. Ask an administrator to "
+            "restore it."
+        )
+        form.add_error("marketplace", words % {"name": gone.name})
+        return None
+    try:
+        return services.create_connection(
+            organization=request.organization,
+            name=form.cleaned_data["name"],
+            marketplace_id=marketplace_id,
+            actor=request.actor(),
+            expected_selling_partner_id=connection.selling_partner_id or "",
+        )
+    except services.NameTaken:
+        form.add_error("name", _("You already have a connection with this name."))
+        return None

@@ -8,9 +8,10 @@ from connections import (
     notice_mails,
     notice_sending,
     notices,
+    repeated_refusals,
     services,
 )
-from sellerlegend.jobs import budgets, incident_watch, incidents, ledger
+from sellerlegend.jobs import budgets, incident_counts, incident_watch, incidents, ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import custody, quarantine, setup, staff_notices
 
@@ -20,6 +21,7 @@ ledger.register_sweeper(custody.remember_keys)
 ledger.register_sweeper(quarantine.beat)
 ledger.register_sweeper(incident_watch.look)
 ledger.register_sweeper(staff_notices.send_due)
+incident_counts.register_repeats(repeated_refusals.repeats)
 incidents.register_listener(aftermath.show)
 incidents.register_listener(notices.tell_of_incident)
 setup.count_sellers_with(services.count_sellers)

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from marketplaces import catalogue, services
+from marketplaces import catalogue, onboarding
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.scoped_admin import (
@@ -67,7 +67,7 @@ class MarketplaceAdmin(ScopedModelAdmin):
 
 
 def retry_account(account: MarketplaceAccount, actor: Actor) -> int:
-    return services.retry_onboarding(account, actor=actor)
+    return onboarding.retry_onboarding(account, actor=actor)
 
 
 @admin.register(MarketplaceAccount)

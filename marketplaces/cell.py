@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from connections.countries import marketplace_name
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import reason_for
@@ -75,7 +76,7 @@ def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> Mark
 def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
     marketplace = MARKETPLACES[marketplace_id]
     return MarketplaceLine(
-        name=marketplace.name,
+        name=marketplace_name(marketplace_id),
         code=marketplace.ads_country_code,
         is_done=part["onboarding"] == Onboarding.ONBOARDED,
         sign=sign,
@@ -172,7 +173,7 @@ def nothing_listed(fact: Facts, known: list[Facts]) -> str:
 def joined_words(counts: list[Facts]) -> str:
     """What the seller joined since the consent and nobody has started: *Continue* leads on."""
     new = [
-        MARKETPLACES[part["marketplace_id"]].name
+        marketplace_name(part["marketplace_id"])
         for part in counts
         if part["joined_at"] and part["onboarding"] == Onboarding.PENDING
     ]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
+from connections.countries import marketplace_name
 from marketplaces.models import Marketplace
 from sellerlegend.amazon.regions import Region
 
@@ -25,7 +26,11 @@ def marketplace_choices(regions: Iterable[Region]) -> list[tuple[Any, Any]]:
     groups = [
         (
             REGION_NAMES[region],
-            [(row.marketplace_id, row.name) for row in supported if row.region == region],
+            [
+                (row.marketplace_id, marketplace_name(row.marketplace_id, row.name))
+                for row in supported
+                if row.region == region
+            ],
         )
         for region in regions
     ]

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from connections import observations, verification
-from connections.models import CapabilityCheck, Connection, SpApiGrant
+from connections.health_models import CapabilityCheck
+from connections.models import Connection, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.errors import UnexpectedReply
 from sellerlegend.amazon.regions import MARKETPLACES

@@ -13,7 +13,7 @@ from django.utils import timezone
 from connections import revisions
 from connections.models import Connection
 from marketplaces.models import MarketplaceAccount
-from marketplaces.services import onboarding_job
+from marketplaces.onboarding import onboarding_job
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.transitions import advance

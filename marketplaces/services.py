@@ -1,23 +1,19 @@
-"""Reading a seller's marketplaces, and onboarding the chosen ones."""
+"""Reading a seller's marketplaces: asked at Amazon, written down, shared by the row's jobs."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections import credentials, revisions, verdicts
 from connections.models import Connection
 from marketplaces import discovery
-from marketplaces.models import Marketplace, MarketplaceAccount
+from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon import sellers
 from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, HeldBack
 from sellerlegend.amazon.regions import Region
@@ -27,24 +23,16 @@ from sellerlegend.jobs import breakers, ledger, rates
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
-from sellerlegend.organizations.models import AuditEvent
-from sellerlegend.organizations.scoping import ScopedQuerySet
-from sellerlegend.transitions import StaleState, advance, advance_many
 
 logger = logging.getLogger(__name__)
 
 READ = "marketplaces.read_participations"
 RESYNC = "marketplaces.resync"
-ONBOARD = "marketplaces.onboard"
 
-Onboarding = MarketplaceAccount.Onboarding
 # Amazon allows 15 of these calls in a burst and then one a minute: all jobs of a row share one.
 SNAPSHOT_LIFETIME = timedelta(minutes=10)
 # Amazon's own have 13 or 14 characters; a longer one is nothing that we could store.
 ID_LENGTH = 20
-
-
-# Participations ----------------------------------------------------------------------------
 
 
 def begin_reading(*, connection: Connection) -> Job:
@@ -169,27 +157,14 @@ def record_participations(
     no proof, and the reading comes again soon."""
     now = timezone.now()
     is_partial = reply.dropped > 0
-    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
-    known = {account.marketplace_id: account for account in accounts.filter(connection=connection)}
     listed = [item for item in reply.participations if len(item.marketplace_id) <= ID_LENGTH]
     changes = discovery.Changes(connection, now)
-    for item in listed:
-        before = known.pop(item.marketplace_id, None)
-        if is_partial and before is not None and not item.is_participating:
-            continue  # its other entry, the one that counts, may be among the unreadable
-        columns = _facts(item) | {"seen_at": now} | changes.columns_of(item, before)
-        if before is not None:
-            accounts.filter(pk=before.pk).update(**columns)
-        else:
-            accounts.create(connection=connection, marketplace_id=item.marketplace_id, **columns)
-    missing = [] if is_partial else list(known.values())
-    for account in missing:
-        columns = changes.columns_of_missing(account)
-        if columns:
-            accounts.filter(pk=account.pk).update(is_participating=False, **columns)
+    missing = _write_listed(connection, listed, changes, is_partial=is_partial)
     if is_partial:
+        missing = []
         discovery.note_partial(connection)
     else:
+        _write_missing(connection, missing, changes)
         rows = Connection.objects.for_organization(connection.organization_id)
         rows.filter(pk=connection.pk).update(participations_read_at=now, reading_error="")
         discovery.note_proof(connection)
@@ -204,6 +179,38 @@ def record_participations(
         missing=len(missing),
         malformed=reply.dropped + len(reply.participations) - len(listed),
     )
+
+
+def _write_listed(
+    connection: Connection,
+    listed: list[Participation],
+    changes: discovery.Changes,
+    *,
+    is_partial: bool,
+) -> list[MarketplaceAccount]:
+    """Returns those that we know and Amazon did not list."""
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    known = {account.marketplace_id: account for account in accounts.filter(connection=connection)}
+    for item in listed:
+        before = known.pop(item.marketplace_id, None)
+        if is_partial and before is not None and not item.is_participating:
+            continue  # its other entry, the one that counts, may be among the unreadable
+        columns = _facts(item) | {"seen_at": changes.now} | changes.columns_of(item, before)
+        if before is not None:
+            accounts.filter(pk=before.pk).update(**columns)
+        else:
+            accounts.create(connection=connection, marketplace_id=item.marketplace_id, **columns)
+    return list(known.values())
+
+
+def _write_missing(
+    connection: Connection, missing: list[MarketplaceAccount], changes: discovery.Changes
+) -> None:
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    for account in missing:
+        columns = changes.columns_of_missing(account)
+        if columns:
+            accounts.filter(pk=account.pk).update(is_participating=False, **columns)
 
 
 def _facts(item: Participation) -> dict[str, object]:
@@ -233,228 +240,9 @@ def reading_given_up(job: Job) -> None:
         reading_failed(connection, "gave_up")
 
 
-# Onboarding --------------------------------------------------------------------------------
-
-
-def begin_onboarding(
-    *, connection: Connection, account_ids: Iterable[UUID], actor: Actor
-) -> list[MarketplaceAccount]:
-    """Start the chosen marketplaces: state, audit event and one job each, in one transaction.
-
-    Ids that are not startable any more (started in another tab, not supported, not
-    participating) are left as they are. Returns what was started.
-    """
-    with transaction.atomic():
-        revisions.touch(connection.organization_id, [connection.pk])
-        chosen = list(startable(connection).filter(pk__in=list(account_ids)).order_by("pk"))
-        for seen in {account.onboarding for account in chosen}:
-            _set_working([account for account in chosen if account.onboarding == seen], seen, actor)
-        ledger.enqueue_many(
-            ONBOARD,
-            organization=connection.organization_id,
-            subjects=[(account.pk, connection.pk) for account in chosen],
-        )
-        return list(_accounts(connection.organization_id, [account.pk for account in chosen]))
-
-
-def _set_working(accounts: list[MarketplaceAccount], seen: str, actor: Actor) -> None:
-    """Of one row, in one state, in the caller's transaction, which touched the row already."""
-    _advance_all(
-        accounts,
-        seen=seen,
-        to=Onboarding.WORKING,
-        actor=actor,
-        onboarding_changed_at=timezone.now(),
-        attention_reason="",
-        **chooser(actor),
-    )
-
-
-def _advance_all(accounts: list[MarketplaceAccount], **step: Any) -> None:
-    """`advance_many` for all of these or none. Raises StaleState."""
-    rows = _accounts(accounts[0].organization_id, [account.pk for account in accounts])
-    if advance_many(rows, limit=len(accounts), **step) != len(accounts):
-        raise StaleState("a marketplace moved although its organization is locked")
-
-
-def _accounts(organization_id: UUID, ids: list[UUID]) -> ScopedQuerySet[MarketplaceAccount]:
-    accounts = MarketplaceAccount.objects.for_organization(organization_id)
-    return accounts.filter(pk__in=ids).order_by("pk")
-
-
-def chooser(actor: Actor) -> dict[str, Any]:
-    """Staff and commands repeat somebody's choice; they do not make it their own."""
-    if actor.user is None or actor.kind != AuditEvent.ActorKind.PERSON:
-        return {}
-    return {"chosen_by": actor.user, "chosen_at": timezone.now()}
-
-
-def retry_onboarding(account: MarketplaceAccount, *, actor: Actor) -> bool:
-    """Now instead of later, or again after it stopped. False when there is nothing to repeat."""
-    if account.onboarding == Onboarding.NEEDS_ATTENTION:
-        connection = account.connection
-        return bool(begin_onboarding(connection=connection, account_ids=[account.pk], actor=actor))
-    return account.onboarding == Onboarding.WORKING and ledger.hurry(onboarding_job(account))
-
-
-def onboarding_job(account: MarketplaceAccount) -> Job:
-    """The live job of a marketplace being worked on; a new one when it was lost."""
-    return ledger.enqueue(
-        ONBOARD,
-        organization=account.organization_id,
-        subject_id=account.pk,
-        connection_id=account.connection_id,
-    )
-
-
-def unfinished(status: str) -> QuerySet[MarketplaceAccount]:
-    """Accounts an operator can push: in this state, with work that is due or was lost."""
-    return MarketplaceAccount.objects.filter(onboarding=status).exclude(ledger.held_back(ONBOARD))
-
-
-def finalize(account: MarketplaceAccount, *, actor: Actor) -> Job | None:
-    """Do the account's work in this process, through the ledger. None: nothing can be repeated."""
-    if account.onboarding == Onboarding.NEEDS_ATTENTION and not retry_onboarding(
-        account, actor=actor
-    ):
-        return None
-    job = ledger.run_here(onboarding_job(account))
-    account.refresh_from_db()
-    return job
-
-
-def onboarding_restarted(job: Job, actor: Actor) -> bool:
-    accounts = MarketplaceAccount.objects.for_organization(job.organization_id)
-    account = accounts.select_related("connection").filter(pk=job.subject_id).first()
-    return account is not None and retry_onboarding(account, actor=actor)
-
-
-def startable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
-    """Supported, participating marketplaces that are neither onboarded nor being worked on."""
-    supported = Marketplace.objects.filter(is_supported=True, region=connection.region)
-    return MarketplaceAccount.objects.for_organization(connection.organization_id).filter(
-        connection=connection,
-        is_participating=True,
-        marketplace_id__in=supported.values("marketplace_id"),
-        onboarding__in=[Onboarding.PENDING, Onboarding.NEEDS_ATTENTION],
-    )
-
-
-def onboard(claim: Claim) -> None:
-    """The job: prove the grant, check the participation, record the store, finish."""
-    onboard_many([claim])
-
-
-def onboard_many(claims: Sequence[Claim]) -> None:
-    """The job for marketplaces of one row: one proof of the grant and one transaction for all."""
-    working = {account.pk: account for account in _working(claims)}
-    over = [claim for claim in claims if claim.job.subject_id not in working]
-    if over:
-        with ledger.finishing_many(over):
-            pass
-    if not working:
-        return
-    claims = [claim for claim in claims if claim.job.subject_id in working]
-    connection = working[claims[0].job.subject_id].connection
-    try:
-        reply = _snapshot(connection)
-    except AmazonError as error:
-        _put_off(claims, error)
-        return
-    with ledger.finishing_many(claims) as held:
-        _settle(connection, held, reply)
-
-
-def _working(claims: Sequence[Claim]) -> ScopedQuerySet[MarketplaceAccount]:
-    ids = [claim.job.subject_id for claim in claims]
-    accounts = _accounts(claims[0].job.organization_id, ids).select_related("connection")
-    return accounts.filter(onboarding=Onboarding.WORKING)
-
-
-def _put_off(claims: Sequence[Claim], error: AmazonError) -> None:
-    """Amazon said the same to all of them; each waits, or needs a person, for itself."""
-    for claim in claims:
-        with suppress(StaleState):
-            reason = verdicts.wait_or_reason(claim, error)
-            if reason is not None:
-                with claim.finishing():
-                    for account in _working([claim]):
-                        _needs_attention(account, reason)
-
-
-def _settle(
-    connection: Connection, held: Sequence[Claim], reply: ParticipationReply | None
-) -> None:
-    """Write what the reading means for each, in the caller's transaction."""
-    if not held:
-        return
-    if reply is not None:
-        record_participations(connection=connection, reply=reply)
-    onboarded = []
-    for account in _working(held):
-        reason = _obstacle(account)
-        if reason:
-            _needs_attention(account, reason)
-        else:
-            onboarded.append(account)
-    if onboarded:
-        _set_onboarded(onboarded)
-
-
-def _snapshot(connection: Connection) -> ParticipationReply | None:
-    """None: the shared reading is fresh and only the grant was proved; else a new reading."""
-    if has_fresh_snapshot(connection):
-        credentials.prove(connection)
-        return None
-    return fetch_participations(connection)
-
-
 def has_fresh_snapshot(connection: Connection) -> bool:
     read_at = connection.participations_read_at
     return read_at is not None and timezone.now() - read_at < SNAPSHOT_LIFETIME
-
-
-def _obstacle(account: MarketplaceAccount) -> str:
-    """Why the store cannot be onboarded, by the last reading."""
-    if account.is_participating:
-        return ""
-    read_at = account.connection.participations_read_at
-    was_listed = read_at is None or account.seen_at >= read_at
-    return "not_participating" if was_listed else "not_listed"
-
-
-def _set_onboarded(accounts: list[MarketplaceAccount]) -> None:
-    now = timezone.now()
-    _advance_all(
-        accounts,
-        seen=Onboarding.WORKING,
-        to=Onboarding.ONBOARDED,
-        actor=WORKER,
-        onboarding_changed_at=now,
-        onboarded_at=now,
-        attention_reason="",
-    )
-
-
-def _needs_attention(account: MarketplaceAccount, reason: str) -> None:
-    advance(
-        account,
-        to=Onboarding.NEEDS_ATTENTION,
-        actor=WORKER,
-        reason=reason,
-        onboarding_changed_at=timezone.now(),
-        attention_reason=reason,
-    )
-
-
-def onboarding_given_up(job: Job) -> None:
-    account = (
-        MarketplaceAccount.objects.for_organization(job.organization_id)
-        .filter(pk=job.subject_id, onboarding=Onboarding.WORKING)
-        .first()
-    )
-    if account is not None:
-        _needs_attention(account, "gave_up")
 
 
 def connection_of(claim: Claim, connection_id: UUID) -> Connection | None:

@@ -12,7 +12,8 @@ from uuid import UUID
 from django.conf import settings
 
 from connections import capabilities, credentials, grants, verdicts, verification
-from connections.models import Capability, CapabilityCheck, Connection, Grant, SpApiGrant
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import services
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon import probes

@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from connections.countries import marketplace_name
 from connections.models import Connection
 from connections.views import answer_changed, connection_of, form_page
-from marketplaces import pausing, services
+from marketplaces import onboarding, pausing
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -40,7 +41,7 @@ def marketplaces_onboard(request: OrganizationRequest, connection_id: UUID) -> H
     if request.method == "POST":
         chosen = uuids_from(request.POST.getlist("account"))
         if chosen:
-            started = services.begin_onboarding(
+            started = onboarding.begin_onboarding(
                 connection=connection, account_ids=chosen, actor=request.actor()
             )
             say_started(request, len(started))
@@ -95,7 +96,7 @@ def choice_of(
         obstacle = _("Paused")
     return Choice(
         account_id=account.pk,
-        name=marketplace.name,
+        name=marketplace_name(marketplace.pk, marketplace.name),
         note=account.store_name,
         is_ticked=not obstacle and account.marketplace_id == picked,
         obstacle=obstacle,
@@ -110,7 +111,7 @@ def marketplaces_retry(
 ) -> HttpResponse:
     """Repeat only what failed."""
     connection = connection_of(request, connection_id)
-    started = services.begin_onboarding(
+    started = onboarding.begin_onboarding(
         connection=connection, account_ids=[account_id], actor=request.actor()
     )
     say_started(request, len(started))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connections import revisions, token_imports
-from marketplaces import importing, services, verification
+from marketplaces import importing, onboarding, services, verification
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
@@ -39,12 +39,12 @@ ledger.register(
 )
 ledger.register(
     ledger.Kind(
-        name=services.ONBOARD,
-        run=budgets.watched(services.onboard),
-        run_many=budgets.watched_many(services.onboard_many),
+        name=onboarding.ONBOARD,
+        run=budgets.watched(onboarding.onboard),
+        run_many=budgets.watched_many(onboarding.onboard_many),
         changed=show_change,
-        give_up=services.onboarding_given_up,
-        restart=services.onboarding_restarted,
+        give_up=onboarding.onboarding_given_up,
+        restart=onboarding.onboarding_restarted,
     )
 )
 ledger.register(

@@ -10,8 +10,10 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections import health
+from connections.countries import marketplace_name
 from connections.health import Health
 from connections.health_words import SideHealth, ads_health, feeding
+from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import reason_for
 from connections.words import (
@@ -80,7 +82,7 @@ def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> Mark
 def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
     marketplace = MARKETPLACES[marketplace_id]
     return MarketplaceLine(
-        name=marketplace.name,
+        name=marketplace_name(marketplace_id),
         code=marketplace.ads_country_code,
         is_done=part["link_status"] == Link.LINKED,
         sign=sign,
@@ -96,11 +98,14 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
     done = sum(part["link_status"] == Link.LINKED for part in countable)
     button = None
     is_open = any(part["link_status"] not in (Link.LINKED, Link.WORKING) for part in parts)
-    if is_open and reader.may_act:
+    # Without Selling Partner the row's one next step is *Reconnect*: it is erased unless it is had
+    # back. What is linked goes on meanwhile.
+    is_ended = fact["grant_status"] == Grant.Status.DISCONNECTED
+    if is_open and reader.may_act and not is_ended:
         url = url_of("ppc_connect", reader, fact["id"])
         button = Button(_("Continue"), url, is_primary=done < len(countable))
     return Cell(
-        sign=ppc_roll_up(countable, done),
+        sign=ppc_roll_up(countable, done, is_ended=is_ended),
         lines=tuple(ppc_line(part) for part in parts),
         progress=progress_words(done, len(countable)),
         button=button,
@@ -134,14 +139,15 @@ def finish_words(parts: list[Facts]) -> str:
     )
 
 
-def ppc_roll_up(countable: list[Facts], done: int) -> Sign:
+def ppc_roll_up(countable: list[Facts], done: int, *, is_ended: bool) -> Sign | None:
+    """None: nothing is to come before the row is connected again."""
     if countable and done == len(countable):
         return Sign(_("Connected"), "check-circle", "success")
     if any(part["link_status"] == Link.NEEDS_ATTENTION for part in countable):
         return Sign(_("Needs you"), "alert", "warning")
     if any(part["link_status"] == Link.WORKING for part in countable):
         return Sign(_("Working"), "progress", "progress")
-    return Sign(_("Pending"), "dashed", "neutral")
+    return None if is_ended else Sign(_("Pending"), "dashed", "neutral")
 
 
 def ppc_side(part: Facts, fact: Facts, reader: Reader) -> Side | None:

@@ -242,8 +242,11 @@ def _end_trips(connection: Connection, ended: Iterable[Side], actor: Actor) -> N
     end_open_trips(of_these_sides, actor=actor, reason="disconnected")
 
 
-def end_open_trips(trips: QuerySet[AuthorizationRequest], *, actor: Actor, reason: str) -> None:
-    """Waits for a callback that is just using one: what it leaves open ends as well."""
+def end_open_trips(
+    trips: QuerySet[AuthorizationRequest], *, actor: Actor, reason: str, outcome: str = "expired"
+) -> None:
+    """Waits for a callback that is just using one: what it leaves open ends as well. `outcome` is
+    what its person reads who comes back from Amazon."""
     while advance_many(
         trips.order_by("pk"),
         seen=AuthorizationRequest.Status.OPEN,
@@ -251,7 +254,7 @@ def end_open_trips(trips: QuerySet[AuthorizationRequest], *, actor: Actor, reaso
         actor=actor,
         reason=reason,
         is_patient=True,
-        outcome="expired",
+        outcome=outcome,
         code_verifier="",
     ):
         pass

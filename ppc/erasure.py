@@ -35,7 +35,9 @@ from connections.models import (
     SpApiGrant,
 )
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
+from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.retention import Rule, until_none
+from ppc import farewell
 from ppc.disconnecting import drop_row, end_open_trips
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
@@ -43,7 +45,13 @@ from sellerlegend.applications.clients import configured_client
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
-from sellerlegend.organizations.models import AuditEvent, Membership, Organization, VaultUse
+from sellerlegend.organizations.models import (
+    AuditEvent,
+    Invitation,
+    Membership,
+    Organization,
+    VaultUse,
+)
 from sellerlegend.organizations.scoping import ScopedModel, across_organizations
 
 logger = logging.getLogger(__name__)
@@ -58,15 +66,19 @@ BATCH = 500
 # An organization ends ----------------------------------------------------------------------
 
 
-def delete_organization(*, organization: Organization, actor: Actor) -> None:
+def delete_organization(
+    *, organization: Organization, actor: Actor, with_receipt: bool = False
+) -> None:
     """Tombstone, work, tokens, data key, access: one transaction, effective at once.
 
     Without its data key no copy of its ciphertexts opens; a backup from before holds the data key
-    too, wrapped by a key of the ring. Doing it twice changes nothing.
+    too, wrapped by a key of the ring. Doing it twice changes nothing. `with_receipt`: the actor
+    gets a mail.
     """
     now = timezone.now()
     with transaction.atomic():
         revisions.touch_all(organization.pk)
+        ending = farewell.of_organization(organization)
         alive = Organization.objects.filter(pk=organization.pk, deleted_at=None)
         if not alive.update(deleted_at=now, data_key="", data_key_destroyed_at=now):
             return
@@ -77,8 +89,12 @@ def delete_organization(*, organization: Organization, actor: Actor) -> None:
         )
         tokens = _destroy_tokens(organization, actor)
         Membership.objects.for_organization(organization).delete()
+        Invitation.objects.for_organization(organization).delete()
         deletions.note("organization", organization.pk)
-        record_event("organization_deleted", actor=actor, organization=organization, tokens=tokens)
+        told = farewell.counts(ending) | {"tokens": tokens}
+        record_event("organization_deleted", actor=actor, organization=organization, **told)
+        if with_receipt:
+            ledger.enqueue(farewell.RECEIPT, organization=organization, subject_id=organization.pk)
     organization.deleted_at = now
 
 
@@ -125,8 +141,14 @@ def rules(actor: Actor) -> list[Rule]:
 
 
 def deleted_organizations(before: datetime | None = None) -> QuerySet[Organization]:
-    deleted = Organization.objects.filter(deleted_at__lt=before or timezone.now())
-    return deleted.filter(erased_at=None).order_by("deleted_at")
+    """Not while the receipt is being sent: it is made of what would be erased."""
+    now = timezone.now()
+    receipts = Job._base_manager.filter(
+        organization=OuterRef("pk"), kind=farewell.RECEIPT, status__in=Job.LIVE
+    )
+    waits = Q(Exists(receipts), deleted_at__gt=now - farewell.RECEIPT_WAITS)
+    deleted = Organization.objects.filter(deleted_at__lt=before or now, erased_at=None)
+    return deleted.exclude(waits).order_by("deleted_at")
 
 
 def ended_connections(before: datetime | None = None) -> QuerySet[Connection]:
@@ -240,11 +262,14 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         PpcLink,
         AdsProfile,
         AuthorizationRequest,
+        ReconnectItem,
+        ReconnectQueue,
         NoticeMail,
         Notice,
         NoticeSnooze,
         NotificationChoice,
         CalendarFeed,
+        Invitation,
         SavedView,
         Reach,
         Tag,

@@ -1,22 +1,31 @@
 """What the end of an organization ends, before it and on the receipt for who did it: afterwards no
-page shows it any more."""
+page shows it any more. The receipt is a job of the ledger, so a mail server may be away."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from smtplib import SMTPException
+from typing import Any
+from uuid import UUID
 
-from django.core.mail import send_mail
-from django.db import transaction
-from django.utils import timezone
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
-from sellerlegend.organizations.models import Membership, Organization, User
+from connections.notice_sending import message_id, put_down
+from sellerlegend.jobs.ledger import Claim
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
 
 logger = logging.getLogger(__name__)
+
+RECEIPT = "ppc.receipt"
+DELETED = "organization_deleted"
+# Longer than a receipt is tried, and far from the 30 days: erasing waits for it so long.
+RECEIPT_WAITS = timedelta(days=3)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,6 @@ class Ending:
     """What is there now. `people`: everybody who loses access."""
 
     name: str
-    at: datetime
     stores: tuple[Store, ...]
     spapi_consents: int
     ads_consents: int
@@ -41,8 +49,6 @@ class Ending:
 
 
 def of_organization(organization: Organization) -> Ending:
-    rows = Connection.with_removed.for_organization(organization).order_by("name", "region")
-    stores = rows.filter(selling_partner_id__isnull=False)
     living = [
         model.objects.for_organization(organization).exclude(status=Grant.Status.DISCONNECTED)
         for model in (SpApiGrant, AdsGrant)
@@ -50,30 +56,72 @@ def of_organization(organization: Organization) -> Ending:
     members = Membership.objects.for_organization(organization).select_related("user")
     return Ending(
         name=organization.name,
-        at=timezone.now(),
-        stores=tuple(
-            Store(*facts) for facts in stores.values_list("name", "selling_partner_id", "region")
-        ),
+        stores=stores_of(organization),
         spapi_consents=living[0].count(),
         ads_consents=living[1].count(),
         people=tuple(str(member.user) for member in members.order_by("created_at")),
     )
 
 
-def send_receipt(ending: Ending, person: User) -> None:
-    """After the commit. A mail server that is down does not bring the organization back."""
-    text = receipt(ending, str(person))
-
-    def send() -> None:
-        try:
-            send_mail(_("%(name)s was deleted") % {"name": ending.name}, text, None, [person.email])
-        except (OSError, SMTPException) as error:
-            logger.warning("receipt_unsent", extra={"cause": type(error).__name__})
-
-    transaction.on_commit(send, robust=True)
+def stores_of(organization: Organization) -> tuple[Store, ...]:
+    rows = Connection.with_removed.for_organization(organization).order_by("name", "region")
+    known = rows.filter(selling_partner_id__isnull=False)
+    facts = known.values_list("name", "selling_partner_id", "region")
+    return tuple(Store(*each) for each in facts)
 
 
-def receipt(ending: Ending, who: str) -> str:
+def counts(ending: Ending) -> dict[str, Any]:
+    """What the record of the deletion keeps for the receipt, since it is gone by then."""
+    return {
+        "spapi_consents": ending.spapi_consents,
+        "ads_consents": ending.ads_consents,
+        "people": len(ending.people),
+    }
+
+
+# The receipt ---------------------------------------------------------------------------------
+
+
+def send_receipt(claim: Claim) -> None:
+    """The run of the job: what the record of the deletion and the rows say, to who did it. Rows
+    wait for it (`erasure.deleted_organizations`); nothing of it is stored a second time."""
+    event = deletion_of(claim.job.organization_id)
+    if event is None or event.actor is None:
+        with claim.finishing(error="nobody_to_tell"):
+            return
+    message = compose(claim.job.organization, event, event.actor)
+    try:
+        message.send()
+    except (OSError, SMTPException) as error:
+        logger.warning("receipt_unsent", extra={"cause": type(error).__name__})
+        put_down(claim, error, since=event.at)
+        return
+    with claim.finishing():
+        pass
+
+
+def deletion_of(organization_id: UUID) -> AuditEvent | None:
+    events = AuditEvent.objects.for_organization(organization_id).filter(code=DELETED)
+    found: AuditEvent | None = events.select_related("actor").first()
+    return found
+
+
+def compose(organization: Organization, event: AuditEvent, person: User) -> EmailMessage:
+    """In the person's language. The name is somebody's own text: one line, whatever it holds."""
+    with translation.override(person.language or settings.LANGUAGE_CODE):
+        subject = _("%(name)s was deleted") % {"name": organization.name}
+        return EmailMessage(
+            subject=" ".join(subject.split()),
+            body=receipt(organization, event, str(person)),
+            to=[person.email],
+            headers={
+                "Message-ID": message_id("receipt", organization.pk),
+                "Auto-Submitted": "auto-generated",
+            },
+        )
+
+
+def receipt(organization: Organization, event: AuditEvent, who: str) -> str:
     parts = [
         _(
             "%(who)s deleted the organization %(name)s on %(at)s (UTC).\n\n"
@@ -84,15 +132,16 @@ def receipt(ending: Ending, who: str) -> str:
         )
         % {
             "who": who,
-            "name": ending.name,
-            "at": f"{ending.at:%Y-%m-%d %H:%M:%S}",
-            "spapi": ending.spapi_consents,
-            "ads": ending.ads_consents,
-            "people": len(ending.people),
+            "name": organization.name,
+            "at": f"{event.at:%Y-%m-%d %H:%M:%S}",
+            "spapi": event.details["spapi_consents"],
+            "ads": event.details["ads_consents"],
+            "people": event.details["people"],
         }
     ]
-    if ending.stores:
-        lines = [f"- {row.name}, {row.selling_partner_id}, {row.region}" for row in ending.stores]
+    stores = stores_of(organization)
+    if stores:
+        lines = [f"- {row.name}, {row.selling_partner_id}, {row.region}" for row in stores]
         parts.append(
             _(
                 "To finish at Amazon, for each of these the seller opens Seller Central → Apps and "

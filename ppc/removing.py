@@ -52,13 +52,19 @@ def remove(*, connection: Connection, actor: Actor) -> None:
         services.cancel_work(connection)
         end_links(connection, actor)
         trips = AuthorizationRequest.objects.for_organization(connection.organization_id)
-        end_open_trips(trips.filter(connection=connection), actor=actor, reason="removed")
+        end_open_trips(
+            trips.filter(connection=connection),
+            actor=actor,
+            reason="removed",
+            outcome="row_removed",
+        )
         if not removal.hide(connection, actor=actor):
             raise services.NotRemovable(connection.name)
 
 
 def restore(*, organization_id: UUID, connection_id: UUID, actor: Actor) -> Connection:
-    """Show a removed row again, disconnected as it was. Raises NotRestorable."""
+    """Show a removed row again, disconnected as it was. Raises NotRestorable, and
+    NeedsAdministrator, which a page answers with 403."""
     with transaction.atomic():
         revisions.touch_list(organization_id)
         row = removal.removed_rows(organization_id).filter(pk=connection_id).first()

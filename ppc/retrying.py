@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connections.models import Connection
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces import verification as marketplace_verification
 from marketplaces.models import MarketplaceAccount
@@ -27,7 +28,7 @@ def retry_row(*, connection: Connection, actor: Actor) -> int:
     mine = accounts.filter(connection=connection).select_related("connection")
     linked = links.filter(account__connection=connection).select_related("account__connection")
     count = int(marketplace_services.retry_reading(connection))
-    count += sum(marketplace_services.retry_onboarding(row, actor=actor) for row in mine)
+    count += sum(onboarding.retry_onboarding(row, actor=actor) for row in mine)
     count += sum(services.retry_linking(row, actor=actor) for row in linked)
     return count + hurry_proofs(connection)
 

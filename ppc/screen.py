@@ -9,12 +9,14 @@ from django.db.models import Q
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from connections.models import Connection
+from connections.countries import marketplace_name
+from connections.models import AdsGrant, Connection
+from connections.reach import within_reach
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import services
 from ppc.models import AdsProfile, PpcLink
-from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.organizations.models import Membership
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,6 @@ class Consent:
     """An Amazon Ads consent the organization holds, and the rows it feeds."""
 
     given: str
-    profiles: int
     feeds: tuple[str, ...]
 
 
@@ -37,7 +38,7 @@ def link_choices(connection: Connection) -> list[Choice]:
     choices = [
         Choice(
             account_id=row.pk,
-            name=names[row.marketplace_id].name,
+            name=marketplace_name(row.marketplace_id, names[row.marketplace_id].name),
             note=profile_words(profiles.get(row.marketplace_id)),
             is_ticked=row.pk in ready,
             obstacle="" if row.pk in ready else obstacle(row, names[row.marketplace_id]),
@@ -67,28 +68,32 @@ def obstacle(account: MarketplaceAccount, marketplace: Marketplace) -> str:
     return _("The seller does not take part in this marketplace")
 
 
-def consents(connection: Connection) -> list[Consent]:
-    """One Ads consent may serve several rows; the page says which."""
-    return [
-        Consent(
-            given=_("Given by %(who)s on %(day)s")
-            % {
-                "who": grant.authorized_by or _("somebody who left"),
-                "day": formats.date_format(timezone.localtime(grant.authorized_at), "DATE_FORMAT"),
-            },
-            profiles=grant.profiles.filter(is_listed=True).count(),
-            feeds=tuple(
-                Connection.objects.for_organization(connection.organization_id)
-                .filter(
-                    Q(marketplace_accounts__ppc_link__profile__grant=grant),
-                    marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
-                )
-                .distinct()
-                .values_list("name", flat=True)
-            ),
-        )
-        for grant in services.usable_grants(connection.organization_id)
-    ]
+def consents(connection: Connection, reader: Membership) -> list[Consent]:
+    """One Ads consent may serve several rows; the page says which of those that the reader sees. A
+    limited reader is not told of a consent that has nothing to do with them."""
+    found = []
+    for grant in services.usable_grants(connection.organization_id):
+        feeds = rows_served(grant, connection, reader)
+        sees = grant.profiles.filter(account_id=connection.selling_partner_id or "")
+        if reader.is_limited and not feeds and not sees.exists():
+            continue
+        found.append(Consent(given=given_words(grant), feeds=feeds))
+    return found
+
+
+def given_words(grant: AdsGrant) -> str:
+    return _("Given by %(who)s on %(day)s") % {
+        "who": grant.authorized_by or _("somebody who left"),
+        "day": formats.date_format(timezone.localtime(grant.authorized_at), "DATE_FORMAT"),
+    }
+
+
+def rows_served(grant: AdsGrant, connection: Connection, reader: Membership) -> tuple[str, ...]:
+    rows = Connection.objects.for_organization(connection.organization_id).filter(
+        Q(marketplace_accounts__ppc_link__profile__grant=grant),
+        marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
+    )
+    return tuple(within_reach(rows, reader).distinct().values_list("name", flat=True))
 
 
 def marketplace_names(connection: Connection) -> dict[UUID, str]:
@@ -99,6 +104,5 @@ def marketplace_names(connection: Connection) -> dict[UUID, str]:
         "pk", "ppc_link__pk", "marketplace_id", "name"
     )
     for account_id, link_id, marketplace_id, name in parts:
-        known = MARKETPLACES.get(marketplace_id)
-        found[account_id] = found[link_id] = known.name if known else name
+        found[account_id] = found[link_id] = marketplace_name(marketplace_id, name)
     return found

@@ -14,7 +14,7 @@ from django.utils import timezone
 from connections import credentials, revisions, verdicts
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces.models import Marketplace, MarketplaceAccount
-from marketplaces.services import chooser
+from marketplaces.onboarding import chooser
 from ppc.matching import Match, match_profile
 from ppc.models import AdsProfile, PpcLink
 from ppc.profiles import facts_of, listed_profiles, read_profiles, record_profiles
@@ -90,6 +90,13 @@ def linkable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
     ).exclude(
         ppc_link__status__in=[Status.WORKING, Status.LINKED],
     )
+
+
+def of_the_row(connection: Connection, account_ids: list[UUID]) -> list[UUID]:
+    """Those of these ids that are marketplaces of this row: no id links another row's."""
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    own = accounts.filter(connection=connection, pk__in=account_ids)
+    return list(own.order_by("pk").values_list("pk", flat=True))
 
 
 def is_covered(connection: Connection, account_ids: Iterable[UUID]) -> bool:

@@ -9,7 +9,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRed
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from connections import bulk, flows
+from connections import bulk, departures
 from connections.models import Connection
 from connections.selection import selection_of
 from connections.views import (
@@ -40,7 +40,7 @@ def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpRespon
     connection = connection_of(request, connection_id)
     error = ""
     if request.method == "POST":
-        chosen = uuids_from(request.POST.getlist("account"))
+        chosen = services.of_the_row(connection, uuids_from(request.POST.getlist("account")))
         is_renewal = "renew" in request.POST and services.can_renew(connection)
         if chosen or is_renewal:
             is_new_consent = is_renewal or "new_consent" in request.POST
@@ -52,7 +52,7 @@ def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpRespon
         "choices": choices,
         "can_start": any(not choice.obstacle for choice in choices),
         "can_renew": services.can_renew(connection),
-        "consents": screen.consents(connection),
+        "consents": screen.consents(connection, request.membership),
         "error": error,
     }
     status = 422 if error else 200
@@ -73,13 +73,13 @@ def link_or_leave(
         say_started(request, len(started))
         return answer_changed(request, connection)
     try:
-        url = flows.start_ads_authorization(
+        url = departures.start_ads_authorization(
             connection=connection,
             user=request.user,
             session=request.session,
             account_ids=account_ids,
         )
-    except (flows.CredentialsMissing, flows.VaultClosed) as error:
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
         return cannot_leave(request, error)
     return HttpResponseRedirect(url)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connections import revisions
-from ppc import checking, pruning, services, upkeep
+from ppc import checking, farewell, pruning, services, upkeep
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
@@ -11,6 +11,10 @@ from sellerlegend.jobs.models import Job
 def show_change(job: Job) -> None:
     if job.connection_id is not None:
         revisions.touch(job.organization_id, [job.connection_id])
+
+
+def show_nothing(_job: Job) -> None:
+    """No row of a screen looks different."""
 
 
 ledger.register(
@@ -48,6 +52,15 @@ ledger.register(
         changed=upkeep.show_listing,
         give_up=upkeep.resync_given_up,
         restart=checking.check_restarted,
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=farewell.RECEIPT,
+        run=budgets.watched(farewell.send_receipt),
+        changed=show_nothing,
+        give_up=show_nothing,
+        queue="background",
     )
 )
 ledger.register_sweeper(checking.sweep_due)

@@ -119,6 +119,9 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
     for name, sample in samples.items():
         if parameter == sample:
             return itemgetter(name)
+        # Looked for within a text.
+        if isinstance(sample, str) and parameter == f"%{sample}%":
+            return partial(within, name, ops)
         # A database without a UUID type compares hexadecimal text.
         if isinstance(sample, uuid.UUID) and parameter == sample.hex:
             return partial(hexadecimal, name)
@@ -126,6 +129,11 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
         if isinstance(sample, datetime) and parameter == ops.adapt_datetimefield_value(sample):
             return partial(adapted_time, name, ops)
     return lambda _values: parameter
+
+
+def within(name: str, ops: Any, values: dict[str, Any]) -> str:
+    """Its own signs of a pattern are letters."""
+    return f"%{ops.prep_for_like_query(values[name])}%"
 
 
 def hexadecimal(name: str, values: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language_info
 
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.amazon.lwa import LwaClient
@@ -246,8 +246,13 @@ else:
 
 # Language and time ----------------------------------------------------------------------
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "sellerlegend" / "locale"]
+# Adding a language is adding its catalogue; each is offered under its own name.
+LANGUAGES = [
+    (code, get_language_info(code)["name_local"].capitalize())
+    for code in ["en", *sorted(path.parts[-3] for path in LOCALE_PATHS[0].glob("*/*/django.po"))]
+]
+FORMAT_MODULE_PATH = ["sellerlegend.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 

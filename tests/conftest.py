@@ -21,6 +21,7 @@ from sellerlegend.celery import app
 from sellerlegend.jobs import draining
 from tests import bells, process_memory, session_cookies
 from tests.amazon_emulator import RunningEmulator, running_emulator
+from tests.demo.messages import compile_messages
 from tests.leftovers import drop_databases_of_dead_runs
 from tests.services import Service, are_services_required, find_services
 
@@ -36,8 +37,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    compile_messages()
     url = find_services().postgresql.address
-    if url and "PYTEST_XDIST_WORKER" not in os.environ:
+    if url:
         drop_databases_of_dead_runs(url)
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from connections import client_lists, groups, token_imports
 from connections import services as connection_services
 from connections.client_table import checked_list
-from connections.grouping_models import Client, Tag
+from connections.grouping_models import Client, Reach, Tag
 from connections.import_models import ClientList, TokenImport
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.notice_models import Notice
@@ -25,7 +25,8 @@ from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations.audit import COMMAND, Actor
-from sellerlegend.organizations.models import Membership, Organization, Role, User
+from sellerlegend.organizations.invitations import invite
+from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
 from sellerlegend.organizations.services import create_organization
 
 PASSWORD = "Demo-only-2026"
@@ -66,6 +67,35 @@ def make_member(
     person = user or make_user()
     Membership.objects.for_organization(organization).create(user=person, role=role)
     return person
+
+
+def limit(person: User, organization: Organization, *rows: Connection) -> Membership:
+    """From now on this member sees these rows alone."""
+    memberships = Membership.objects.for_organization(organization)
+    memberships.filter(user=person).update(is_limited=True)
+    membership = memberships.get(user=person)
+    Reach.objects.for_organization(organization).bulk_create(
+        Reach(organization=organization, membership=membership, connection=row) for row in rows
+    )
+    return membership
+
+
+def make_invitation(
+    organization: Organization,
+    email: str = "",
+    role: Role = Role.MEMBER,
+    *,
+    by: User | None = None,
+    is_limited: bool = False,
+) -> tuple[Invitation, str]:
+    """An open one, and the token of its link."""
+    members = Membership.objects.for_organization(organization)
+    return invite(
+        by=members.get(user=by or owner_of(organization)),
+        email=email or f"invited{next(_numbers)}@example.com",
+        role=role,
+        is_limited=is_limited,
+    )
 
 
 def owner_of(organization: Organization) -> User:
@@ -120,13 +150,13 @@ def make_connection(
 def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> Connection:
     """A consent comes back from Seller Central: the first one, or a newer one."""
     with transaction.atomic():
-        row, _created = connection_services.store_spapi_grant(
+        stored = connection_services.store_spapi_grant(
             connection=connection,
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
             user=owner_of(connection.organization),
         )
-    return row
+    return stored.row
 
 
 def grant_of(connection: Connection) -> SpApiGrant:
@@ -287,6 +317,13 @@ def make_link(
         **({"status": status, "linked_at": _time_if(profile is not None)} | columns),
     )
     return link
+
+
+def put_to_use(grant: AdsGrant, connection: Connection | None = None) -> PpcLink:
+    """A row with a marketplace that this consent feeds."""
+    row = connection or make_connection(grant.organization)
+    profile = make_profile(grant, seller=row.selling_partner_id or "")
+    return make_link(make_account(row), profile)
 
 
 def unknown_id() -> UUID:

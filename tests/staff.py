@@ -13,9 +13,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import flows
-from connections.models import AuthorizationRequest, CapabilityCheck, Connection, DataSetReport
-from marketplaces import services as marketplace_services
+from connections import departures
+from connections.health_models import CapabilityCheck, DataSetReport
+from connections.models import AuthorizationRequest, Connection
+from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
 from sellerlegend.applications.upkeep import look_after_secrets
@@ -80,12 +81,12 @@ def make_shop(seller: str, *, organization: Organization | None = None) -> Shop:
     profile = factories.make_profile(factories.make_ads_grant(organization), seller=seller)
     link = factories.make_link(account, profile)
     make_facts_of_health(connection)
-    marketplace_services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=[factories.make_account(connection, factories.CANADA).pk],
         actor=COMMAND,
     )
-    flows.start_spapi_authorization(
+    departures.start_spapi_authorization(
         connection=connection, user=factories.owner_of(organization), session=SessionStore()
     )
     trip: AuthorizationRequest = AuthorizationRequest._base_manager.get(connection=connection)

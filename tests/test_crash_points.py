@@ -17,6 +17,7 @@ from django.test import Client
 from django.utils import timezone
 
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from sellerlegend import crypto
@@ -147,12 +148,10 @@ def test_a_worker_that_dies_between_onboarding_and_its_commit_onboards_once(
 ) -> None:
     account = factories.make_account(connection)
     actor = Actor.person(factories.owner_of(connection.organization))
-    marketplace_services.begin_onboarding(
-        connection=connection, account_ids=[account.pk], actor=actor
-    )
+    onboarding.begin_onboarding(connection=connection, account_ids=[account.pk], actor=actor)
     [job] = Job._base_manager.filter(kind="marketplaces.onboard")
 
-    crash(office, "after marketplaces.services:_set_onboarded", "run_job", str(job.pk))
+    crash(office, "after marketplaces.onboarding:_set_onboarded", "run_job", str(job.pk))
 
     account.refresh_from_db()
     assert account.onboarding == "working"

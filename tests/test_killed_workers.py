@@ -16,10 +16,10 @@ from connections.import_models import ImportedToken
 from connections.models import Connection
 from connections.notice_models import NoticeMail, NotificationChoice
 from connections.token_table import checked_table
+from marketplaces import onboarding, verification
 from marketplaces import services as marketplace_services
-from marketplaces import verification
 from marketplaces.models import MarketplaceAccount
-from ppc import checking, upkeep
+from ppc import checking, erasure, farewell, upkeep
 from ppc import services as ppc_services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.celery import RUN_JOB, SWEEP
@@ -58,10 +58,10 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     actor = Actor.person(factories.owner_of(organization))
     reading = connect(amazon, organization, NORTHSTAR, US)
     resyncing = connect(amazon, organization, BLUE_HARBOR, US)
-    onboarding = connect(amazon, organization, SAKURA, JAPAN)
-    marketplace_services.begin_onboarding(
-        connection=onboarding,
-        account_ids=[factories.make_account(onboarding, JAPAN).pk],
+    chosen = connect(amazon, organization, SAKURA, JAPAN)
+    onboarding.begin_onboarding(
+        connection=chosen,
+        account_ids=[factories.make_account(chosen, JAPAN).pk],
         actor=actor,
     )
     grant = factories.make_ads_grant(
@@ -81,6 +81,7 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     prove(amazon)
     mail_notice(reading)
     import_token(amazon)
+    end_an_organization()
     found = {job.kind: job for job in Job._base_manager.all()}
     assert set(found) == set(ledger.KINDS), "a kind of work that this test does not know yet"
     return found
@@ -98,6 +99,12 @@ def prove(amazon: RunningEmulator) -> None:
     checking.queue_proofs(daily.pk, [consents[0]])
     verification.begin_check(rows[1])
     ledger.enqueue(checking.CHECK, organization=by_hand, subject_id=consents[1].pk)
+
+
+def end_an_organization() -> None:
+    gone = factories.make_organization("Gone")
+    actor = Actor.person(factories.owner_of(gone))
+    erasure.delete_organization(organization=gone, actor=actor, with_receipt=True)
 
 
 def mail_notice(connection: Connection) -> None:
@@ -194,14 +201,15 @@ def test_a_worker_killed_in_the_middle_of_every_kind_of_work_is_replaced(
         office.tell(RUN_JOB, str(job.pk))
     amazon.ledger.wait_for(6, timeout=30, surface="sellers")
     amazon.ledger.wait_for(4, timeout=30, surface="ads")
-    mail = jobs.pop(notice_mails.MAIL)  # asks nothing of Amazon
+    # Mails ask nothing of Amazon.
+    mails = {kind: jobs.pop(kind) for kind in (notice_mails.MAIL, farewell.RECEIPT)}
     assert set(statuses(jobs).values()) == {"running"}
 
     office.hire()
     victim.kill()
     forget_leases()
     office.tell(SWEEP)
-    wait_until_done(jobs | {mail.kind: mail})
+    wait_until_done(jobs | mails)
 
     assert_done_once(jobs)
     rows = Job._base_manager.filter(pk__in=[job.pk for job in jobs.values()])

@@ -31,6 +31,7 @@ from django.utils.encoding import force_str
 
 from connections import token_imports
 from connections.models import Connection
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs import ledger
@@ -128,7 +129,7 @@ def walk_through(
     seen.add("callback again", client.get(str(callback)).content)
     seen.add("callback elsewhere", Client().get(str(callback)).content)
     ledger.drain("interactive")
-    started = marketplace_services.startable(row)
+    started = onboarding.startable(row)
     choose = reverse("marketplaces_onboard", args=[organization.slug, row.pk])
     seen.page(client, choose)
     client.post(choose, {"account": [str(account.pk) for account in started]})

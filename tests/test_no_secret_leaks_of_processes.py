@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from ppc import upkeep
 from sellerlegend.celery import RUN_JOB
@@ -72,7 +73,7 @@ def work_of_all_kinds(amazon: RunningEmulator) -> list[Job]:
     )
     grant = factories.make_ads_grant(organization, refresh_token=amazon.world.authorize_ads(LOGIN))
     accounts = [factories.make_account(row)]
-    marketplace_services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=row,
         account_ids=[account.pk for account in accounts],
         actor=COMMAND,
@@ -84,7 +85,7 @@ def work_of_all_kinds(amazon: RunningEmulator) -> list[Job]:
         marketplace_services.begin_resync(connection=row),
         marketplace_services.begin_reading(connection=revoked),
         *upkeep.begin_grant_resync(grant=grant, actor=COMMAND),
-        *Job.objects.for_organization(organization).filter(kind=marketplace_services.ONBOARD),
+        *Job.objects.for_organization(organization).filter(kind=onboarding.ONBOARD),
     ]
 
 

@@ -13,16 +13,19 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from connections import credentials, services
+from connections import credentials, queue_walk, services
 from connections.models import Connection, SpApiGrant
+from connections.queue_models import ReconnectItem, ReconnectQueue
+from connections.queue_rows import candidates
 from connections.services import NameTaken
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import services as ppc_services
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import AuditEvent, Organization, User
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import CANADA, US
@@ -295,7 +298,7 @@ def test_jobs_of_one_row_done_by_many_workers_share_one_reading_budget(
     ledger.run(marketplace_services.begin_reading(connection=connection).pk)
     accounts = MarketplaceAccount.objects.for_organization(connection.organization)
     ids = list(accounts.filter(is_participating=True).values_list("pk", flat=True))
-    marketplace_services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=ids,
         actor=Actor.person(factories.owner_of(connection.organization)),
@@ -481,9 +484,7 @@ def test_undo_against_many_workers_and_choices_ends_in_nothing(
         factories.make_link(account)
 
     run_together(
-        lambda: marketplace_services.begin_onboarding(
-            connection=connection, account_ids=ids, actor=actor
-        ),
+        lambda: onboarding.begin_onboarding(connection=connection, account_ids=ids, actor=actor),
         lambda: ppc_services.begin_linking(connection=connection, account_ids=ids, actor=actor),
         lambda: ledger.drain("interactive"),
         lambda: ledger.drain("interactive"),
@@ -536,3 +537,60 @@ def test_creating_and_renaming_to_one_name_at_once_never_deadlocks(
 
         failures = [answer for answer in answers if isinstance(answer, Exception)]
         assert [type(failure) for failure in failures] == [NameTaken]
+
+
+# A person with two devices ------------------------------------------------------------------
+
+
+def test_parallel_choices_fill_one_queue_once(
+    organization: Organization, member: User, connection: Connection
+) -> None:
+    membership = Membership.objects.for_organization(organization).get(user=member)
+    SpApiGrant.objects.for_organization(organization).update(
+        authorized_at=timezone.now() - timedelta(days=200)
+    )
+    chosen = candidates(membership, [connection.pk], {})
+
+    def fill() -> int:
+        actor = Actor.person(member)
+        _queue, added = queue_walk.fill(
+            organization=organization, user=member, chosen=chosen, actor=actor
+        )
+        return added
+
+    added = run_many(8, fill)
+
+    assert sorted(added) == [0] * 7 + [1]  # type: ignore[type-var]  # none was raised
+    assert ReconnectQueue.objects.for_organization(organization).count() == 1
+    assert ReconnectItem.objects.for_organization(organization).count() == 1
+
+
+def test_a_consent_and_a_skip_at_one_moment_leave_it_reconnected(
+    organization: Organization, member: User, browser: Client, connection: Connection
+) -> None:
+    """Whoever is first, the consent counts, and the queue is over once."""
+    SpApiGrant.objects.for_organization(organization).update(
+        authorized_at=timezone.now() - timedelta(days=200)
+    )
+    membership = Membership.objects.for_organization(organization).get(user=member)
+    chosen = candidates(membership, [connection.pk], {})
+    actor = Actor.person(member)
+    queue_walk.fill(organization=organization, user=member, chosen=chosen, actor=actor)
+    item = ReconnectItem.objects.for_organization(organization).select_related("queue").get()
+    base = f"/o/{organization.slug}/reconnect-queue"
+    left = browser.post(f"{base}/open", {"item": str(item.pk)})
+    callback = trips.confirm(left.headers["Location"], NORTHSTAR)
+
+    def skip() -> Answer:
+        response = same_browser(browser).post(f"{base}/skip", {"item": str(item.pk)})
+        return response.status_code, response.headers.get("Location", "")
+
+    answers = run_together(opening(browser, callback), skip, opening(browser, callback), skip)
+
+    assert all(isinstance(answer, tuple) and answer[0] == 303 for answer in answers)
+    item.refresh_from_db()
+    assert item.status == ReconnectItem.Status.RECONNECTED
+    finished = AuditEvent.objects.for_organization(organization).filter(
+        code="reconnect_queue_finished"
+    )
+    assert finished.count() == 1

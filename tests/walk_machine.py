@@ -27,6 +27,7 @@ from connections import credentials, notice_mails, token_cache, token_imports, v
 from connections.import_models import ImportedToken
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import NoticeMail
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces import verification as marketplace_verification
 from marketplaces.models import MarketplaceAccount
@@ -50,7 +51,7 @@ NORTHSTAR, BLUE_HARBOR = "A1NORTHSTAR001", "A2BLUEHARBOR02"
 SELLERS = (NORTHSTAR, BLUE_HARBOR)
 LOGINS = ("ads@northstar.example", "agency@ads.example")
 COUNTRIES = ("CA", "MX", "UK")
-STORED = frozenset({"connected", "reconnected", "merged"})
+STORED = frozenset({"connected", "reconnected", "merged", "brought_back"})
 QUEUES = ("interactive", "background")
 PAGES = ("confirm", "undo", "remove", "read_again", "check")
 MACHINES: tuple[Any, ...] = (
@@ -64,7 +65,7 @@ MACHINES: tuple[Any, ...] = (
 SUBJECTS: dict[str, Any] = {
     marketplace_services.READ: Connection,
     marketplace_services.RESYNC: Connection,
-    marketplace_services.ONBOARD: MarketplaceAccount,
+    onboarding.ONBOARD: MarketplaceAccount,
     ppc_services.LINK: PpcLink,
     upkeep.RESYNC: AdsGrant,
     marketplace_verification.VERIFY: Connection,
@@ -265,7 +266,7 @@ class Walk(RuleBasedStateMachine):
         connection = pick(tenant.rows(), row)
         if connection is None:
             return
-        accounts = list(marketplace_services.startable(connection).values_list("pk", flat=True))
+        accounts = list(onboarding.startable(connection).values_list("pk", flat=True))
         url = tenant.path("marketplaces_onboard", connection)
         answer = tenant.browser.post(url, {"account": [str(pk) for pk in accounts]})
         assert answer.status_code < 500

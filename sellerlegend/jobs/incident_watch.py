@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q
 from django.utils import timezone
 
 from sellerlegend.jobs import incidents, outcomes
+from sellerlegend.jobs.incident_counts import (
+    LEAST_ORGANIZATIONS,
+    OPEN_SHARE,
+    Counted,
+    Part,
+    asking_and_failing,
+    by_minute,
+    counted,
+)
 from sellerlegend.jobs.incidents import WINDOW
-from sellerlegend.jobs.models import CallWindow, Incident
+from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.audit import WORKER
 
 logger = logging.getLogger(__name__)
 
-LEAST_CALLS = 10
-LEAST_ORGANIZATIONS = 3
-OPEN_SHARE = 0.5
 GOOD = timedelta(minutes=10)
 # A doubted consent is asked for the last time a quarter of an hour after its first refusal: an
 # incident that ended before would leave those to be believed that Amazon still refuses then.
@@ -34,55 +39,19 @@ GOOD_AFTER_REFUSALS = timedelta(minutes=20)
 # Nobody asked for so long, or most organizations met no failure at all: whoever still does has a
 # reason of his own.
 LONG = timedelta(hours=1)
-
-Part = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The calls of one part; `organizations` are those that met a failure."""
-
-    calls: int
-    failures: int
-    throttled: int
-    refused: int
-    organizations: int
-
-    @property
-    def is_bad(self) -> bool:
-        return (
-            self.calls >= LEAST_CALLS
-            and self.failures >= OPEN_SHARE * self.calls
-            and self.organizations >= LEAST_ORGANIZATIONS
-        )
-
-    @property
-    def cause(self) -> Incident.Cause:
-        """What most of the failures were."""
-        by_cause = {
-            Incident.Cause.REFUSING: self.refused,
-            Incident.Cause.THROTTLED: self.throttled,
-            Incident.Cause.FAILING: self.failures - self.throttled - self.refused,
-        }
-        return max(by_cause, key=lambda cause: by_cause[cause])
-
-    @property
-    def columns(self) -> dict[str, int]:
-        return {
-            "calls": self.calls,
-            "failures": self.failures,
-            "organizations": self.organizations,
-        }
+# Of one sweep, which has other things to do; the next one goes on with who is left.
+TOLD_AT_ONCE = 200
 
 
 def look() -> int:
-    """For the sweep. Returns how much there was to open, close and tell."""
+    """For the sweep. Returns how much there was to open, close and tell. Judging comes first: it
+    is never late because many have to be told."""
     outcomes.flush()
     now = timezone.now()
-    counted = _counted(now - WINDOW)
+    numbers = counted(now - WINDOW)
     running = {(row.surface, row.region): row for row in Incident.objects.filter(closed_at=None)}
     parts = dict.fromkeys([*incidents.PARTS, *running])
-    touched = sum(_apart(_judge, part, counted.get(part), running.get(part), now) for part in parts)
+    touched = sum(_apart(_judge, part, numbers.get(part), running.get(part), now) for part in parts)
     return touched + _tell(now)
 
 
@@ -108,29 +77,10 @@ def _judge(part: Part, numbers: Counted | None, incident: Incident | None, now: 
 
 def _tell(now: datetime) -> int:
     recent = Q(closed_at=None) | Q(closed_at__gt=now - incidents.TOLD_WITHIN)
-    found = Incident.objects.filter(recent).order_by("opened_at")
-    return sum(_apart(incidents.tell_organizations, row) for row in found)
-
-
-def _counted(since: datetime, part: Part | None = None) -> dict[Part, Counted]:
-    windows = CallWindow.objects.filter(minute__gte=since)
-    if part is not None:
-        windows = windows.filter(surface=part[0], region=part[1])
-    rows = (
-        windows.order_by()
-        .values("surface", "region")
-        .annotate(
-            called=Sum("calls"),
-            failed=Sum("failures"),
-            were_throttled=Sum("throttled"),
-            were_refused=Sum("refused"),
-            met=Count("organization_id", filter=Q(failures__gt=0), distinct=True),
-        )
-        .values_list(
-            "surface", "region", "called", "failed", "were_throttled", "were_refused", "met"
-        )
-    )
-    return {(surface, region): Counted(*numbers) for surface, region, *numbers in rows}
+    told = 0
+    for row in Incident.objects.filter(recent).order_by("opened_at"):
+        told += _apart(incidents.tell_organizations, row, TOLD_AT_ONCE - told)
+    return told
 
 
 # Opening -----------------------------------------------------------------------------------
@@ -143,11 +93,11 @@ def _open(part: Part, now: datetime) -> int:
     ended = Incident.objects.filter(surface=surface, region=region, closed_at__gt=now - WINDOW)
     last = ended.order_by("-closed_at").first()
     if last is not None and last.closed_at is not None:
-        numbers = _counted(last.closed_at, part).get(part)
+        numbers = counted(last.closed_at, part).get(part)
         if last.closed_by_id is not None or numbers is None or not numbers.is_bad:
             return 0
         return int(incidents.reopen(last))
-    numbers = _counted(now - WINDOW, part)[part]
+    numbers = counted(now - WINDOW, part)[part]
     opened = incidents.open_one(
         surface=surface,
         region=region,
@@ -189,16 +139,10 @@ def _is_over(incident: Incident, now: datetime, *, is_bad: bool) -> bool:
 def _good_since(incident: Incident, since: datetime) -> datetime | None:
     """The first minute with a success after the last one in which half of the calls failed. Fewer
     organizations than open an incident do not keep one open: theirs are reasons of their own."""
-    windows = CallWindow.objects.filter(
-        surface=incident.surface, region=incident.region, minute__gte=since
-    )
-    failing = windows.filter(failures__gt=0).aggregate(
-        count=Count("organization_id", distinct=True)
-    )["count"]
-    minutes = windows.order_by("minute").values("minute")
-    sums = minutes.annotate(called=Sum("calls"), failed=Sum("failures"))
+    part = (incident.surface, incident.region)
+    _asking, failing = asking_and_failing(part, since)
     last_bad, first_good = None, None
-    for minute, calls, failures in sums.values_list("minute", "called", "failed"):
+    for minute, calls, failures in by_minute(part, since):
         if failing >= LEAST_ORGANIZATIONS and failures >= OPEN_SHARE * calls:
             last_bad, first_good = minute, None
         elif first_good is None and failures < calls:
@@ -212,11 +156,5 @@ def _good_since(incident: Incident, since: datetime) -> datetime | None:
 def _is_long_forgotten(incident: Incident, now: datetime) -> bool:
     if incident.opened_at > now - LONG:
         return False
-    windows = CallWindow.objects.filter(
-        surface=incident.surface, region=incident.region, minute__gte=now - LONG
-    )
-    asking = windows.aggregate(
-        all=Count("organization_id", distinct=True),
-        failing=Count("organization_id", filter=Q(failures__gt=0), distinct=True),
-    )
-    return bool(asking["all"] == 0 or asking["failing"] < OPEN_SHARE * asking["all"])
+    asking, failing = asking_and_failing((incident.surface, incident.region), now - LONG)
+    return asking == 0 or failing < OPEN_SHARE * asking

@@ -125,8 +125,11 @@ def open_one(
 
 
 def reopen(incident: Incident) -> bool:
-    """It began again so soon after its end that it is the same one. False: another is open."""
-    ended = Incident.objects.filter(pk=incident.pk).exclude(closed_at=None)
+    """It began again so soon after its end that it is the same one: nobody was told of an end yet.
+    False: another is open, or it is too late."""
+    # Whoever waits for the row may come when it has been told that it is over.
+    since = timezone.now() - WINDOW
+    ended = Incident.objects.filter(pk=incident.pk, closed_at__gt=since)
     try:
         with transaction.atomic():
             if not ended.update(closed_at=None, good_since=None):
@@ -185,12 +188,9 @@ def failures_of(incident: Incident) -> QuerySet[CallWindow]:
 
 
 def old_windows() -> QuerySet[CallWindow]:
-    """For the day's pruning: those of the incidents that still have to be summed up are kept."""
-    oldest = timezone.now() - WINDOWS_KEPT
-    going_on = Incident.objects.filter(closed_at=None).order_by("opened_at").first()
-    if going_on is not None:
-        oldest = min(oldest, going_on.opened_at - WINDOW)
-    return CallWindow.objects.filter(minute__lt=oldest)
+    """For the day's pruning. By age alone: one that staff forgot to close must not keep them. Who
+    was told of it stands in the record, and when."""
+    return CallWindow.objects.filter(minute__lt=timezone.now() - WINDOWS_KEPT)
 
 
 def may_begin_again(incident: Incident) -> bool:
@@ -200,11 +200,12 @@ def may_begin_again(incident: Incident) -> bool:
     return is_by_itself and ended_at is not None and ended_at > timezone.now() - WINDOW
 
 
-def tell_organizations(incident: Incident) -> int:
+def tell_organizations(incident: Incident, limit: int) -> int:
     """Once each that it opened, those as well that it reaches later; and that it closed, all who
-    were told that it opened, once it cannot begin again. Returns how many were told now."""
+    were told that it opened, once it cannot begin again. At most `limit`: the events say who is
+    left. Returns how many were told now."""
     has_ended = incident.closed_at is not None
-    if may_begin_again(incident):
+    if limit <= 0 or may_begin_again(incident):
         return 0
     told = _told(incident, OPENED)
     if has_ended:
@@ -214,8 +215,9 @@ def tell_organizations(incident: Incident) -> int:
         due, kind = set(met.distinct()) - told, OPENED
     if not due:
         return 0
-    living = Organization.objects.filter(pk__in=due, deleted_at=None).order_by("pk")
-    return sum(_tell(incident, organization, kind) for organization in living)
+    # In no order: those that cannot be told must not stand in front of all others at every sweep.
+    living = Organization.objects.filter(pk__in=due, deleted_at=None).order_by("?")
+    return sum(_tell(incident, organization, kind) for organization in living[:limit])
 
 
 def _told(incident: Incident, kind: str) -> set[UUID]:
@@ -240,8 +242,11 @@ def _tell(incident: Incident, organization: Organization, kind: str) -> int:
 
 def _tell_once(incident: Incident, organization: Organization, kind: str) -> int:
     with transaction.atomic():
-        # Two sweeps at once: the second one waits here, and sees the first one's event.
-        Incident.objects.select_for_update().get(pk=incident.pk)
+        # Two sweeps at once: the second one waits here, and sees the first one's event, or that
+        # the incident closed or began again meanwhile.
+        now = Incident.objects.select_for_update().get(pk=incident.pk)
+        if (now.closed_at is None) != (kind == OPENED) or may_begin_again(now):
+            return 0
         mine = AuditEvent.objects.for_organization(organization).filter(
             at__gte=incident.opened_at, code=f"incident_{kind}", subject_id=incident.pk
         )

@@ -96,6 +96,18 @@ def organization_view(role: Role) -> Callable[[OrganizationView[P]], Callable[..
     return decorate
 
 
+def unlimited(view: OrganizationView[P]) -> Callable[..., Any]:
+    """For members who see every row of the organization; 403 for one whose reach is limited."""
+
+    @wraps(view)
+    def guarded(request: OrganizationRequest, *args: P.args, **kwargs: P.kwargs) -> Any:
+        if request.membership.is_limited:
+            raise PermissionDenied("needs the whole organization")
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
 def render_part(
     request: Any,
     template: str,

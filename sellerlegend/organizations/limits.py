@@ -62,7 +62,8 @@ REFUSED_CALLBACK = Limit("refused_callback", burst=40, seconds=6)
 # Anybody may open the OAuth Login URI, and what its link says is kept in a session.
 APPSTORE_START = Limit("appstore_start", burst=40, seconds=6)
 COSTLY_ACTION = Limit("costly_action", burst=60, seconds=2)
-# A trip lives for ten minutes, so this is also the cap of a person's open ones: 110.
+# A trip lives for ten minutes, so this is also the cap of a person's open ones: 110. A reconnect
+# queue of forty stores, each tried twice, fits into an hour.
 TRIP = Limit("trip", burst=80, seconds=20)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from allauth.usersessions.models import UserSession
 
 from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.invitations import revoke_beyond
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.organizations.sessions import SessionStore
@@ -35,5 +36,6 @@ def erase_person(user: User, *, actor: Actor, reason: str = "") -> None:
     record_event("login_deleted", actor=actor, subject=user, reason=reason)
     for organization in organizations_of(user):
         record_event("member_left", actor=actor, organization=organization, subject=user)
+        revoke_beyond(organization.pk, user, None)
     SessionStore.get_model_class().objects.filter(session_key__in=list(keys)).delete()
     User.objects.filter(pk=user.pk).delete()

@@ -208,6 +208,10 @@ class Membership(ScopedModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "user"], name="one_membership_each"),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
+            models.CheckConstraint(
+                condition=Q(is_limited=False) | Q(role__in=["viewer", "member"]),
+                name="membership_limited_is_no_admin",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -215,6 +219,68 @@ class Membership(ScopedModel):
 
     def may(self, role: Role) -> bool:
         return Role(self.role).covers(role)
+
+
+class Invitation(ScopedModel):
+    """Somebody may become a member: who reads the mail of `email` and signs in with that address.
+    Only a digest of the link is stored. Past `expires_at` an open one opens nothing."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Open")
+        ACCEPTED = "accepted", _("Accepted")
+        REVOKED = "revoked", _("Revoked")
+
+    STATUS_FIELD: ClassVar[str] = "status"
+    EVENT_PREFIX: ClassVar[str] = "invitation"
+    TRANSITIONS: ClassVar[dict[str, set[str]]] = {Status.OPEN: {Status.ACCEPTED, Status.REVOKED}}
+    LIFETIME: ClassVar[timedelta] = timedelta(days=7)
+    # Nobody makes an owner by mail.
+    ROLES: ClassVar[tuple[Role, ...]] = (Role.VIEWER, Role.MEMBER, Role.ADMIN)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField(_("email address"))
+    role = models.CharField(max_length=10, choices=Role.choices)
+    # Who comes by it sees nothing until an administrator chose what.
+    is_limited = models.BooleanField(default=False)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    # When a mail server last took its mail; null: none did yet.
+    sent_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "organization",
+                Lower("email"),
+                condition=Q(status="open"),
+                name="one_open_invitation_each",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["open", "accepted", "revoked"]),
+                name="invitation_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="open", ended_at=None)
+                | (~Q(status="open") & Q(ended_at__isnull=False)),
+                name="invitation_ended_has_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(role__in=["viewer", "member"]) | Q(role="admin", is_limited=False),
+                name="invitation_role_by_mail",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.status}"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
 
 
 class AuditEventImmutable(RuntimeError):

@@ -42,6 +42,7 @@ SECRET_COLUMNS = frozenset(
         "mws_auth_token",
         "code_verifier",
         "state_hash",
+        "token_hash",
         "browser_hash",
     }
 )

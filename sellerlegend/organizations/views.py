@@ -9,7 +9,6 @@ from allauth.usersessions.internal.flows import sessions
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -94,15 +93,9 @@ def organization_settings(request: OrganizationRequest) -> HttpResponseBase:
         "form": form,
         "may_rename": may_rename,
         "may_delete": request.membership.may(Role.OWNER),
-        "members": members_of(request.organization),
     }
     status = 422 if form.is_bound else 200
     return render(request, "organizations/settings.html", context, status=status)
-
-
-def members_of(organization: Organization) -> QuerySet[Membership]:
-    members = Membership.objects.for_organization(organization).select_related("user")
-    return members.order_by("user__name", "user__email")
 
 
 @form_page
@@ -115,11 +108,12 @@ def organization_delete(request: OrganizationRequest) -> HttpResponseBase:
     form = DeleteOrganizationForm(bound, organization=organization)
     ending = farewell.of_organization(organization)
     if form.is_bound and form.is_valid():
-        erasure.delete_organization(organization=organization, actor=request.actor())
-        farewell.send_receipt(ending, request.user)
+        erasure.delete_organization(
+            organization=organization, actor=request.actor(), with_receipt=True
+        )
         words = _(
-            "%(name)s was deleted, and every consent in it ended. You have a mail that says what "
-            "ended and how to finish at Amazon."
+            "%(name)s was deleted, and every consent in it ended. A mail to you says what ended "
+            "and how to finish at Amazon."
         )
         messages.success(request, words % {"name": ending.name})
         return redirect("home")

@@ -55,7 +55,8 @@ function words(answer) {
 }
 
 function showFailure(event) {
-  if (event.detail.elt?.hasAttribute("data-poll-url")) return;
+  // What the page can do without is not missed aloud.
+  if (event.detail.elt?.matches("[data-poll-url], [data-optional]")) return;
   const place = dialog.open ? dialog.querySelector(".dialog-frame") : notices;
   place.querySelector("[data-request-failed]")?.remove();
   place.prepend(words(event.detail.xhr));

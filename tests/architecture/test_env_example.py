@@ -9,7 +9,7 @@ from sellerlegend.env import Env
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Read by docker compose and gunicorn, not by the product.
-BESIDE_THE_PRODUCT = {"POSTGRES_PASSWORD", "PORT", "WEB_CONCURRENCY"}
+BESIDE_THE_PRODUCT = {"POSTGRES_PASSWORD", "PORT", "TLS_CERTIFICATES", "WEB_CONCURRENCY"}
 
 
 def lines() -> list[str]:

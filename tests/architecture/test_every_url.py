@@ -26,6 +26,7 @@ from tests.factories import (
     make_client,
     make_connection,
     make_files,
+    make_invitation,
     make_member,
     make_notice,
     make_organization,
@@ -55,6 +56,7 @@ class Route:
 
 ROW = ("connection_id",)
 ACCOUNT = ("connection_id", "account_id")
+MEMBER, INVITATION = ("member_id",), ("invitation_id",)
 
 ORGANIZATION_ROUTES = (
     Route("organization_settings", FORM, Role.VIEWER),
@@ -63,6 +65,7 @@ ORGANIZATION_ROUTES = (
     Route("connection_changes", READ[:1], Role.VIEWER),
     Route("connection_details", READ[:1], Role.VIEWER, ROW),
     Route("connection_timeline", READ[:1], Role.VIEWER, ROW),
+    Route("connections_overview", READ[:1], Role.VIEWER),
     Route("connection_new", FORM, Role.MEMBER),
     Route("connection_authorize", FORM, Role.MEMBER, ROW),
     Route("connection_add_as_new", ACTION, Role.MEMBER, ROW),
@@ -110,14 +113,33 @@ ORGANIZATION_ROUTES = (
     Route("token_import", FORM, Role.ADMIN, ("import_id",)),
     Route("client_list_new", FORM, Role.MEMBER),
     Route("client_list", FORM, Role.MEMBER, ("list_id",)),
+    Route("authorisers", READ[:1], Role.VIEWER),
+    Route("reconnect_queue", READ[:1], Role.MEMBER),
+    Route("reconnect_queue_add", FORM, Role.MEMBER),
+    Route("reconnect_queue_open", ACTION, Role.MEMBER),
+    Route("reconnect_queue_skip", ACTION, Role.MEMBER),
+    Route("reconnect_queue_put_last", ACTION, Role.MEMBER),
+    Route("reconnect_queue_take_up", ACTION, Role.MEMBER),
+    Route("reconnect_queue_finish", ACTION, Role.MEMBER),
+    Route("marketplaces_onboard_many", FORM, Role.MEMBER),
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
     Route("calendar_feed_end", ACTION, Role.VIEWER),
+    Route("people", READ[:1], Role.VIEWER),
+    Route("member_invite", FORM, Role.ADMIN),
+    Route("invitation_resend", ACTION, Role.ADMIN, INVITATION),
+    Route("invitation_revoke", ACTION, Role.ADMIN, INVITATION),
+    Route("member_role", FORM, Role.ADMIN, MEMBER),
+    Route("member_remove", FORM, Role.ADMIN, MEMBER),
+    Route("member_reach", FORM, Role.ADMIN, MEMBER),
+    Route("member_leave", FORM, Role.VIEWER),
+    Route("ownership_transfer", FORM, Role.OWNER),
 )
 
 PERSONAL_ROUTES = (
     Route("home", READ[:1]),
     Route("organization_new", FORM),
+    Route("invitation_accept", ACTION),
     Route("profile", FORM),
     Route("login_delete", FORM),
     Route("security", READ[:1]),
@@ -170,6 +192,10 @@ PUBLIC_ROUTES = frozenset(
         "ads_callback",
         # Its address is the secret (`tests/connections/test_feeds.py`).
         "calendar_feed",
+        # So is the invitation's; the page after it shows what the browser's session remembers
+        # (`tests/sellerlegend/organizations/test_invitations.py`).
+        "invitation",
+        "invitation_link",
         # For probes (`tests/sellerlegend/monitoring/`).
         "healthz",
         "readyz",
@@ -196,6 +222,8 @@ class Scene:
     notice_id: UUID
     import_id: UUID
     list_id: UUID
+    member_id: UUID
+    invitation_id: UUID
     tag_id: int
     client_id: UUID
     outsider: Any
@@ -208,6 +236,8 @@ class Scene:
             "notice_id": self.notice_id,
             "import_id": self.import_id,
             "list_id": self.list_id,
+            "member_id": self.member_id,
+            "invitation_id": self.invitation_id,
             "tag_id": self.tag_id,
             "client_id": self.client_id,
             "reference": "BCDFGH23",
@@ -225,6 +255,9 @@ def scene() -> Scene:
     account = make_account(connection)
     notice = make_notice(connection)
     token_import, client_list = make_files(organization)
+    colleague = make_member(organization, Role.VIEWER)
+    member = colleague.memberships.get()
+    invitation, _token = make_invitation(organization)
     tag, owner = make_tag(organization), make_client(organization)
     outsider = owner_of(make_organization("Somebody else"))
     return Scene(
@@ -234,6 +267,8 @@ def scene() -> Scene:
         notice.pk,
         token_import.pk,
         client_list.pk,
+        member.pk,
+        invitation.pk,
         tag.pk,
         owner.pk,
         outsider,

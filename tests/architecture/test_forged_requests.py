@@ -305,6 +305,7 @@ def test_no_other_public_route_takes_a_form(name: str, amazon: RunningEmulator) 
     kwargs = {
         "authorization_outcome": {"reference": "BCDFGH23"},
         "calendar_feed": {"token": "A" * 43},
+        "invitation_link": {"token": "A" * 43},
     }.get(name, {})
 
     with nobody_is_harmed(amazon):

@@ -38,6 +38,8 @@ def add_stores(organization: Organization, count: int) -> None:
     grant = factories.make_ads_grant(organization)
     for _ in range(count):
         row = factories.make_connection(organization)
+        factories.make_tag(organization, "", row)
+        factories.make_client(organization, "", row)
         factories.make_account(row, CANADA)
         account = factories.make_account(row, US)
         profile = factories.make_profile(grant, seller=row.selling_partner_id or "")
@@ -83,7 +85,16 @@ def test_no_list_of_the_staff_pages_asks_once_for_each_row() -> None:
     assert {path: counts for path, counts in found.items() if counts[1] > counts[0]} == {}
 
 
-@pytest.mark.parametrize("name", ["organization_settings", "account_connections"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "organization_settings",
+        "account_connections",
+        "connection_filters",
+        "connection_overview",
+        "connection_groups_page",
+    ],
+)
 def test_no_page_of_an_organization_asks_once_for_each_row_or_member(name: str) -> None:
     organization = factories.make_organization()
     client = signed_in(factories.owner_of(organization))
@@ -95,5 +106,39 @@ def test_no_page_of_an_organization_asks_once_for_each_row_or_member(name: str) 
         add_members(organization, MANY)
 
     (counts,) = measured([path], client, grow).values()
+
+    assert counts[1] <= counts[0]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=store",
+        "health=connected&side=ppc",
+        "show=attention",
+        "expiry=90&region=NA",
+        f"marketplace={US}",
+        "client=none&authorised=none&sort=-renew_by",
+    ],
+)
+def test_a_narrowed_list_asks_no_more_for_many_rows(query: str) -> None:
+    organization = factories.make_organization()
+    client = signed_in(factories.owner_of(organization))
+    add_stores(organization, 1)
+    path = f"{reverse('account_connections', args=[organization.slug])}?{query}"
+
+    (counts,) = measured([path], client, lambda: add_stores(organization, 40)).values()
+
+    assert counts[1] <= counts[0] + 1  # rows to render where there was none
+
+
+@pytest.mark.parametrize("name", ["connections_check", "connections_tag", "connections_client"])
+def test_a_question_about_all_rows_asks_no_more_for_many(name: str) -> None:
+    organization = factories.make_organization()
+    client = signed_in(factories.owner_of(organization))
+    add_stores(organization, 1)
+    path = f"{reverse(name, args=[organization.slug])}?all=1"
+
+    (counts,) = measured([path], client, lambda: add_stores(organization, 40)).values()
 
     assert counts[1] <= counts[0]

@@ -29,7 +29,7 @@ from connections.import_models import ClientList, TokenImport
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
-from sellerlegend.organizations.models import Membership, Organization, Role, User
+from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
 from tests import bells, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import (
@@ -39,10 +39,12 @@ from tests.architecture.test_every_url import (
     Route,
 )
 from tests.factories import (
+    limit,
     make_account,
     make_client,
     make_connection,
     make_files,
+    make_invitation,
     make_member,
     make_notice,
     make_organization,
@@ -78,6 +80,8 @@ class Tree:
     notice: Notice
     token_import: TokenImport
     client_list: ClientList
+    member: Membership
+    invitation: Invitation
     tag: Tag
     client: AgencyClient
     reference: str
@@ -95,6 +99,8 @@ def make_tree(name: str) -> Tree:
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
     files = make_files(organization)
+    member = make_member(organization, Role.VIEWER).memberships.get()
+    invitation, _token = make_invitation(organization)
     tag, client = make_tag(organization), make_client(organization)
     return Tree(
         organization,
@@ -102,6 +108,8 @@ def make_tree(name: str) -> Tree:
         account,
         notice,
         *files,
+        member,
+        invitation,
         tag,
         client,
         trip.reference,
@@ -202,6 +210,8 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "notice_id": tree.notice.pk,
         "import_id": tree.token_import.pk,
         "list_id": tree.client_list.pk,
+        "member_id": tree.member.pk,
+        "invitation_id": tree.invitation.pk,
         "tag_id": tree.tag.pk,
         "client_id": tree.client.pk,
         "reference": tree.reference,
@@ -218,6 +228,8 @@ def made_up() -> dict[str, Any]:
         "notice_id": uuid4(),
         "import_id": uuid4(),
         "list_id": uuid4(),
+        "member_id": uuid4(),
+        "invitation_id": uuid4(),
         "tag_id": 999_999_999,
         "client_id": uuid4(),
         "reference": "BCDFGH23",
@@ -301,6 +313,7 @@ def test_the_matrix_has_every_cell(tree: Tree, foreign: Tree) -> None:
     assert cells >= 10 * len(ORGANIZATION_ROUTES) * 6 * 2 * 3
 
 
+@pytest.mark.timeout(300)  # every route in one test, on a busy machine too
 @pytest.mark.parametrize("name", PEOPLE)
 def test_a_page_of_an_organization(
     name: str, tree: Tree, foreign: Tree, amazon: RunningEmulator
@@ -314,6 +327,35 @@ def test_a_page_of_an_organization(
         with nothing_changes(amazon, events=()):
             answers = answers_to(route, person, fitting)
         assert_as_expected(route, person, fitting, answers)
+    assert bells.heard() == []
+
+
+OF_A_ROW = {"connection_id", "notice_id"}
+
+
+def test_a_row_outside_of_the_reach_is_not_there(
+    tree: Tree, foreign: Tree, amazon: RunningEmulator
+) -> None:
+    """A limited member gets the same answer for a row of the own organization that is outside of
+    the reach as for one that nobody has, whatever the route, and changes nothing."""
+    user = make_member(tree.organization, Role.MEMBER)
+    limit(user, tree.organization, make_connection(tree.organization, name="In reach"))
+    person = Person(signed_in_freshly(user), Role.MEMBER)
+    ways = ways_to_fill(tree, foreign)
+    routes = [route for route in ORGANIZATION_ROUTES if OF_A_ROW & set(route.takes)]
+    assert len(routes) > 20
+    bells.heard()
+
+    for route, (method, is_htmx) in itertools.product(routes, REQUESTS):
+        with nothing_changes(amazon, events=()):
+            outside, nowhere = (
+                ask(person, ways[way].path(route), method, is_htmx, ways[way])
+                for way in ("own", "random row")
+            )
+        cell = f"{route.name} {method} htmx={is_htmx}: {outside.status}"
+        assert outside == nowhere, cell
+        expected = refusal(route, person, method, is_htmx, "row")
+        assert outside.status == expected, cell
     assert bells.heard() == []
 
 

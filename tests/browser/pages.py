@@ -15,6 +15,7 @@ from tests.demo.people import PASSWORD
 
 OWNER, VIEWER, STAFF, NOBODY = "owner@example.com", "viewer@example.com", "staff@example.com", ""
 NA, BLUE_HARBOR, WAITING = "Northstar Outdoors NA", "Blue Harbor Kitchen", "Juniper & Pine"
+PEOPLE_PAGE = "/o/northstar-trading/people"
 Arrive = Callable[[Page], None]
 
 
@@ -125,6 +126,12 @@ def nothing_ticked(page: Page) -> None:
     expect(page.get_by_text("Tick at least one marketplace.")).to_be_visible()
 
 
+def authorised_by_one(page: Page) -> None:
+    page.goto("/o/northstar-trading/authorisers")
+    page.get_by_role("main").get_by_role("rowheader").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Authorised by")
+
+
 def wrong_account(page: Page) -> None:
     page.goto(NORTHSTAR)
     choose_action(page, NA, "Reconnect")
@@ -201,6 +208,18 @@ def after_proof(arrive: Arrive) -> Arrive:
         arrive(page)
 
     return proved
+
+
+def person_action(label: str) -> Arrive:
+    """A pop-up about a member."""
+
+    def arrive(page: Page) -> None:
+        page.goto(PEOPLE_PAGE)
+        member = page.get_by_role("row").filter(has_text="member@example.com")
+        member.get_by_role("link", name=label).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return after_proof(arrive)
 
 
 def filters_unfolded(page: Page) -> None:
@@ -311,6 +330,13 @@ CONNECTIONS = (
     Place("saved views", at(f"{NORTHSTAR}views")),
     Place("save view pop-up", link_to_dialog(f"{NORTHSTAR}?q=a", "Save this view")),
     Place("timeline", timeline_page),
+    Place("reconnect queue, none yet", at("/o/northstar-trading/reconnect-queue")),
+    Place("reconnect queue, choosing", at("/o/northstar-trading/reconnect-queue/add?pick=needed")),
+    Place("reconnect queue, nothing", at("/o/northstar-trading/reconnect-queue/add")),
+    Place("who authorised what", at("/o/northstar-trading/authorisers")),
+    Place("authorised by one", authorised_by_one),
+    Place("onboard all", at(f"{NORTHSTAR}onboard?all=1")),
+    Place("onboard several, nothing", at(f"{NORTHSTAR}onboard")),
     Place("new", at(f"{NORTHSTAR}new")),
     Place("new with mistakes", form_with_mistakes, status=422),
     Place("onboard pop-up", onboard),
@@ -365,6 +391,14 @@ PEOPLE = (
     Place("notifications", at("/o/northstar-trading/notifications")),
     Place("notifications of a viewer", at("/o/northstar-trading/notifications"), VIEWER),
     Place("renewal calendar", at("/o/northstar-trading/calendar")),
+    Place("people", at(PEOPLE_PAGE)),
+    Place("people of a viewer", at(PEOPLE_PAGE), VIEWER),
+    Place("invite", behind_password(f"{PEOPLE_PAGE}/invite")),
+    Place("role of a member", person_action("Role")),
+    Place("reach of a member", person_action("Reach")),
+    Place("transfer ownership", behind_password(f"{PEOPLE_PAGE}/transfer")),
+    Place("leave", behind_password(f"{PEOPLE_PAGE}/leave"), VIEWER),
+    Place("an invitation that is over", at("/invitation"), NOBODY, status=404),
     Place("staff setup", at("/staff/setup"), STAFF),
     Place("staff reference", at("/staff/reference?code=unknown"), STAFF),
     Place("errors", at("/help/errors"), NOBODY),

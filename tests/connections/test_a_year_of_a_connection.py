@@ -20,7 +20,7 @@ from django.utils import timezone
 from connections import token_cache
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
-from marketplaces import services as marketplace_services
+from marketplaces import onboarding
 from marketplaces import verification as marketplace_verification
 from marketplaces.models import MarketplaceAccount
 from ppc import checking
@@ -87,7 +87,7 @@ class Life:
         assert self.consent(row) == "connected"
         browser.post(reverse("connection_confirm", args=[self.shop.slug, row.pk]))
         self.run_jobs()
-        accounts = [str(one.pk) for one in marketplace_services.startable(row)[:2]]
+        accounts = [str(one.pk) for one in onboarding.startable(row)[:2]]
         onboard = reverse("marketplaces_onboard", args=[self.shop.slug, row.pk])
         browser.post(onboard, {"account": accounts})
         self.run_jobs()

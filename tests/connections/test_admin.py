@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from connections import credentials
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import upkeep
@@ -154,7 +155,7 @@ def test_retry_now_repeats_what_waits_and_what_needs_attention(
         connection, factories.CANADA, onboarding="needs_attention", attention_reason="gave_up"
     )
     untouched = factories.make_account(connection, factories.MEXICO)
-    marketplace_services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=[waiting.pk],
         actor=WORKER,

@@ -159,6 +159,13 @@ def test_before_leaving_for_amazon_its_codes_are_one_click_away(name: str) -> No
 # The page of the docs ----------------------------------------------------------------------
 
 
+def test_who_need_not_do_anything_has_nothing_to_do() -> None:
+    for section in catalogue.sections():
+        for entry in section.entries:
+            if "need not" in str(entry.who.words):
+                assert str(entry.words.next_step).startswith("Nothing to do"), entry.code
+
+
 def test_the_page_of_the_docs_is_in_step() -> None:
     out = StringIO()
     with translation.override("de"):  # always English, whoever runs it

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from connections import data_sets
 from connections.data_sets import ReportRefused
-from connections.models import Connection, DataSet, DataSetReport
+from connections.health_models import DataSet, DataSetReport
+from connections.models import Connection
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import Capability, CapabilityCheck, Connection, SpApiGrant
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import Connection, SpApiGrant
 from sellerlegend.organizations.models import Organization
 from tests import factories
 from tests.factories import CANADA, US
@@ -77,6 +78,17 @@ def test_a_disconnected_row_claims_no_permission(row: Connection, browser: Clien
     )
 
     assert "Orders and sales." not in details(browser, row)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("en_CA", "English"), ("ar_AE", "Arabic"), ("xx_YY", "xx_YY")]
+)
+def test_a_store_has_a_language_and_no_code(
+    row: Connection, browser: Client, code: str, told: str
+) -> None:
+    factories.make_account(row, US, language=code)
+
+    assert f"Language: {told}<" in details(browser, row)
 
 
 def test_the_details_say_how_sure_we_are_of_the_seller(row: Connection, browser: Client) -> None:

@@ -182,7 +182,7 @@ def test_a_consent_that_was_lost_is_reconnected_now_and_not_in_a_year(
 
     assert "Over: reconnect now" in body
     assert "Nov. 28, 2026, before its year was over" in body
-    assert "Renew before" not in body
+    assert "Renew by" not in body
     assert "June 19, 2027" not in body
     assert "DTSTART;VALUE=DATE:20261128" in lines
     assert "SUMMARY:Reconnect now: the Amazon consent of Lost is lost" in lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,15 +12,19 @@ import time_machine
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from connections import screen
+from connections import screen, words
 from connections.health import Health
 from connections.health_reasons import HEALTH
 from connections.health_words import SIGNS
 from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, SpApiGrant
 from connections.reader import Reader
+from connections.reasons import REASONS
 from connections.rows import ConnectionRow
+from ppc import disconnecting
+from ppc.disconnecting import Side
 from sellerlegend.applications.models import ApplicationRole, LwaApplication
 from sellerlegend.jobs.models import Incident
+from sellerlegend.organizations import audit
 from sellerlegend.organizations.models import Organization
 from tests import factories
 from tests.factories import CANADA, US
@@ -87,10 +92,17 @@ TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
         "Reconnect",
     ),
     (
-        {"authorized_at": NOW - 367 * DAY},
+        {"authorized_at": NOW - 367 * DAY, "last_success_at": NOW - 3 * DAY},
         "Expired",
         f"since {day_of(NOW - 2 * DAY)}",
         "The consent has ended",
+        "Reconnect",
+    ),
+    (
+        {"authorized_at": NOW - 367 * DAY, "last_success_at": NOW - timedelta(hours=2)},
+        "Renewal overdue",
+        f"since {day_of(NOW - 2 * DAY)}",
+        "The year of the consent is over, but Amazon still answers",
         "Reconnect",
     ),
     (
@@ -160,6 +172,50 @@ def test_selling_partner_says_what_is_wrong_since_when_and_the_one_next_step(
     assert row.trouble is not None
     assert str(row.trouble.title) == title
     assert [found.label for found in row.trouble_buttons] == ([button] if button else [])
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param({"status": "doubted"}, id="refused since"),
+        pytest.param({"status": "invalid"}, id="refused for good"),
+        pytest.param({"last_success_at": None}, id="never answered"),
+        pytest.param({"last_success_at": NOW - 37 * timedelta(hours=1)}, id="silent since"),
+    ],
+)
+def test_an_expired_consent_without_an_answer_is_expired(
+    organization: Organization, facts: dict[str, Any]
+) -> None:
+    over = {"authorized_at": NOW - 400 * DAY, "last_success_at": NOW}
+
+    row = shown(with_facts(organization, **(over | facts)))
+
+    assert row.spapi_health.sign.word == "Expired"
+    assert row.consent_sign is not None
+    assert row.consent_sign.word == "Expired"
+
+
+def test_an_overdue_consent_says_so_beside_its_date_too(organization: Organization) -> None:
+    row = shown(with_facts(organization, authorized_at=NOW - 367 * DAY, last_success_at=NOW))
+
+    assert row.consent_ends == f"Renewal was due on {day_of(NOW - 2 * DAY)}"
+    assert row.consent_sign == row.spapi_health.sign
+    assert row.trouble_text == (
+        "Data arrives for now, and Amazon may refuse the consent at any moment. "
+        "Reconnect now: it takes a minute, and nothing is interrupted."
+    )
+
+
+def test_an_overdue_ads_consent_is_told_as_such(organization: Organization) -> None:
+    given_at = ADS_YEAR_RULE_SINCE + DAY
+    with time_machine.travel(given_at + 366 * DAY):
+        answered = {"authorized_at": given_at, "last_success_at": timezone.now()}
+        row = shown(with_ads(organization, answered))
+
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "Renewal overdue"
+    assert row.ppc_health.reason == HEALTH["health_ads_overdue"]
+    assert [button.label for button in row.ppc_health.buttons] == ["Connect Amazon Ads again"]
 
 
 def test_a_healthy_side_says_since_when_and_nothing_else(organization: Organization) -> None:
@@ -357,6 +413,71 @@ def test_a_link_that_a_person_ended_is_disconnected_however_its_consent_is(
     assert not row.asks_for_you
 
 
+# Disconnected ------------------------------------------------------------------------------
+
+
+def test_a_row_without_selling_partner_offers_reconnect_and_no_continue(
+    organization: Organization,
+) -> None:
+    """PPC lives on; what is not linked waits until the row is had back."""
+    connection = with_ads(organization, {})
+    factories.make_account(connection, CANADA)
+    assert button_labels(shown(connection)) == ["Continue", "Continue"]
+    disconnecting.disconnect(
+        connection=connection, sides=frozenset({Side.SPAPI}), actor=audit.COMMAND
+    )
+
+    row = shown(connection)
+
+    assert button_labels(row) == ["Reconnect"]
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "Connected"
+    assert row.ppc.sign is None
+    assert [button.label for button in row.menu if button.is_dangerous] == ["Disconnect", "Remove"]
+
+
+def test_a_row_with_both_sides_disconnected_has_one_next_step(organization: Organization) -> None:
+    connection = with_ads(organization, {})
+    disconnecting.disconnect(connection=connection, sides=frozenset(Side), actor=audit.COMMAND)
+
+    row = shown(connection)
+
+    assert button_labels(row) == ["Reconnect"]
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "Disconnected"
+    assert row.ppc.sign is None
+    assert [button.label for button in row.menu if button.is_dangerous] == ["Remove"]
+
+
+def test_a_living_ads_consent_keeps_its_own_next_step(organization: Organization) -> None:
+    connection = with_ads(organization, {"status": "invalid"})
+    disconnecting.disconnect(
+        connection=connection, sides=frozenset({Side.SPAPI}), actor=audit.COMMAND
+    )
+
+    assert button_labels(shown(connection)) == ["Reconnect", "Connect Amazon Ads again"]
+
+
+def button_labels(row: ConnectionRow) -> list[str]:
+    """The next steps that a row offers, in the order of its cells."""
+    cells = [cell.button.label for cell in (row.spapi, row.ppc) if cell.button]
+    ppc = row.ppc_health.buttons if row.ppc_health else ()
+    return [*(button.label for button in (*row.trouble_buttons, *ppc)), *cells]
+
+
+# Moments in sentences ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hour", [0, 8, 12, 20])
+@pytest.mark.parametrize("minute", [0, 42])
+def test_no_moment_ends_with_a_period(hour: int, minute: int) -> None:
+    """ "a.m." before the period of a sentence would be two."""
+    moment = datetime(2026, 11, 20, hour, minute, tzinfo=UTC)
+
+    assert re.fullmatch(r"Nov\. 20, 2026, \d+:\d\d [AP]M", words.exact_time(moment))
+    assert re.fullmatch(r"\d+:\d\d [AP]M", words.clock_time(moment))
+
+
 # Catalogue ---------------------------------------------------------------------------------
 
 
@@ -366,6 +487,15 @@ def test_every_state_has_a_word_and_an_icon_of_its_own() -> None:
     assert signs.keys() == set(Health)
     assert len({sign.word for sign in signs.values()}) == len(Health)
     assert all(sign.icon for sign in signs.values())
+
+
+def test_a_doubt_has_one_next_step_wherever_it_is_told() -> None:
+    told = (REASONS["grant_doubted"], HEALTH["health_doubted"], HEALTH["health_ads_doubted"])
+
+    assert {str(reason.next_step) for reason in told} == {
+        "Nothing to do: we ask again within a quarter of an hour."
+    }
+    assert {reason.action for reason in told} == {"none"}
 
 
 def test_every_state_says_what_it_means_and_what_is_next() -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
-from connections import flows
+from connections import flows, reasons
 from connections.models import AdsGrant, Connection, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon import lwa
@@ -206,5 +206,5 @@ def test_breakers_that_cannot_be_told_do_not_cost_a_consent(
 
     monkeypatch.setattr(breakers, "_answered", fail)
 
-    assert trips.come_back(browser, callback) in flows.SUCCESSES
+    assert trips.come_back(browser, callback) in reasons.SUCCESSES
     assert events(STORED[kind]) == 1

@@ -434,6 +434,172 @@ def test_who_leaves_between_planning_and_sending_gets_none(
     assert sorted(status for _kind, status in mails()) == ["dropped", "sent"]
 
 
+@pytest.fixture
+def planned(shop: Organization, clock: Clock) -> Connection:
+    """A digest that stands in the queue while its person changes their mind."""
+    row = ending(shop, name="Northstar US")
+    look()
+    clock.move_to(TOMORROW)
+    look()
+    assert mails() == [("digest", "planned")]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("then", "later"),
+    [
+        pytest.param({"wants": "none"}, {"wants": "all"}, id="no mail"),
+        pytest.param({"paused_until": TOMORROW + timedelta(days=9)}, {}, id="paused"),
+    ],
+)
+def test_a_choice_made_after_the_planning_counts(
+    shop: Organization,
+    owner: User,
+    clock: Clock,
+    planned: Connection,
+    then: dict[str, Any],
+    later: dict[str, Any],
+) -> None:
+    choose(shop, owner, **then)
+    work()
+    assert (len(mail.outbox), mails()) == (0, [("digest", "dropped")])
+    assert NoticeLine._base_manager.count() == 0
+
+    choose(shop, owner, **later)
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert len(post()) == 1
+    assert planned.name in text()
+    assert mails() == [("digest", "dropped"), ("digest", "sent")]
+
+
+def test_a_snooze_after_the_planning_counts(
+    shop: Organization, owner: User, clock: Clock, planned: Connection
+) -> None:
+    notification_choices.snooze(notice=notice_of(planned), user=owner, days=1)
+    work()
+    assert mail.outbox == []
+
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert len(post()) == 1
+
+
+def test_only_what_needs_me_said_after_the_planning(
+    shop: Organization, owner: User, clock: Clock, planned: Connection
+) -> None:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+    clock.shift(timedelta(minutes=11))
+    look()
+    choose(shop, owner, wants="needs_me")
+    work()
+
+    assert len(mail.outbox) == 1
+    assert "Amazon has a problem" not in text()
+    assert mails() == [("digest", "sent"), ("urgent", "dropped")]
+
+
+def test_a_role_lost_after_the_planning_counts(
+    shop: Organization, clock: Clock, planned: Connection
+) -> None:
+    Membership.objects.for_organization(shop).update(role=Role.VIEWER)
+
+    work()
+
+    assert mail.outbox == []
+
+
+def test_what_a_mail_left_out_is_told_by_the_next_one(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    """An incident opens between planning and sending: one line waits, the other goes."""
+    ending(shop, name="Ending")
+    row = factories.make_connection(shop, name="Lacking")
+    now = timezone.now()
+    set_facts(row, permission_missing_since=now)
+    look()
+    clock.move_to(TOMORROW)
+    look()
+    incident = Incident.objects.create(surface="sellers", region="NA")
+    met = {"last_failure_at": TOMORROW, "last_failure_code": "amazon_unavailable"}
+    set_facts(row, **met, last_success_at=None)
+
+    work()
+    assert len(mail.outbox) == 1
+    assert "Ending" in text()
+    assert "Lacking" not in text()
+
+    Incident.objects.filter(pk=incident.pk).update(closed_at=timezone.now())
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert len(post()) == 1
+    assert "Lacking" in text()
+    assert "Ending" not in text()
+    assert post() == []
+
+
+def test_what_flapped_around_a_dropped_mail_is_told(shop: Organization, clock: Clock) -> None:
+    row = factories.make_connection(shop, name="Lacking")
+    set_facts(row, permission_missing_since=timezone.now())
+    look()
+    clock.move_to(TOMORROW)
+    look()
+    set_facts(row, permission_missing_since=None)
+    notices.derive(timezone.now())
+    work()
+    assert mails() == [("digest", "dropped")]
+
+    set_facts(row, permission_missing_since=timezone.now())
+    look()
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert len(post()) == 1
+
+
+def test_what_is_over_is_not_told_by_the_next_one(
+    shop: Organization, owner: User, clock: Clock, planned: Connection
+) -> None:
+    choose(shop, owner, paused_until=TOMORROW + timedelta(hours=2))
+    work()
+    factories.consent(planned, refresh_token="Atzr|newer")
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert post() == []
+    assert Notice._base_manager.filter(settled_at=None).count() == 0
+
+
+@pytest.mark.parametrize(
+    "point", ["connections.notice_sending._leave_to_the_next", "connections.notice_sending.advance"]
+)
+def test_a_death_while_a_mail_is_dropped_loses_no_line(
+    shop: Organization,
+    owner: User,
+    clock: Clock,
+    planned: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    point: str,
+) -> None:
+    def dies(*_arguments: Any, **_options: Any) -> Any:
+        raise Killed
+
+    choose(shop, owner, paused_until=TOMORROW + timedelta(hours=2))
+    with monkeypatch.context() as patched:
+        patched.setattr(point, dies)
+        with pytest.raises(Killed):
+            work()
+    assert mails() == [("digest", "planned")]
+    clock.shift(timedelta(minutes=1))
+    ledger.recover_lost()
+    post()
+    assert mails() == [("digest", "dropped")]
+
+    clock.move_to(TOMORROW + timedelta(days=1))
+
+    assert len(post()) == 1
+    assert post() == []
+
+
 # When ---------------------------------------------------------------------------------------
 
 
@@ -543,6 +709,7 @@ def test_quiet_hours_are_those_of_the_clock_on_the_wall(
 def test_dates_are_told_in_the_persons_zone(shop: Organization, owner: User, clock: Clock) -> None:
     User.objects.filter(pk=owner.pk).update(time_zone="Asia/Tokyo")
     grant = factories.make_ads_grant(shop)
+    factories.put_to_use(grant)
     given_at = datetime(2026, 11, 30, 20, tzinfo=UTC)  # in Tokyo it is December
     type(grant)._base_manager.filter(pk=grant.pk).update(
         authorized_at=given_at, status="invalid", status_changed_at=timezone.now()
@@ -552,7 +719,7 @@ def test_dates_are_told_in_the_persons_zone(shop: Organization, owner: User, clo
     clock.shift(timedelta(minutes=11))
     post()
 
-    assert "Amazon Ads consent of Dec. 1, 2026" in text()
+    assert "Amazon Ads consent of Dec. 1, 2026, for" in text()
 
 
 # Later, and "I know" -------------------------------------------------------------------------
@@ -593,6 +760,32 @@ def test_snoozing_what_was_told_tells_it_again(
         assert post() == []
 
     clock.move_to(TOMORROW + timedelta(days=8))
+
+    assert len(post()) == 1
+
+
+def test_a_snooze_while_mails_are_planned_wins(
+    shop: Organization, owner: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planner has read that the person was told; the snooze forgets it; then it settles."""
+    row = ending(shop)
+    post()
+    clock.move_to(TOMORROW)
+    assert len(post()) == 1
+    Notice._base_manager.update(settled_at=None)
+    read = notice_mails.readers
+
+    def snoozed_right_after(*arguments: Any, **options: Any) -> Any:
+        found = read(*arguments, **options)
+        notification_choices.snooze(notice=notice_of(row), user=owner, days=1)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr("connections.notice_mails.readers", snoozed_right_after)
+        look()
+    assert Notice._base_manager.filter(settled_at=None).count() == 1
+
+    clock.move_to(TOMORROW + timedelta(days=1, hours=1))
 
     assert len(post()) == 1
 
@@ -663,7 +856,7 @@ def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
     assert told == [
         "The consent ends in 6 days",
         "The consent ends in 1 day",
-        "a year has passed",
+        "The year of the consent is over",
     ]
 
 
@@ -807,6 +1000,29 @@ def test_a_server_that_is_away_uses_up_no_attempt(
     assert len(mail.outbox) == 1
 
 
+def test_what_a_server_did_not_hear_for_days_is_told_when_it_is_back(
+    shop: Organization, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch)
+    server.error = ConnectionRefusedError()
+    ending(shop, 59.5)
+    post()
+    for hour in range(24 * 3):
+        clock.move_to(TOMORROW + timedelta(hours=hour))
+        work()
+        look()
+    assert mails()[0] == ("digest", "failed")
+
+    server.error = None
+    told = []
+    for day in range(4, 7):
+        clock.move_to(TOMORROW + timedelta(days=day))
+        told += post()
+
+    assert len(told) == 1
+    assert told[0].endswith("The consent ends in 55 days")
+
+
 def test_nothing_is_mailed_in_quarantine(shop: Organization, clock: Clock) -> None:
     ending(shop)
     post()
@@ -839,6 +1055,36 @@ def test_sweeps_and_workers_beside_each_other_send_one() -> None:
     assert mails() == [("urgent", "sent")] * 2
     assert NoticeLine._base_manager.count() == 10
     assert len(mail.outbox) == 2
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_what_is_dropped_beside_sweeps_and_workers_stays_to_be_told() -> None:
+    shop = factories.make_organization("Northstar")
+    owner = factories.owner_of(shop)
+    choose(shop, owner, quiet_from=0, quiet_until=0)
+    revoked(factories.make_connection(shop))
+    notices.derive(timezone.now())
+    Notice._base_manager.update(created_at=timezone.now() - timedelta(minutes=11))
+    assert notice_mails.plan_for(shop, timezone.now()) == 1
+    key = Job._base_manager.get(kind=notice_mails.MAIL).pk
+    paused_until = timezone.now() + timedelta(days=1)
+    choose(shop, owner, quiet_from=0, quiet_until=0, paused_until=paused_until)
+
+    def both() -> None:
+        notice_mails.plan_for(shop, timezone.now())
+        ledger.run(key)
+        notice_mails.plan_for(shop, timezone.now())
+
+    results = run_many(4, both)
+
+    assert [result for result in results if isinstance(result, Exception)] == []
+    assert (len(mail.outbox), mails()) == (0, [("urgent", "dropped")])
+    assert Notice._base_manager.filter(settled_at=None).count() == 1
+    choose(shop, owner, quiet_from=0, quiet_until=0)
+    planned = run_many(4, lambda: notice_mails.plan_for(shop, timezone.now()))
+    assert sum(result for result in planned if isinstance(result, int)) == 1
+    assert mails() == [("urgent", "dropped"), ("urgent", "planned")]
 
 
 class Killed(BaseException):

@@ -9,15 +9,17 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from connections import credentials, notices
+from connections import attention, credentials, notices
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
 from ppc import disconnecting
 from ppc.disconnecting import Side
+from ppc.models import PpcLink
 from sellerlegend.applications.models import ApplicationRole
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import COMMAND
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
 from tests.posting import steps
@@ -154,12 +156,39 @@ def test_an_ads_consent_by_the_rule_of_2026(
 ) -> None:
     with time_machine.travel(datetime.fromisoformat(f"{now}T12:00:00+00:00"), tick=False):
         grant = factories.make_ads_grant(organization)
+        factories.put_to_use(grant)
         set_facts(grant, authorized_at=datetime.fromisoformat(f"{given}T12:00:00+00:00"))
 
         derive()
 
         assert steps() == expected
         assert set(Notice._base_manager.values_list("ads_grant", flat=True)) <= {grant.pk}
+
+
+def test_an_ads_consent_that_no_link_uses_is_no_news_and_no_count(
+    organization: Organization,
+) -> None:
+    grant = factories.make_ads_grant(organization)
+    link = factories.put_to_use(grant)
+    PpcLink._base_manager.update(status="unlinked")
+    revoke(grant)
+
+    derive()
+    assert (steps(), attention.counted(organization.pk)) == ([], 0)
+
+    PpcLink._base_manager.filter(pk=link.pk).update(status="linked")
+    derive()
+    assert (steps(), attention.counted(organization.pk)) == (["revoked"], 1)
+    assert notices.open_notices(organization).count() == 1
+
+    PpcLink._base_manager.filter(pk=link.pk).update(status="unlinked")
+    derive()
+    assert notices.open_notices(organization).count() == 0
+    assert attention.counted(organization.pk) == 0
+
+    set_facts(grant, status=Grant.Status.ACTIVE, status_changed_at=timezone.now())
+    derive()
+    assert steps() == ["revoked"]
 
 
 def test_nothing_is_made_in_quarantine(grant: SpApiGrant) -> None:
@@ -319,6 +348,35 @@ def test_an_alarm_waits_while_an_incident_could_be_the_cause(
     assert sorted(steps()) == ["60 days", "permission_missing", "revoked"]
 
 
+def test_what_was_told_of_an_incident_stands_until_it_cannot_begin_again(
+    organization: Organization,
+) -> None:
+    """Nobody is told twice of one that flaps: its notice must still be there."""
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
+    assert incidents.close(incident, actor=WORKER)
+    derive()
+    assert open_kinds() == ["incident_opened"]
+    assert incidents.reopen(incident)
+    derive()
+    assert open_kinds() == ["incident_opened"]
+
+    assert incidents.close(incident, actor=WORKER)
+    notices.derive(timezone.now() + incidents.WINDOW)
+
+    assert open_kinds() == []
+
+
+def test_what_staff_closed_is_over_at_once(organization: Organization) -> None:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
+    incidents.close(incident, actor=Actor.staff(factories.make_user()))
+
+    derive()
+
+    assert open_kinds() == []
+
+
 def test_an_incident_elsewhere_holds_nothing(connection: Connection, grant: SpApiGrant) -> None:
     Incident.objects.create(surface="sellers", region="FE")
     missing(grant)
@@ -342,7 +400,8 @@ def test_each_organization_is_told_of_an_incident_once(organization: Organizatio
     derive()
 
     assert sorted(steps()) == ["incident_closed", "incident_opened", "incident_opened"]
-    assert open_kinds() == ["incident_closed"]
+    # The other one was not told yet that it is over.
+    assert sorted(open_kinds()) == ["incident_closed", "incident_opened"]
 
 
 def test_news_that_asks_for_nothing_goes_after_a_week(grant: SpApiGrant) -> None:
@@ -387,6 +446,7 @@ def test_a_sweep_that_dies_in_the_middle_is_made_up_for(
     organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ads = factories.make_ads_grant(organization)
+    factories.put_to_use(ads)
     revoke(ads)
     revoke(factories.grant_of(factories.make_connection(organization)))
 

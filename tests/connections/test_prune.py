@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.utils import timezone
 
-from connections import flows
+from connections import departures
 from connections.models import AuthorizationRequest, Connection
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
@@ -40,7 +40,7 @@ def removed(run: Any) -> dict[str, int]:
 
 
 def trip_of(connection: Connection) -> AuthorizationRequest:
-    flows.start_spapi_authorization(
+    departures.start_spapi_authorization(
         connection=connection,
         user=factories.owner_of(connection.organization),
         session=SessionStore(),

@@ -160,7 +160,7 @@ def test_a_row_without_consent_waits_and_offers_two_ways(organization: Organizat
     assert row.spapi.button.label == "Resume"
     assert row.ppc == Cell(sign=None, lines=(), progress="", button=None)
     assert row.spapi.lines == ()
-    assert labels(row.menu) == ["Remove", "Timeline", "Rename"]
+    assert labels(row.menu) == ["Remove", "Tags and client", "Timeline", "Rename"]
     assert not row.is_moving
     assert not row.asks_for_you
 
@@ -319,9 +319,9 @@ def test_what_waits_says_for_whom_and_until_when(organization: Organization) -> 
     row = row_of(connection)
 
     assert lines_of(row.spapi) == [
-        ("United States", "Waiting for Amazon, next try 10:42 a.m.", False)
+        ("United States", "Waiting for Amazon, next try 10:42 AM", False)
     ]
-    assert row.spapi.note == "Waiting for us, next try 10:42 a.m."
+    assert row.spapi.note == "Waiting for us, next try 10:42 AM"
     assert row.is_moving
 
 
@@ -346,7 +346,7 @@ def test_the_end_of_the_consent_is_told_in_time(
 ) -> None:
     connection = factories.make_connection(organization)
     given = timezone.now() - timedelta(days=age)
-    change_grant(connection, authorized_at=given)
+    change_grant(connection, authorized_at=given, last_success_at=given)
     end = date_format(given + timedelta(days=365), "DATE_FORMAT")
     words = {
         10: f"Consent ends on {end}",
@@ -462,7 +462,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
         (
             Role.MEMBER,
             "act",
-            ["Reconnect", "Connect another region", "Check now", "Timeline"],
+            ["Reconnect", "Connect another region", "Check now", "Tags and client", "Timeline"],
         ),
         (
             Role.ADMIN,
@@ -471,6 +471,7 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
                 "Reconnect",
                 "Connect another region",
                 "Check now",
+                "Tags and client",
                 "Timeline",
                 "Rename",
                 "Disconnect",
@@ -521,8 +522,8 @@ def test_the_names_of_a_row_are_text_and_never_markup(
     page = browser.get(page_url(organization)).content.decode()
 
     assert "<b>O" not in page
-    # The name, the menu, the fold; a row without marketplaces has no other buttons.
-    assert page.count("&lt;b&gt;O&#x27;Hara &amp; Söhne&lt;/b&gt;") == 3
+    # The box, the name, the menu, the fold; a row without marketplaces has no other buttons.
+    assert page.count("&lt;b&gt;O&#x27;Hara &amp; Söhne&lt;/b&gt;") == 4
 
 
 def test_what_rows_share_carries_the_id_and_name_of_its_own_row(
@@ -621,8 +622,8 @@ def test_another_organization_sees_none_of_it(organization: Organization) -> Non
 
 # Queries -----------------------------------------------------------------------------------
 
-# Session, person, membership, connections, the switcher's organizations.
-WARM_QUERIES = 5
+# Session, person, membership, connections, the open reconnect queue, the switcher's organizations.
+WARM_QUERIES = 6
 
 
 class Queries(CaptureQueriesContext):

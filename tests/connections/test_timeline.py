@@ -6,7 +6,7 @@ import ast
 import html
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from connections import rotation, services, timeline
+from connections.health_models import DataSetReport
 from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, SpApiGrant
+from connections.reasons import SUCCESSES
+from ppc.models import PpcLink
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import AuditEvent, Organization, Role, User
 from sellerlegend.transitions import advance
@@ -380,6 +383,92 @@ def test_details_lead_to_the_renewal_of_each_consent(
         assert way not in read_only
     told = "Amazon no longer accepts your consent."
     assert (told in page, told in read_only) == (status == "invalid",) * 2
+
+
+@pytest.mark.parametrize(
+    ("facts", "told", "untold"),
+    [
+        ({"status": "disconnected", "refresh_token": ""}, "Consent given", "Renew"),
+        ({"status": "invalid"}, "Consent given", "Renew"),
+        (
+            {"authorized_at": NOW - timedelta(days=400)},
+            f"Renewal was due on {day(NOW - timedelta(days=35))}",
+            "Renew by",
+        ),
+    ],
+)
+def test_details_of_what_is_over_name_no_day_to_renew_by(
+    organization: Organization,
+    browser: Client,
+    facts: dict[str, Any],
+    told: str,
+    untold: str,
+) -> None:
+    connection = factories.make_connection(organization)
+    SpApiGrant.objects.for_organization(organization).update(**facts)
+
+    text = details(browser, connection)
+
+    assert told in text
+    assert untold not in text
+
+
+def test_details_of_a_disconnected_ads_side_name_no_day_to_renew_by(
+    organization: Organization, browser: Client
+) -> None:
+    connection = factories.make_connection(organization)
+    link = factories.put_to_use(factories.make_ads_grant(organization), connection)
+    assert details(browser, connection).count("Renew by") == 2
+
+    PpcLink.objects.for_organization(organization).filter(pk=link.pk).update(status="unlinked")
+
+    assert details(browser, connection).count("Renew by") == 1
+
+
+@pytest.mark.parametrize(("hours", "words"), [(20, ""), (24, ": 1 day"), (80, ": 3 days")], ids=str)
+def test_details_count_the_days_of_a_gap(
+    organization: Organization, browser: Client, hours: int, words: str
+) -> None:
+    connection = factories.make_connection(organization)
+    began, ended = NOW - timedelta(hours=hours), NOW
+    SpApiGrant.objects.for_organization(organization).update(
+        gap_started_at=began, gap_ended_at=ended
+    )
+
+    told = f"No access from {moment(began)} to {moment(ended)}{words} Amazon"
+
+    assert told in details(browser, connection)
+
+
+def test_how_far_the_data_is_ends_with_one_period(
+    organization: Organization, browser: Client
+) -> None:
+    connection = factories.make_connection(organization)
+    through = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    DataSetReport.objects.for_organization(organization).create(
+        connection=connection,
+        data_set="orders",
+        percent=50,
+        data_through=through,
+        reported_at=through,
+    )
+
+    text = details(browser, connection)
+
+    assert "50% imported, complete up to Nov. 20, 2026, 8:00 AM. " in text
+
+
+@pytest.mark.parametrize("outcome", sorted(SUCCESSES))
+def test_every_trip_that_brought_a_consent_reads_as_completed(
+    organization: Organization, browser: Client, outcome: str
+) -> None:
+    connection = factories.make_connection(organization)
+    record_event("authorization_ended", actor=WORKER, subject=connection, outcome=outcome)
+
+    text = story(browser, connection)
+
+    assert "A trip to Amazon was completed" in text
+    assert "ended without a consent" not in text
 
 
 def test_a_fresh_consent_says_what_there_is_not_yet(

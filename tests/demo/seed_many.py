@@ -1,7 +1,8 @@
 """As many connections as an agency has: written through the ORM, in every state and of every age.
 
 The usual ones came about through the front door; these only have to be many. Their tokens are
-made up, so nobody proves them behind the scenes: *Check now* shows what a refusal looks like.
+made up, so no proof is due before the demo is long over; *Check now* shows what a refusal looks
+like.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Many:
         self.organization = organization
         self.chance = random.Random(2026)  # no secret
         self.now = timezone.now()
+        self.later = self.now + timedelta(days=365)
         members = Membership.objects.for_organization(organization).exclude(role="viewer")
         self.people = [membership.user for membership in members.select_related("user")]
 
@@ -114,7 +116,7 @@ class Many:
         grant.status, grant.status_changed_at = Grant.Status.ACTIVE, given
         token = Secret(f"Atzr|made-up-{row.pk}")
         sealed = credentials.seal_refresh_token(grant, token, self.organization.data_key)
-        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": None}
+        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": self.later}
         for name, value in (sealed | well | self.trouble(number)).items():
             setattr(grant, name, value)
         row.created_at = given
@@ -187,7 +189,7 @@ class Many:
         )
         token = Secret(f"Atzr|made-up-ads-{grant.pk}")
         sealed = credentials.seal_refresh_token(grant, token, self.organization.data_key)
-        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": None}
+        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": self.later}
         for name, value in (sealed | well).items():
             setattr(grant, name, value)
         grant.save(force_insert=True)

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from connections.models import Connection
-from marketplaces import services
+from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs import ledger, tasks
 from sellerlegend.jobs.models import Job
@@ -35,7 +35,7 @@ def connection(amazon: RunningEmulator) -> Connection:
 def started(connection: Connection, marketplace_id: str = factories.US) -> MarketplaceAccount:
     """Chosen by the owner, its job queued."""
     account = factories.make_account(connection, marketplace_id)
-    services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=[account.pk],
         actor=Actor.person(factories.owner_of(connection.organization)),

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from connections.models import Connection, Grant, SpApiGrant
-from marketplaces import services
+from marketplaces import onboarding, services
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.celery import DRAIN
 from sellerlegend.jobs import ledger
@@ -75,7 +75,7 @@ def accounts_of(connection: Connection) -> dict[str, MarketplaceAccount]:
 def start(connection: Connection, *marketplace_ids: str) -> list[Job]:
     """Presses Start Now; returns the jobs."""
     accounts = accounts_of(connection)
-    services.begin_onboarding(
+    onboarding.begin_onboarding(
         connection=connection,
         account_ids=[accounts[marketplace_id].pk for marketplace_id in marketplace_ids],
         actor=Actor.person(factories.owner_of(connection.organization)),
@@ -85,7 +85,7 @@ def start(connection: Connection, *marketplace_ids: str) -> list[Job]:
 
 def jobs_of(connection: Connection) -> list[Job]:
     rows = Job.objects.for_organization(connection.organization_id)
-    return list(rows.filter(kind=services.ONBOARD).order_by("created_at"))
+    return list(rows.filter(kind=onboarding.ONBOARD).order_by("created_at"))
 
 
 def states_of(connection: Connection) -> dict[str, tuple[str, str]]:
@@ -232,6 +232,39 @@ def test_malformed_items_are_left_out_and_counted(
     assert job.status == Job.Status.DONE
     assert event.details == {"listed": 1, "missing": 0, "malformed": 3}
     assert set(accounts_of(connection)) == {US}
+
+
+def test_what_a_partly_unreadable_reading_does_not_show_is_not_onboarded_on_an_old_one(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """It may be gone since: whoever chose it is told, and the next whole answer onboards it."""
+    read(connection)
+    read_long_ago(connection)
+    amazon.scenario("malformed", kind="wrong_types", times=2)
+
+    for job in start(connection, US, CANADA):
+        run(job)
+
+    assert states_of(connection) == {
+        "US": ("onboarded", ""),
+        "CA": ("needs_attention", "unexpected_reply"),
+    }
+    assert accounts_of(connection)[CANADA].is_participating
+    amazon.faults.clear()
+    run(start(connection, CANADA)[-1])
+    assert states_of(connection)["CA"] == ("onboarded", "")
+
+
+def test_what_was_read_whole_a_moment_ago_is_onboarded_without_another_reading(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    read(connection)
+    amazon.scenario("malformed", kind="wrong_types", times=1)
+
+    for job in start(connection, CANADA):
+        run(job)
+
+    assert states_of(connection) == {"CA": ("onboarded", "")}
 
 
 def test_an_id_too_long_to_be_stored_spoils_itself_alone(
@@ -829,7 +862,7 @@ def test_a_group_writes_what_each_would_write_alone(
     read_long_ago(connection)
     calls = amazon.ledger.count(surface="sellers")
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert states_of(connection) == {
         "US": ("onboarded", ""),
@@ -855,7 +888,7 @@ def test_in_an_outage_a_group_waits_and_has_called_once(
     amazon.scenario("outage", surface="sellers")
     calls = amazon.ledger.count(surface="sellers")
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert set(states_of(connection).values()) == {("working", "")}
     assert job_states(connection) == [("waiting", "amazon_unavailable", 0)] * 2
@@ -869,7 +902,7 @@ def test_a_group_that_needs_a_person_says_so_for_each(
     claims = claimed(connection, US, CANADA)
     SpApiGrant.objects.for_organization(connection.organization_id).update(status="invalid")
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert set(states_of(connection).values()) == {("needs_attention", "grant_invalid")}
     assert job_states(connection) == [("done", "", 1)] * 2
@@ -883,7 +916,7 @@ def test_of_a_group_what_is_over_or_lost_is_left_alone(connection: Connection) -
     accounts.filter(pk=over.subject_id).update(onboarding="onboarded", onboarded_at=timezone.now())
     Job._base_manager.filter(pk=lost.pk).update(fence=F("fence") + 1)
 
-    services.onboard_many(claims)
+    onboarding.onboard_many(claims)
 
     assert states_of(connection) == {
         "US": ("onboarded", ""),

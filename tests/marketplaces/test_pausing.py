@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from connections.models import Connection
-from marketplaces import pausing, services
+from marketplaces import onboarding, pausing
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
 from sellerlegend.jobs import ledger
@@ -104,7 +104,7 @@ def test_pausing_one_that_works_ends_its_job_and_resuming_goes_on(
     amazon: RunningEmulator, row: Connection, actor: Actor
 ) -> None:
     account = factories.make_account(row, US)
-    services.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
+    onboarding.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
     (job,) = live_jobs(row)
 
     assert pausing.pause(connection=row, account_id=account.pk, actor=actor)

@@ -11,14 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import capabilities, verification
-from connections.models import (
-    Capability,
-    CapabilityCheck,
-    Connection,
-    Grant,
-    SpApiGrant,
-)
-from marketplaces import services
+from connections.health_models import Capability, CapabilityCheck
+from connections.models import Connection, Grant, SpApiGrant
+from marketplaces import onboarding, services
 from marketplaces import verification as proofs
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs import ledger
@@ -459,7 +454,7 @@ def test_a_marketplace_joined_later_is_dated_recorded_and_can_be_started(
     account = account_of(row, factories.BRAZIL)
     assert account.joined_at is not None
     assert codes(row).count("marketplace_added") == 1
-    assert account in services.startable(row)
+    assert account in onboarding.startable(row)
 
 
 @pytest.mark.parametrize("is_listed", [True, False])
@@ -633,7 +628,7 @@ def test_a_marketplace_of_another_region_is_shown_and_never_offered(
     assert account.is_participating
     assert account.joined_at is None
     assert "marketplace_added" not in codes(row)[before:]
-    assert account not in services.startable(row)
+    assert account not in onboarding.startable(row)
     person = trips.sign_in(factories.make_member(row.organization))
     slug = row.organization.slug
     page = person.get(reverse("marketplaces_onboard", args=[slug, row.pk])).content.decode()

@@ -29,6 +29,7 @@ PRUNING = "tests/ppc/test_pruning.py"
 QUARANTINE = "tests/ppc/test_quarantine.py"
 RACES = "tests/test_races.py"
 SCOPING = "tests/sellerlegend/organizations/test_scoping.py"
+REMOVED_SELLERS = "tests/connections/test_removed_sellers.py"
 ROUTES = "tests/architecture/test_every_url.py"
 
 MUTANTS = (
@@ -210,6 +211,16 @@ MUTANTS = (
         old="if kid in retired_keys():",
         new="if False:",
         tests=(f"{ROTATION}::test_a_retired_key_wraps_nothing_any_more",),
+    ),
+    Mutant(
+        guard="a removed row comes back by an administrator alone",
+        file="connections/removal.py",
+        old="return own is not None and own.may(Role.ADMIN)",
+        new="return True",
+        tests=(
+            f"{REMOVED_SELLERS}::test_only_an_administrator_brings_a_row_back",
+            f"{REMOVED_SELLERS}::test_what_happens_during_the_exchange_counts[demoted]",
+        ),
     ),
     Mutant(
         guard="what is erased is looked at again under the lock",

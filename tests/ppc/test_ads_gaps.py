@@ -10,6 +10,7 @@ from django.utils import timezone
 from connections import notices
 from connections.models import AdsGrant
 from connections.notice_models import Notice
+from ppc.models import AdsProfile
 from sellerlegend.organizations.models import AuditEvent
 from tests import factories
 from tests.ppc.test_consents import listed, read
@@ -57,6 +58,9 @@ def test_a_recognised_reconnect_is_told_as_a_recovery() -> None:
     organization = factories.make_organization()
     older = factories.make_ads_grant(organization)
     read(older, listed("1"))
+    row = factories.make_connection(organization)
+    profile = AdsProfile.objects.for_organization(organization).get()
+    factories.make_link(factories.make_account(row), profile)
     ended(older, 8)
     notices.derive(timezone.now())
     newer = factories.make_ads_grant(organization)

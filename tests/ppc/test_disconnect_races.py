@@ -17,7 +17,7 @@ from django.utils import timezone
 from connections import credentials, flows, services
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant
 from connections.verdicts import GrantMissing
-from marketplaces import pausing
+from marketplaces import onboarding, pausing
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import disconnecting
@@ -65,11 +65,9 @@ def reading(row: Connection) -> Job:
     return marketplace_services.begin_reading(connection=row)
 
 
-def onboarding(row: Connection) -> Job:
+def onboarding_of(row: Connection) -> Job:
     account = factories.make_account(row, US)
-    marketplace_services.begin_onboarding(
-        connection=row, account_ids=[account.pk], actor=actor_of(row)
-    )
+    onboarding.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor_of(row))
     return Job._base_manager.get(subject_id=account.pk)
 
 
@@ -109,7 +107,7 @@ def nothing_half_done(row: Connection) -> dict[str, Any]:
 CLEAN = {"live jobs": 0, "working": 0, "linked": 0, "tokens": "", "leases": None}
 
 
-@pytest.mark.parametrize("begin", [reading, onboarding, linking])
+@pytest.mark.parametrize("begin", [reading, onboarding_of, linking])
 def test_a_disconnect_at_each_step_of_a_worker(
     amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch, begin: Callable[[Connection], Job]
 ) -> None:
@@ -151,7 +149,7 @@ def test_a_pause_at_each_step_of_an_onboarding(
     seam(monkeypatch, marketplace_services, "fetch_participations", after=True)
     for order in orders(4, 1):
         row = connect(amazon)
-        job = onboarding(row)
+        job = onboarding_of(row)
         pause = partial(
             pausing.pause, connection=row, account_id=job.subject_id, actor=actor_of(row)
         )

@@ -19,9 +19,10 @@ from django.utils import timezone
 from connections.credentials import access_token, ads_call
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.verdicts import GrantMissing
+from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
-from ppc import disconnecting, erasure
+from ppc import disconnecting, erasure, farewell
 from ppc.disconnecting import Side
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import crypto
@@ -239,7 +240,7 @@ def test_a_disconnect_during_onboarding_leaves_nothing_behind(
     """G4: the worker hangs in its call to Amazon, and comes back too late."""
     account = factories.make_account(row, factories.CANADA)
     actor = Actor.person(owner_of(row.organization))
-    marketplace_services.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
+    onboarding.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
     accounts = MarketplaceAccount.objects.for_organization(row.organization_id)
     before = accounts.count()
     amazon.faults.add(surface="sellers", delay=2.0)
@@ -375,7 +376,9 @@ def test_deleting_ends_tokens_keys_work_and_access_at_once(
             assert (grant.status, grant.refresh_token) == ("disconnected", "")
     assert not Membership.objects.for_organization(organization).exists()
     ledger.sweep()
-    assert ledger.drain("interactive") == ledger.drain("background") == 0
+    # Nothing but the receipt.
+    assert (ledger.drain("interactive"), ledger.drain("background")) == (0, 1)
+    assert not Job._base_manager.exclude(kind=farewell.RECEIPT).filter(status="done").exists()
     assert len(amazon.ledger.calls(since=known)) == 0
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import smtplib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import time_machine
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
@@ -12,11 +18,14 @@ from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
-from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+from pytest_django import Settings
 
 from connections.models import Connection, Grant
-from ppc import leaving, restoring
+from ppc import erasure, farewell, leaving, restoring
 from sellerlegend import deletions
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
@@ -145,7 +154,6 @@ def test_the_end_of_an_organization_is_shown_before_and_leaves_a_receipt(
     organization: Organization,
     person: User,
     row: Connection,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     client = signed_in_freshly(person)
     url = reverse("organization_delete", args=[organization.slug])
@@ -153,11 +161,143 @@ def test_the_end_of_an_organization_is_shown_before_and_leaves_a_receipt(
     for words in ("Northstar", str(row.selling_partner_id), "Ada Benson", "Manage Your Apps"):
         assert words in page
 
-    with django_capture_on_commit_callbacks(execute=True):
-        client.post(url, {"name": organization.name})
+    client.post(url, {"name": organization.name})
+    assert mail.outbox == []
+    work()
 
     (receipt,) = mail.outbox
     assert receipt.to == ["ada@example.com"]
+    assert receipt.subject == "Northstar Trading was deleted"
     assert f"- Northstar, {row.selling_partner_id}, NA" in receipt.body
     assert "consents of Seller Central: 1; consents of Amazon Ads: 0" in receipt.body
     assert "people who lost access: 2." in receipt.body
+
+
+# A mail server that is away -------------------------------------------------------------------
+
+DELETED_AT = datetime(2026, 12, 1, 12, tzinfo=UTC)
+SEND = "ppc.farewell.EmailMessage.send"
+
+Clock = time_machine.Traveller
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with time_machine.travel(DELETED_AT, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def deleted(organization: Organization, person: User, row: Connection, clock: Clock) -> Job:
+    """Its receipt is queued."""
+    actor = Actor.person(person)
+    erasure.delete_organization(organization=organization, actor=actor, with_receipt=True)
+    clock.shift(timedelta(seconds=1))
+    job: Job = Job._base_manager.get(kind=farewell.RECEIPT)
+    return job
+
+
+def work() -> None:
+    for job in Job._base_manager.filter(kind=farewell.RECEIPT, status__in=Job.LIVE):
+        ledger.run(job.pk)
+
+
+def prune() -> None:
+    """What the daily pruning does about deleted organizations."""
+    erase = partial(erasure.erase_organization, actor=COMMAND)
+    list(erasure.erase_each(erasure.deleted_organizations, erase))
+
+
+def status() -> tuple[str, int]:
+    job = Job._base_manager.get(kind=farewell.RECEIPT)
+    return job.status, job.attempts
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionRefusedError(), smtplib.SMTPServerDisconnected("gone")],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_receipt_outlasts_an_hour_without_a_mail_server(
+    deleted: Job, row: Connection, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def is_away(*_arguments: Any) -> int:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SEND, is_away)
+        for _ in range(30):
+            work()
+            prune()
+            clock.shift(timedelta(minutes=2))
+    assert (mail.outbox, status()) == ([], ("waiting", 0))
+    # What the receipt is made of waits for it.
+    assert Connection.with_removed.for_organization(row.organization_id).exists()
+
+    for _ in range(2):
+        work()
+
+    (receipt,) = mail.outbox
+    assert f"- Northstar, {row.selling_partner_id}, NA" in receipt.body
+    assert "on 2026-12-01 12:00:00 (UTC)" in receipt.body
+    assert status() == ("done", 1)
+    prune()
+    assert not Connection.with_removed.for_organization(row.organization_id).exists()
+
+
+def test_a_death_after_the_mail_servers_yes_sends_the_same_one_again(
+    deleted: Job, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a power cut: nothing catches it."""
+
+    def dies(*_arguments: Any, **_options: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sellerlegend.jobs.claims.Claim.finishing", dies)
+        with pytest.raises(Killed):
+            work()
+    clock.shift(timedelta(minutes=1))
+    ledger.recover_lost()
+    for _ in range(2):
+        work()
+
+    assert len(mail.outbox) == 2
+    assert len({message.extra_headers["Message-ID"] for message in mail.outbox}) == 1
+    assert len({message.body for message in mail.outbox}) == 1
+
+
+def test_a_receipt_that_nobody_takes_keeps_nothing_from_being_erased(
+    deleted: Job, row: Connection, clock: Clock
+) -> None:
+    clock.shift(timedelta(days=2, hours=23))
+    prune()
+    assert Connection.with_removed.for_organization(row.organization_id).exists()
+
+    clock.shift(timedelta(hours=2))
+    prune()
+
+    assert not Connection.with_removed.for_organization(row.organization_id).exists()
+    assert not Job._base_manager.filter(kind=farewell.RECEIPT).exists()
+
+
+def test_nobody_gets_the_receipt_of_somebody_whose_login_is_gone(
+    deleted: Job, person: User
+) -> None:
+    User.objects.filter(pk=person.pk).delete()
+
+    work()
+
+    assert (mail.outbox, status()) == ([], ("done", 1))
+
+
+def test_a_name_makes_no_header_of_its_own(deleted: Job, organization: Organization) -> None:
+    name = "Evil\r\nBcc: victim@example.com"
+    Organization.objects.filter(pk=organization.pk).update(name=name)
+
+    work()
+
+    (receipt,) = mail.outbox
+    assert "\n" not in receipt.subject
+    assert receipt.recipients() == ["ada@example.com"]

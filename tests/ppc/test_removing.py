@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +17,7 @@ from marketplaces.models import MarketplaceAccount
 from ppc import disconnecting, removing
 from ppc.disconnecting import Side
 from ppc.models import PpcLink
+from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import AuditEvent, Organization, Role
@@ -165,7 +167,7 @@ def test_connecting_the_same_seller_brings_the_removed_row_back(
 
     outcome = trips.come_back(client, trips.confirm(trips.leave(client, waiting), NORTHSTAR))
 
-    assert outcome == "merged"
+    assert outcome == "brought_back"
     found = Connection.with_removed.for_organization(organization).get()
     assert (found.pk, found.name, found.removed_at) == (row.pk, "Northstar", None)
     assert factories.grant_of(found).status == Grant.Status.ACTIVE
@@ -186,7 +188,7 @@ def test_a_trip_from_before_the_removal_does_not_bring_it_back(
 
     removing.remove(connection=row, actor=actor)
 
-    assert trips.come_back(client, back) == "expired"
+    assert trips.come_back(client, back) == "row_removed"
     assert shown(organization) == []
     assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
 
@@ -194,8 +196,14 @@ def test_a_trip_from_before_the_removal_does_not_bring_it_back(
 def test_a_consent_that_is_being_stored_finds_the_row_removed(
     organization: Organization, row: Connection
 ) -> None:
-    with pytest.raises(services.RowGone):
-        factories.consent(row, seller=NORTHSTAR, refresh_token="Atzr|made-up-too-late")
+    with pytest.raises(services.RowRemoved), transaction.atomic():
+        services.store_spapi_grant(
+            connection=row,
+            seller=NORTHSTAR,
+            token=Secret("Atzr|made-up-too-late"),
+            user=owner_of(organization),
+            began_at=timezone.now() - timedelta(minutes=1),
+        )
     assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
 
 

@@ -92,7 +92,7 @@ class Ours:
 
     @property
     def lease_seconds(self) -> float:
-        from marketplaces.services import ONBOARD
+        from marketplaces.onboarding import ONBOARD
         from sellerlegend.jobs import ledger
 
         return float(ledger.KINDS[ONBOARD].lease_seconds)
@@ -114,7 +114,7 @@ class Ours:
         return True
 
     def _submit(self, number: int) -> None:
-        from marketplaces import services
+        from marketplaces import onboarding
         from sellerlegend.organizations.audit import Actor
         from sellerlegend.organizations.models import Organization
         from tests import factories
@@ -128,7 +128,9 @@ class Ours:
         )
         account = factories.make_account(row)
         actor = Actor.person(factories.owner_of(organization))
-        [started] = services.begin_onboarding(connection=row, account_ids=[account.pk], actor=actor)
+        [started] = onboarding.begin_onboarding(
+            connection=row, account_ids=[account.pk], actor=actor
+        )
         subject = str(started.pk)
         self.journal.record("acknowledged", subject=subject, organization=str(key), detail=store)
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from connections import data_sets
-from connections.models import DataSet
+from connections.health_models import DataSet
 from sellerlegend.amazon.regions import Region
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
 from sellerlegend.organizations.audit import COMMAND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketplaces import services
+from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, outcome_of
 from sellerlegend.jobs import ledger
@@ -21,7 +21,7 @@ class Command(OpsCommand):
         if not scope.options["dry_run"]:
             ledger.recover_lost()
         with across_organizations("finalize_onboarding"):
-            rows = services.unfinished(scope.status or Onboarding.WORKING)
+            rows = onboarding.unfinished(scope.status or Onboarding.WORKING)
             found = scope.narrow(rows, to_connection="connection__").values_list(
                 "pk",
                 "organization__slug",
@@ -37,7 +37,7 @@ class Command(OpsCommand):
     def perform(self, target: Target) -> Outcome:
         with across_organizations("finalize_onboarding"):
             account = MarketplaceAccount.objects.select_related("connection").get(pk=target.key)
-        job = services.finalize(account, actor=COMMAND)
+        job = onboarding.finalize(account, actor=COMMAND)
         if account.onboarding == Onboarding.ONBOARDED:
             return Outcome(Ending.DONE)
         if job is None or account.onboarding == Onboarding.NEEDS_ATTENTION:

@@ -29,8 +29,8 @@ from sellerlegend.amazon.probes import ProbeKind
 from sellerlegend.amazon.regions import Region
 from sellerlegend.jobs import breakers, incident_watch, incidents, outcomes
 from sellerlegend.jobs.models import Breaker, CallWindow, Incident
-from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import AuditEvent, StaffNotice
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
+from sellerlegend.organizations.models import AuditEvent, Organization, StaffNotice
 from tests import factories
 from tests.threads import run_many
 
@@ -84,6 +84,16 @@ def call(organization: UUID, error: AmazonError | None = None, *, part: str = PA
 def fail(organizations: list[UUID], times: int, error: AmazonError = OUTAGE, **where: Any) -> None:
     for number in range(times):
         call(organizations[number % len(organizations)], error, **where)
+
+
+def refuse(organizations: list[UUID], times: int) -> None:
+    """Consents that the token endpoint refuses for the first time."""
+    fail(organizations, times, REFUSED, part="lwa")
+    for number in range(times):
+        owner = Organization.objects.get(pk=organizations[number % len(organizations)])
+        record_event(
+            "spapi_grant_doubted", actor=WORKER, organization=owner, reason="invalid_grant"
+        )
 
 
 def the_incident() -> Incident:
@@ -524,7 +534,7 @@ def test_one_of_refusals_outlasts_the_last_look_at_doubted_consents(
 def test_an_outage_on_top_does_not_let_refusals_be_believed(
     clock: time_machine.Traveller, organizations: list[UUID]
 ) -> None:
-    fail(organizations, 12, REFUSED, part="lwa")
+    refuse(organizations, 12)
     incident_watch.look()
 
     live(2, clock, lambda: fail(organizations, 30, part="lwa"))
@@ -536,7 +546,7 @@ def test_an_outage_on_top_does_not_let_refusals_be_believed(
 def test_refusals_that_never_end_are_believed_after_two_hours(
     clock: time_machine.Traveller, organizations: list[UUID]
 ) -> None:
-    fail(organizations, 12, REFUSED, part="lwa")
+    refuse(organizations, 12)
     incident_watch.look()
     clock.shift(timedelta(minutes=119))
     assert incidents.are_refusals_amazons(Incident.Surface.ADS)
@@ -544,6 +554,140 @@ def test_refusals_that_never_end_are_believed_after_two_hours(
     clock.shift(timedelta(minutes=1))
 
     assert not incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+
+@pytest.mark.usefixtures("clock")
+def test_consents_that_were_refused_before_open_none(organizations: list[UUID]) -> None:
+    """Really revoked ones, asked again by looks, probes and people."""
+    fail(organizations, 40, REFUSED, part="lwa")
+
+    incident_watch.look()
+
+    assert not Incident.objects.exists()
+
+
+def test_consents_that_were_refused_before_keep_none_open(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    refuse(organizations, 12)
+    incident_watch.look()
+    assert the_incident().cause == "refusing"
+
+    def one_works_and_all_revoked_ones_are_asked_again() -> None:
+        call(organizations[0], part="lwa")
+        fail(organizations, 8, REFUSED, part="lwa")
+
+    live(23, clock, one_works_and_all_revoked_ones_are_asked_again)
+
+    assert the_incident().closed_at is not None
+
+
+def test_when_nothing_but_refused_consents_is_asked_it_is_over_after_two_hours(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    refuse(organizations, 12)
+    incident_watch.look()
+
+    for _ in range(8):
+        clock.shift(timedelta(minutes=15))
+        fail(organizations, 12, REFUSED, part="lwa")
+        incident_watch.look()
+
+    assert the_incident().closed_at is not None
+
+
+def test_other_failures_count_beside_repeated_refusals(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    fail(organizations, 40, REFUSED, part="lwa")
+    fail(organizations, 10, OUTAGE, part="lwa")
+
+    incident_watch.look()
+
+    incident = the_incident()
+    assert (incident.cause, incident.calls, incident.failures) == ("failing", 10, 10)
+
+
+# Many organizations ------------------------------------------------------------------------
+
+
+def test_a_sweep_tells_so_many_and_the_next_one_goes_on(
+    clock: time_machine.Traveller,
+    organizations: list[UUID],
+    news: list[tuple[str, UUID]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incident_watch, "TOLD_AT_ONCE", 3)
+    fail(organizations, 12)
+    fail(organizations[:1], 10, part="ads.NA")
+
+    incident_watch.look()
+    assert len(news) == 3
+    incident_watch.look()
+
+    assert sorted(news) == sorted(("opened", key) for key in organizations)
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user()))
+    counts = []
+    for _ in range(3):
+        news.clear()
+        incident_watch.look()
+        counts.append(len(news))
+    assert counts == [3, 1, 0]
+
+
+# Windows -----------------------------------------------------------------------------------
+
+
+def test_windows_go_by_age_whatever_staff_left_open(
+    clock: time_machine.Traveller, organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    open_by_hand()
+    fail(organizations[:1], 2)
+    incident_watch.look()
+    clock.shift(timedelta(days=2, minutes=1))
+    fail(organizations[1:2], 2)
+    incident_watch.look()
+
+    gone = set(incidents.old_windows().values_list("organization_id", flat=True))
+    incidents.old_windows().delete()
+    clock.shift(60)
+    incident_watch.look()
+
+    assert gone == {organizations[0]}
+    assert news == [("opened", organizations[0]), ("opened", organizations[1])]
+
+
+# Beginning again ---------------------------------------------------------------------------
+
+
+def test_nothing_begins_again_once_its_end_may_have_been_told(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    """A sweep that is slow at judging comes when another one has told the end."""
+    fail(organizations, 12)
+    incident_watch.look()
+    assert incidents.close(the_incident(), actor=WORKER)
+    stale = the_incident()
+    clock.shift(601)
+
+    assert not incidents.reopen(stale)
+    assert the_incident().closed_at is not None
+
+
+def test_an_end_is_not_told_of_what_has_begun_again(
+    clock: time_machine.Traveller, organizations: list[UUID], news: list[tuple[str, UUID]]
+) -> None:
+    """A sweep that read the incident while it was closed, and waited for its row."""
+    fail(organizations, 12)
+    incident_watch.look()
+    incidents.close(the_incident(), actor=WORKER)
+    stale = the_incident()
+    assert incidents.reopen(the_incident())
+    clock.shift(601)
+    news.clear()
+
+    assert incidents.tell_organizations(stale, 10) == 0
+    assert news == []
 
 
 def test_the_worst_window_and_the_cause_are_kept_up_to_date(

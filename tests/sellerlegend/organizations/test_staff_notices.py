@@ -14,7 +14,7 @@ from django.core import mail
 from django.utils import timezone
 from pytest_django import Settings
 
-from connections import credentials, flows, reasons, verdicts
+from connections import credentials, departures, reasons, verdicts
 from connections.models import Connection, SpApiGrant
 from connections.verdicts import GrantUnreadable, VaultKeyMissing
 from marketplaces import services
@@ -126,8 +126,8 @@ def test_a_closed_vault_is_told_before_anybody_is_sent_to_amazon(
 ) -> None:
     settings.TOKEN_ENCRYPTION_KEYS = {"another": bytes(range(32))}
 
-    with committed(), pytest.raises(flows.VaultClosed):
-        flows.require_open_vault(row.organization)
+    with committed(), pytest.raises(departures.VaultClosed):
+        departures.require_open_vault(row.organization)
 
     assert staff_notices.send_due() == 1
     assert told() == [(words_of("vault_key_missing"), ["staff@example.com"])]

@@ -13,14 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 
-from connections.models import (
-    AdsGrant,
-    AuthorizationRequest,
-    CapabilityCheck,
-    Connection,
-    DataSetReport,
-    SpApiGrant,
-)
+from connections.health_models import CapabilityCheck, DataSetReport
+from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
 from connections.notice_models import Notice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc.models import AdsProfile, PpcLink

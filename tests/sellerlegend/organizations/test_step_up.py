@@ -192,9 +192,16 @@ FRESH = {
     "organization_delete",
     "connection_disconnect",
     "connections_export",
-    "login_delete",
     "token_import",
     "token_import_new",
+    "login_delete",
+    "member_invite",
+    "invitation_resend",
+    "member_role",
+    "member_remove",
+    "member_reach",
+    "member_leave",
+    "ownership_transfer",
 }
 COSTLY = {
     "connection_new",
@@ -204,7 +211,15 @@ COSTLY = {
     "connection_check",
     "client_list",
     "connections_check",
+    "connections_tag",
+    "connections_client",
+    "connection_groups",
+    "tag_new",
+    "client_new",
+    "view_save",
     "marketplaces_onboard",
+    "marketplaces_onboard_many",
+    "reconnect_queue_add",
     "marketplaces_retry",
     "marketplace_resume",
     "ppc_connect",
@@ -218,6 +233,7 @@ TRIPS = {
     "connection_another_region",
     "appstore_start",
     "ppc_connect",
+    "reconnect_queue_open",
 }
 
 

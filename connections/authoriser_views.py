@@ -1,0 +1,44 @@
+"""Who authorised what, and all that one person authorised."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from connections.authorisers import ads_of, authoriser_of, authorisers_of, stores_of
+from connections.queue_rows import uuid_of
+from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.models import Role
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def authorisers(request: OrganizationRequest) -> HttpResponse:
+    """Everybody with a living consent; with `?person=`, what that person gave, and with `?of=` a
+    row, what its authoriser gave. Whoever gave nothing here is the same as nobody."""
+    known = authorisers_of(request.membership)
+    may_act = request.membership.may(Role.MEMBER)
+    if not {"person", "of"} & request.GET.keys():
+        context = {"authorisers": known, "may_act": may_act}
+        return render(request, "connections/authorisers.html", context)
+    person = asked_person(request)
+    who = next((one for one in known if one.id == person), None)
+    if who is None:
+        raise Http404("gave no consent here")
+    context = {
+        "who": who,
+        "stores": stores_of(request.membership, who.id),
+        "ads": ads_of(request.membership, who.id),
+        "may_act": may_act,
+    }
+    return render(request, "connections/authoriser.html", context)
+
+
+def asked_person(request: OrganizationRequest) -> UUID | None:
+    if "person" in request.GET:
+        return uuid_of(request.GET["person"])
+    row = uuid_of(request.GET["of"])
+    return authoriser_of(request.membership, row) if row is not None else None

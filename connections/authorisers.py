@@ -1,0 +1,129 @@
+"""Who gave which consents: what has to be given anew when a person leaves.
+
+A consent outlives the membership and the login of whoever gave it, and its history names them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from connections.models import AdsGrant, Connection, Grant
+from connections.notice_words import rows_fed_by
+from connections.queue_rows import GONE, rows_in_sight
+from connections.reach import ads_grants_within
+from connections.words import exact_day
+from sellerlegend.organizations.models import Membership, User
+
+
+@dataclass(frozen=True)
+class Authoriser:
+    """`id` is GONE for all whose login was deleted: nobody knows their names any more."""
+
+    id: UUID
+    name: str
+    is_member: bool
+    stores: int
+    ads: int
+
+
+@dataclass(frozen=True)
+class GivenConsent:
+    """`row_id` is where it is renewed; None for one that feeds no row yet."""
+
+    name: str
+    seller_id: str
+    region: str
+    given_on: str
+    ends_on: str
+    row_id: UUID | None
+
+
+def authorisers_of(membership: Membership) -> list[Authoriser]:
+    """Those with a living consent; first whoever is no member any more, then by name."""
+    rows: QuerySet[Any] = living(membership)
+    givers: Iterable[UUID | None] = rows.values_list("spapi_grant__authorized_by", flat=True)
+    stores = Counter(GONE if giver is None else giver for giver in givers)
+    ads = Counter(grant.authorized_by_id or GONE for grant, _rows in ads_consents(membership))
+    people = User.objects.in_bulk([key for key in stores | ads if key != GONE])
+    members = set(
+        Membership.objects.for_organization(membership.organization_id).values_list(
+            "user_id", flat=True
+        )
+    )
+    found = [
+        Authoriser(key, name_in(people, key), key in members, stores[key], ads[key])
+        for key in stores | ads
+    ]
+    return sorted(found, key=lambda one: (one.is_member, one.name.lower(), one.id))
+
+
+def name_in(people: Mapping[UUID, User], key: UUID) -> str:
+    return str(people[key]) if key in people else _("Somebody whose login was deleted")
+
+
+def living(membership: Membership) -> QuerySet[Connection]:
+    """Rows whose Seller Central consent nobody ended here."""
+    rows = rows_in_sight(membership).filter(spapi_grant__isnull=False)
+    return rows.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
+
+
+def authoriser_of(membership: Membership, row_id: UUID) -> UUID | None:
+    """Who gave the row's Seller Central consent. None without one."""
+    row = living(membership).filter(pk=row_id).select_related("spapi_grant").first()
+    if row is None:
+        return None
+    giver: UUID | None = row.spapi_grant.authorized_by_id
+    return GONE if giver is None else giver
+
+
+FedRows = list[tuple[UUID, str]]
+
+
+def ads_consents(membership: Membership) -> list[tuple[AdsGrant, FedRows]]:
+    """Living ones, each with the rows that it feeds, as far as the member sees them."""
+    organization = membership.organization
+    grants = ads_grants_within(AdsGrant.objects.for_organization(organization), membership)
+    living_ones = grants.exclude(status=Grant.Status.DISCONNECTED).order_by("authorized_at", "pk")
+    alive = list(living_ones)
+    fed = rows_fed_by(organization, {grant.pk for grant in alive}, membership) if alive else {}
+    return [(grant, fed.get(grant.pk, [])) for grant in alive]
+
+
+def stores_of(membership: Membership, person: UUID) -> list[GivenConsent]:
+    giver = None if person == GONE else person
+    rows = living(membership).filter(spapi_grant__authorized_by=giver)
+    found = rows.select_related("spapi_grant").order_by("spapi_grant__authorized_at", "name")
+    return [
+        GivenConsent(
+            name=row.name,
+            seller_id=row.selling_partner_id or "",
+            region=row.region,
+            given_on=exact_day(row.spapi_grant.authorized_at),
+            ends_on=exact_day(row.spapi_grant.reauthorize_by),
+            row_id=row.pk,
+        )
+        for row in found
+    ]
+
+
+def ads_of(membership: Membership, person: UUID) -> list[GivenConsent]:
+    giver = None if person == GONE else person
+    return [
+        GivenConsent(
+            name=", ".join(name for _key, name in rows) or _("No row yet"),
+            seller_id="",
+            region="",
+            given_on=exact_day(grant.authorized_at),
+            ends_on=exact_day(grant.reauthorize_by),
+            row_id=rows[0][0] if rows else None,
+        )
+        for grant, rows in ads_consents(membership)
+        if grant.authorized_by_id == giver
+    ]

@@ -1,0 +1,274 @@
+"""What a reconnect queue says: of each item, of the store whose turn it is, of the progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from connections.models import AuthorizationRequest, Connection, SpApiGrant
+from connections.queue_models import ReconnectItem, ReconnectQueue
+from connections.queue_walk import Walk, items_of, last_trip, open_queue
+from connections.reasons import Reason, outcome_words
+from connections.rows import region_words
+from connections.words import Sign, clock_time, exact_day
+from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.models import User
+from sellerlegend.prepared import PreparedQuery
+
+Status = ReconnectItem.Status
+Cause = ReconnectItem.Cause
+
+
+# Items -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ItemLine:
+    id: UUID
+    name: str
+    seller_id: str
+    region: str
+    sign: Sign
+    note: str
+    is_present: bool
+    is_skipped: bool
+
+
+def lines_of(walk: Walk) -> list[ItemLine]:
+    present = walk.present
+    return [line_of(item, is_present=item is present) for item in walk.items]
+
+
+def line_of(item: Any, *, is_present: bool = False) -> ItemLine:
+    row: Connection = item.connection
+    status = Status.NOT_NEEDED if item.passed else Status(item.status)
+    return ItemLine(
+        id=item.pk,
+        name=row.name,
+        seller_id=row.selling_partner_id or "",
+        region=row.region,
+        sign=sign_of(status),
+        note=note_of(item, status),
+        is_present=is_present,
+        is_skipped=item.status == Status.SKIPPED,
+    )
+
+
+def sign_of(status: Status) -> Sign:
+    icon, tone = {
+        Status.WAITING: ("dashed", "neutral"),
+        Status.AT_AMAZON: ("external", "progress"),
+        Status.RECONNECTED: ("check-circle", "success"),
+        Status.FAILED: ("alert", "warning"),
+        Status.SKIPPED: ("minus", "neutral"),
+        Status.NOT_NEEDED: ("info", "neutral"),
+    }[status]
+    return Sign(str(status.label), icon, tone)
+
+
+def note_of(item: Any, status: Status) -> str:
+    if status == Status.FAILED:
+        return str(outcome_words(item.cause).title)
+    if status == Status.RECONNECTED:
+        grant = grant_of(item)
+        ends_on = exact_day(grant.reauthorize_by) if grant is not None else ""
+        return _("Its consent counts until %(day)s.") % {"day": ends_on} if ends_on else ""
+    return passed_words(item) if status == Status.NOT_NEEDED else ""
+
+
+def passed_words(item: Any) -> str:
+    cause = item.passed or item.cause
+    if cause == Cause.REMOVED:
+        return _("It was removed from the list in the meantime.")
+    if cause == Cause.DISCONNECTED:
+        return _("Somebody disconnected it in the meantime.")
+    grant = grant_of(item)
+    who = grant.authorized_by if item.passed and grant is not None else item.reconnected_by
+    if who is None:
+        return _("Reconnected by somebody else in the meantime.")
+    words = {"who": name_of(who), "day": exact_day(grant.authorized_at) if grant else ""}
+    return _("Reconnected by %(who)s on %(day)s.") % words
+
+
+def grant_of(item: Any) -> SpApiGrant | None:
+    grant: SpApiGrant | None = getattr(item.connection, "spapi_grant", None)
+    return grant
+
+
+def name_of(user: User | None) -> str:
+    return (user.name or user.email) if user is not None else _("somebody who left")
+
+
+# The store whose turn it is ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SignOut:
+    """Where somebody may still be signed in: Amazon connects whatever store is active there."""
+
+    name: str
+    host: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """`result`: how the last trip of this store ended, if it did not bring a consent."""
+
+    id: UUID
+    name: str
+    seller_id: str
+    region: str
+    region_name: str
+    host: str
+    sign_out: SignOut | None
+    result: Reason | None
+    under_way: str
+    trip: AuthorizationRequest | None
+    names_both: bool
+
+    @property
+    def was_tried(self) -> bool:
+        return self.result is not None or bool(self.under_way)
+
+
+def turn_of(walk: Walk) -> Turn | None:
+    item = walk.present
+    if item is None:
+        return None
+    row: Connection = item.connection
+    trip = last_trip(item) if item.status != Status.WAITING else None
+    result = result_of(item, trip)
+    return Turn(
+        id=item.pk,
+        name=row.name,
+        seller_id=row.selling_partner_id or "",
+        region=row.region,
+        region_name=region_words(row.region),
+        host=host_of(row),
+        sign_out=sign_out_of(walk, trip),
+        result=result,
+        under_way="" if result else under_way_words(item, row),
+        trip=trip,
+        names_both=item.cause == "wrong_account" and trip is not None,
+    )
+
+
+def result_of(item: Any, trip: AuthorizationRequest | None) -> Reason | None:
+    """Amazon sends nobody back who presses Cancel: then the trip's time is over, and no more is
+    known."""
+    if item.status == Status.FAILED:
+        return outcome_words(item.cause)
+    if item.status != Status.AT_AMAZON:
+        return None
+    if trip is not None and trip.outcome not in ("", "expired"):
+        return outcome_words(trip.outcome)
+    if item.left_at + AuthorizationRequest.LIFETIME > timezone.now():
+        return None
+    return Reason(
+        _("Nothing has come back from Amazon"),
+        _("You left for it on %(day)s, and a trip ends after ten minutes. Nothing was changed.")
+        % {"day": exact_day(item.left_at)},
+        _("Open Seller Central again, or go on with another store."),
+    )
+
+
+def under_way_words(item: Any, row: Connection) -> str:
+    if item.status != Status.AT_AMAZON:
+        return ""
+    words = _("You left for %(host)s at %(time)s. Confirm there, or open it again from here.")
+    return words % {"host": host_of(row), "time": clock_time(item.left_at)}
+
+
+def sign_out_of(walk: Walk, trip: AuthorizationRequest | None) -> SignOut | None:
+    """Of the store that came back instead, or of the one before this. One seller's rows stand
+    together, and need no sign-out between them."""
+    row: Connection = walk.present.connection  # type: ignore[union-attr]  # the caller looked
+    other = trip.returned_selling_partner_id if trip is not None else ""
+    if other and other != row.selling_partner_id:
+        return SignOut(other, host_of(row), seller_central_of(row))
+    previous = walk.previous
+    if previous is None or previous.connection.selling_partner_id == row.selling_partner_id:
+        return None
+    before: Connection = previous.connection
+    return SignOut(before.name, host_of(before), seller_central_of(before))
+
+
+def host_of(row: Connection) -> str:
+    """As the person knows it, also where an emulator stands in its place."""
+    return urlsplit(MARKETPLACES[row.marketplace_id].seller_central).netloc
+
+
+def seller_central_of(row: Connection) -> str:
+    return settings.AMAZON_ENDPOINTS.seller_central(row.marketplace_id)
+
+
+# Progress ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress:
+    done: int
+    total: int
+
+    @property
+    def words(self) -> str:
+        return _("%(done)d of %(total)d done") % {"done": self.done, "total": self.total}
+
+    @property
+    def banner_words(self) -> str:
+        words = _("Reconnect queue: %(done)d of %(total)d done.")
+        return words % {"done": self.done, "total": self.total}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One line of a summary: how many items ended in this way."""
+
+    sign: Sign
+    count: int
+
+
+def tallies_of(lines: list[ItemLine]) -> list[Tally]:
+    signs = [sign_of(status) for status in Status]
+    counted = [Tally(sign, sum(line.sign == sign for line in lines)) for sign in signs]
+    return [tally for tally in counted if tally.count]
+
+
+def open_query(organization_id: UUID, user_id: UUID) -> QuerySet[Any, Any]:
+    queues = ReconnectQueue.objects.for_organization(organization_id)
+    is_open = queues.filter(user_id=user_id, status=ReconnectQueue.Status.OPEN)
+    found: QuerySet[Any, Any] = is_open.values("id")
+    return found
+
+
+# Every look at the list asks, and few people have one.
+OPEN = PreparedQuery(open_query, organization_id=UUID, user_id=UUID)
+
+
+def progress_for(request: OrganizationRequest) -> Progress | None:
+    """For the banner on the list. None: the person has nothing to go on with."""
+    if not OPEN.rows(organization_id=request.organization.pk, user_id=request.user.pk):
+        return None
+    queue = open_queue(request.organization, request.user)
+    if queue is None:
+        return None
+    pending = Q(status__in=ReconnectItem.PENDING, passed="")
+    counts = (
+        items_of(queue, request.membership)
+        .order_by()
+        .aggregate(total=Count("pk"), pending=Count("pk", filter=pending))
+    )
+    return Progress(counts["total"] - counts["pending"], counts["total"])
+
+
+def kept_until(queue: ReconnectQueue) -> str:
+    return exact_day(queue.finished_at + ReconnectQueue.KEPT) if queue.finished_at else ""

@@ -1,0 +1,175 @@
+"""Who authorised what: what has to be given anew when a person leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from connections.grouping_models import Reach
+from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.queue_models import ReconnectItem
+from connections.queue_rows import GONE
+from ppc import leaving
+from sellerlegend.organizations.models import Membership, Organization, Role, User
+from tests import factories, trips
+
+pytestmark = pytest.mark.django_db
+
+
+def given_by(row: Connection, user: User | None, **columns: Any) -> Connection:
+    grants = SpApiGrant.objects.for_organization(row.organization_id).filter(connection=row)
+    grants.update(authorized_by=user, authorized_at="2026-03-01T10:00:00Z", **columns)
+    return row
+
+
+@pytest.fixture
+def leaver(organization: Organization) -> User:
+    return factories.make_member(organization, user=factories.make_user(name="Lea Leaver"))
+
+
+@pytest.fixture
+def page(organization: Organization) -> str:
+    return reverse("authorisers", args=[organization.slug])
+
+
+@pytest.fixture
+def stores(organization: Organization, leaver: User) -> list[Connection]:
+    return [
+        given_by(factories.make_connection(organization, name=name), leaver)
+        for name in ("Aspen", "Birch")
+    ]
+
+
+def counted(browser: Client, page: str) -> list[tuple[str, bool, int, int]]:
+    people = browser.get(page).context["authorisers"]
+    return [(one.name, one.is_member, one.stores, one.ads) for one in people]
+
+
+def test_each_person_with_what_they_gave(
+    browser: Client,
+    organization: Organization,
+    page: str,
+    leaver: User,
+    stores: list[Connection],
+) -> None:
+    owner = factories.owner_of(organization)
+    factories.make_connection(organization)
+    factories.make_ads_grant(organization, user=leaver)
+    ended = factories.make_connection(organization)
+    given_by(ended, leaver, status=Grant.Status.DISCONNECTED, refresh_token="")
+    foreign = factories.make_connection(factories.make_organization())
+    given_by(foreign, leaver)
+
+    expected = [("Lea Leaver", True, 2, 1), (owner.email, True, 1, 0)]
+    assert counted(browser, page) == sorted(expected, key=lambda one: one[0].lower())
+
+
+def test_whoever_left_the_organization_stands_first_by_name(
+    browser: Client,
+    organization: Organization,
+    page: str,
+    leaver: User,
+    stores: list[Connection],
+) -> None:
+    factories.make_connection(organization)
+    Membership.objects.for_organization(organization).filter(user=leaver).delete()
+
+    assert counted(browser, page)[0] == ("Lea Leaver", False, 2, 0)
+    assert "No member any more" in browser.get(page).content.decode()
+
+
+def test_a_deleted_login_leaves_its_consents_without_a_name(
+    browser: Client, page: str, leaver: User, stores: list[Connection]
+) -> None:
+    leaving.delete_login(leaver)
+
+    assert counted(browser, page) == [("Somebody whose login was deleted", False, 2, 0)]
+    detail = browser.get(f"{page}?person={GONE}")
+    assert [one.name for one in detail.context["stores"]] == ["Aspen", "Birch"]
+
+
+def test_all_of_one_person_can_be_walked(
+    browser: Client,
+    organization: Organization,
+    page: str,
+    leaver: User,
+    stores: list[Connection],
+) -> None:
+    other = factories.make_connection(organization, name="Of the owner")
+    grant = factories.make_ads_grant(organization, user=leaver)
+    account = factories.make_account(other)
+    factories.make_link(account, factories.make_profile(grant, seller="A1"))
+
+    detail = browser.get(f"{page}?person={leaver.pk}")
+    add_url = f"{reverse('reconnect_queue_add', args=[organization.slug])}?person={leaver.pk}"
+    chosen = browser.get(add_url).context["able"]
+    browser.post(add_url, {"row": [str(one.id) for one in chosen]})
+
+    text = detail.content.decode()
+    assert add_url in text
+    assert [(one.name, one.row_id) for one in detail.context["ads"]] == [("Of the owner", other.pk)]
+    assert reverse("ppc_connect", args=[organization.slug, other.pk]) in text
+    items = ReconnectItem.objects.for_organization(organization).order_by("position")
+    assert [item.connection_id for item in items] == [row.pk for row in stores]
+
+
+@pytest.mark.parametrize("person", ["made up", "member without a consent", "garbled", ""])
+def test_whoever_gave_nothing_here_is_nobody(
+    browser: Client, member: User, page: str, stores: list[Connection], person: str
+) -> None:
+    key = {"made up": str(factories.unknown_id()), "member without a consent": str(member.pk)}
+
+    assert browser.get(f"{page}?person={key.get(person, person)}").status_code == 404
+
+
+def test_a_viewer_looks_and_is_offered_nothing(
+    organization: Organization, page: str, leaver: User, stores: list[Connection]
+) -> None:
+    viewer = trips.sign_in(factories.make_member(organization, Role.VIEWER))
+
+    text = viewer.get(f"{page}?person={leaver.pk}").content.decode()
+
+    assert "Aspen" in text
+    assert "reconnect-queue" not in text
+
+
+def test_a_limited_member_sees_what_is_within_reach(
+    browser: Client,
+    organization: Organization,
+    member: User,
+    page: str,
+    leaver: User,
+    stores: list[Connection],
+) -> None:
+    memberships = Membership.objects.for_organization(organization).filter(user=member)
+    memberships.update(is_limited=True)
+    factories.make_ads_grant(organization, user=leaver)
+    assert AdsGrant.objects.for_organization(organization).count() == 1
+    assert counted(browser, page) == []
+
+    Reach.objects.for_organization(organization).create(
+        membership=memberships.get(), connection=stores[0]
+    )
+
+    assert counted(browser, page) == [("Lea Leaver", True, 1, 0)]
+    detail = browser.get(f"{page}?person={leaver.pk}").content.decode()
+    assert "Aspen" in detail
+    assert "Birch" not in detail
+
+
+def test_a_rows_details_lead_to_all_of_its_authoriser(
+    browser: Client, organization: Organization, page: str, stores: list[Connection]
+) -> None:
+    aspen = stores[0]
+    details = browser.get(reverse("connection_details", args=[organization.slug, aspen.pk]))
+
+    shown = browser.get(f"{page}?of={aspen.pk}")
+
+    assert f'href="{page}?of={aspen.pk}"' in details.content.decode()
+    assert shown.context["who"].name == "Lea Leaver"
+    foreign = factories.make_connection(factories.make_organization())
+    for row_id in (foreign.pk, factories.unknown_id(), "garbled"):
+        assert browser.get(f"{page}?of={row_id}").status_code == 404
