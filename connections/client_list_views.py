@@ -17,7 +17,11 @@ from connections.import_models import ClientList
 from connections.import_views import RECENT, TableForm, limited, table_of
 from connections.uploaded_tables import TableRefused
 from connections.views import back_to_list, form_page
-from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.access import (
+    OrganizationRequest,
+    organization_view,
+    unlimited,
+)
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 

@@ -15,12 +15,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from connections import flows, import_pages, token_imports
+from connections import departures, import_pages, token_imports
 from connections.import_models import TokenImport
 from connections.token_table import checked_table
 from connections.uploaded_tables import MOST_BYTES, TableRefused
 from connections.views import cannot_leave, form_page
-from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
+from sellerlegend.organizations.access import (
+    OrganizationRequest,
+    organization_view,
+    render_part,
+    unlimited,
+)
 from sellerlegend.organizations.limits import Limit, costly, counted
 from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.step_up import changes_want_second_step, with_second_step
@@ -77,11 +82,11 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
     error = ""
     if request.method == "POST":
         try:
-            flows.require_open_vault(request.organization)
+            departures.require_open_vault(request.organization)
             rows = checked_table(table_of(request), request.organization.pk)
         except TableRefused as refusal:
             error = str(refusal)
-        except flows.VaultClosed as closed:
+        except departures.VaultClosed as closed:
             return cannot_leave(request, closed)
         else:
             kept = token_imports.keep(

@@ -170,15 +170,17 @@ def store(row: ImportedToken, accepted: Accepted, *, is_proved: bool) -> Connect
     known = _known_row(row)
     _require_better(row, _grant_of(known), known, is_proved=is_proved)
     try:
-        holder, _is_new = services.store_spapi_grant(
+        holder = services.store_spapi_grant(
             connection=_asked_row(known) or _row_for(row, user),
             seller=row.selling_partner_id,
             token=accepted.token,
-            user=user,
+            actor=Actor.person(user),
             began_at=row.token_import.confirmed_at,
-        )
+        ).row
     except services.DisconnectedMeanwhile:
         raise NotImported("import_disconnected_meanwhile") from None
+    except services.RowRemoved:
+        raise NotImported("import_row_removed") from None
     grant = _date_the_consent(holder, row)
     if is_proved:
         capabilities.confirm_seller(grant, row.selling_partner_id)

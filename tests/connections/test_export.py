@@ -19,7 +19,8 @@ from connections import export, export_files, screen
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Tag, Tagging
 from connections.listing import Chosen
-from connections.models import Connection, DataSetReport, SpApiGrant
+from connections.health_models import DataSetReport
+from connections.models import Connection, SpApiGrant
 from connections.reader import Reader
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations import limits
