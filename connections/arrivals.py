@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import catalogue, flows, reasons
+from connections import catalogue, client_browsers, flows, reasons
 from connections.models import AuthorizationRequest, Connection
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import SignedInRequest
@@ -33,16 +34,21 @@ def ads_callback(request: SignedInRequest) -> HttpResponse:
 
 
 def answer_callback(request: SignedInRequest, finish: Callable[..., flows.Ending]) -> HttpResponse:
-    ending = finish(
-        user=request.user,
-        session=request.session,
-        query=request.GET,
-        address=client_address(request),
-    )
+    ending = finish(browser=browser_of(request), query=request.GET)
     if ending.wait:
         return too_many_requests(request, ending.wait)
-    say_how_it_ended(request, ending)
+    if not ending.by_link:
+        say_how_it_ended(request, ending)
     return leave_callback(ending)
+
+
+def browser_of(request: HttpRequest) -> flows.Browser:
+    return flows.Browser(
+        user=request.user,
+        session=request.session,
+        address=client_address(request),
+        client_browser=partial(client_browsers.value_of, request),
+    )
 
 
 def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
@@ -66,7 +72,9 @@ def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
 
 def leave_callback(ending: flows.Ending) -> HttpResponse:
     """303 to a clean URL at once: the code must not stay in history or travel as a referrer."""
-    if ending.succeeded and ending.request is not None:
+    if ending.by_link:
+        url = reverse("client_link_ended", args=[ending.reference])
+    elif ending.succeeded and ending.request is not None:
         trip = ending.request
         url = reverse("account_connections", args=[trip.organization.slug])
         if trip.connection_id:

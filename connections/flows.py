@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -23,8 +23,9 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, revisions, services
-from connections.authorization import CallbackParams, is_seller_id
+from connections import authorization, client_links, revisions, services
+from connections.authorization import CallbackParams, ClientBrowser, is_seller_id
+from connections.client_link_models import ClientLink
 from connections.models import AdsGrant, AuthorizationRequest, Connection
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
@@ -80,12 +81,13 @@ def require_open_vault(organization: Organization) -> None:
 @dataclass(frozen=True)
 class Ending:
     """Where the browser goes next. `request` is None when the trip was not this person's; `wait`
-    are the seconds until this client may be refused again."""
+    are the seconds until this client may be refused again; `by_link`: nobody signs in here."""
 
     outcome: str
     reference: str
     request: AuthorizationRequest | None = None
     wait: float = 0.0
+    by_link: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -103,11 +105,9 @@ def start_spapi_authorization(
 
     `expected_seller` overrides what the row expects; "" accepts any seller.
     """
-    if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
-        raise CredentialsMissing("spapi")
-    require_open_vault(connection.organization)
+    require_ready_for_spapi(connection.organization)
     if expected_seller is None:
-        expected_seller = connection.selling_partner_id or connection.expected_selling_partner_id
+        expected_seller = expected_by(connection)
     state, _ = authorization.open_request(
         organization=connection.organization,
         user=user,
@@ -117,6 +117,38 @@ def start_spapi_authorization(
         connection=connection,
         expected_selling_partner_id=expected_seller,
     )
+    return spapi_consent_url(connection, state)
+
+
+def start_client_authorization(*, link: ClientLink, browser: str) -> str:
+    """The same for whoever holds a client link, in the browser that was given this value. Raises
+    CredentialsMissing, VaultClosed, LinkOver.
+    """
+    require_ready_for_spapi(link.organization)
+    connection = link.connection
+    state, _ = authorization.open_request_by_link(
+        link=link,
+        browser=browser,
+        kind=Kind.SPAPI,
+        region=connection.region,
+        connection=connection,
+        expected_selling_partner_id=expected_by(connection),
+    )
+    return spapi_consent_url(connection, state)
+
+
+def require_ready_for_spapi(organization: Organization) -> None:
+    """Raises CredentialsMissing, VaultClosed."""
+    if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
+        raise CredentialsMissing("spapi")
+    require_open_vault(organization)
+
+
+def expected_by(connection: Connection) -> str:
+    return connection.selling_partner_id or connection.expected_selling_partner_id
+
+
+def spapi_consent_url(connection: Connection, state: str) -> str:
     return consent.spapi_consent_url(
         endpoints=settings.AMAZON_ENDPOINTS,
         application_id=settings.SPAPI_APPLICATION_ID,
@@ -160,43 +192,51 @@ def start_ads_authorization(
 # The way back ------------------------------------------------------------------------------
 
 
-def finish_spapi_authorization(
-    *, user: Any, session: SessionBase, query: QueryDict, address: str
-) -> Ending:
+@dataclass(frozen=True)
+class Browser:
+    """Who comes back, as far as the browser tells: a person's sign-in and session, the cookies of
+    client links, the address."""
+
+    user: Any
+    session: SessionBase
+    address: str
+    client_browser: ClientBrowser
+
+
+def finish_spapi_authorization(*, browser: Browser, query: QueryDict) -> Ending:
     """Seller Central came back. Never raises for anything a browser can send."""
     params = CallbackParams.from_query(query, code_field="spapi_oauth_code")
-    return _finish(Kind.SPAPI, params, user, session, address)
+    return _finish(Kind.SPAPI, params, browser)
 
 
-def finish_ads_authorization(
-    *, user: Any, session: SessionBase, query: QueryDict, address: str
-) -> Ending:
+def finish_ads_authorization(*, browser: Browser, query: QueryDict) -> Ending:
     """Amazon Ads came back. Never raises for anything a browser can send."""
     params = CallbackParams.from_query(query, code_field="code")
-    return _finish(Kind.ADS, params, user, session, address)
+    return _finish(Kind.ADS, params, browser)
 
 
-def _finish(
-    kind: str, params: CallbackParams, user: Any, session: SessionBase, address: str
-) -> Ending:
-    request, refusal = authorization.identify(kind, params, user, session)
+def _finish(kind: str, params: CallbackParams, browser: Browser) -> Ending:
+    request, refusal = authorization.identify(
+        kind, params, browser.user, browser.session, browser.client_browser
+    )
     if request is None or refusal:
         # Counted only here: who comes back from Amazon as asked pays nothing.
-        wait = limits.take((limits.REFUSED_CALLBACK, address))
-        return Ending("refused", "", wait=wait) if wait else _refuse(refusal, user, request)
+        wait = limits.take((limits.REFUSED_CALLBACK, browser.address))
+        return Ending("refused", "", wait=wait) if wait else _refuse(refusal, browser.user, request)
     if request.status != Status.OPEN:
         return _ended(request)
+    actor = authorization.actor_of(request, browser.user)
     outcome = (
-        authorization.consume(request, user)
+        authorization.consume(request, browser.user)
         or _check_reply(request, params)
-        or _try_exchange(request, params, user)
+        or _try_exchange(request, params, actor)
     )
-    return _conclude(request, outcome, user)
+    return _conclude(request, outcome, actor)
 
 
-def _try_exchange(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+def _try_exchange(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
     try:
-        return _exchange_and_store(request, params, user)
+        return _exchange_and_store(request, params, actor)
     except CodeRejected:
         return "code_rejected"
     except AmazonUnavailable:
@@ -234,7 +274,8 @@ def _refuse(cause: str, user: Any, trip: AuthorizationRequest | None) -> Ending:
         "authorization_refused",
         extra={"cause": cause, "reference": reference, "person": getattr(person, "pk", None)},
     )
-    return Ending("refused", reference)
+    by_link = trip is not None and trip.client_link_id is not None
+    return Ending("refused", reference, by_link=by_link)
 
 
 def _check_reply(request: AuthorizationRequest, params: CallbackParams) -> str:
@@ -279,7 +320,7 @@ def _ppc_ended_since(request: AuthorizationRequest) -> bool:
     return any("ppc" in each.get("sides", ()) for each in details)
 
 
-def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
     """One try at the token endpoint, outside a transaction; then one short transaction."""
     is_ads = request.kind == Kind.ADS
     require_open_vault(request.organization)
@@ -288,7 +329,7 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, u
         return "unexpected_reply"
     outcome = "interrupted"
     try:
-        store = partial(_store_ads if is_ads else _store_spapi, request, params, token, user)
+        store = partial(_store_ads if is_ads else _store_spapi, request, params, token, actor)
         outcome = _stored_whole(request, store)
     except Exception:
         _remember_interruption(request)
@@ -392,7 +433,7 @@ def _code_verifier(request: AuthorizationRequest) -> Secret:
 
 
 def _store_spapi(
-    request: AuthorizationRequest, params: CallbackParams, token: Secret, user: User
+    request: AuthorizationRequest, params: CallbackParams, token: Secret, actor: Actor
 ) -> str:
     connection = request.connection
     if connection is None:
@@ -404,9 +445,10 @@ def _store_spapi(
                     connection=connection,
                     seller=request.returned_selling_partner_id,
                     token=token,
-                    user=user,
+                    actor=actor,
                     began_at=request.created_at,
                 )
+                client_links.note_consented(row, request.client_link_id, actor)
                 if params.mws_auth_token is not None:
                     services.store_mws_auth_token(connection=row, token=params.mws_auth_token)
                 marketplace_services.queue_reading(row, is_first=created)
@@ -418,13 +460,15 @@ def _store_spapi(
             return "row_gone"
         except services.DisconnectedMeanwhile:
             return "disconnected_meanwhile"
+        except client_links.LinkOver:
+            return "link_over"
         except (IntegrityError, StaleState):
             continue
     return "unexpected_reply"
 
 
 def _store_ads(
-    request: AuthorizationRequest, _params: CallbackParams, token: Secret, user: User
+    request: AuthorizationRequest, _params: CallbackParams, token: Secret, actor: Actor
 ) -> str:
     with transaction.atomic():
         revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
@@ -432,13 +476,14 @@ def _store_ads(
             return "row_gone"
         if _ppc_ended_since(request):
             return "disconnected_meanwhile"
+        # Client links are for Seller Central alone, so this is a person's trip.
         grant: AdsGrant = ppc_services.store_ads_grant(
-            organization=request.organization, token=token, user=user
+            organization=request.organization, token=token, user=cast(User, actor.user)
         )
         ppc_services.link_chosen(
             grant=grant,
             account_ids=[UUID(value) for value in request.chosen],
-            actor=Actor.person(user),
+            actor=actor,
         )
         if not request.chosen:
             ppc_upkeep.begin_listing(grant)
@@ -460,7 +505,7 @@ def _record_success(
     request.outcome, request.connection_id = outcome, connection_id
 
 
-def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending:
+def _conclude(request: AuthorizationRequest, outcome: str, actor: Actor) -> Ending:
     """Remember a failure on the request row; a success was written with the grant."""
     if outcome == "in_progress":
         request.refresh_from_db()
@@ -474,20 +519,27 @@ def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending
             code_verifier="",
         )
         request.outcome = outcome
+        if request.client_link_id is not None:
+            client_links.note_failed(request.organization_id, request.client_link_id, outcome)
     record_event(
         "authorization_ended",
-        actor=Actor.person(user),
+        actor=actor,
         subject=request,
         reference=request.reference,
         outcome=outcome,
     )
     logger.info("authorization_ended", extra={"request": request.pk, "outcome": outcome})
-    return Ending(outcome, request.reference, request)
+    return _ending(outcome, request)
 
 
 def _ended(request: AuthorizationRequest) -> Ending:
     """The callback was opened again: show the first outcome."""
-    return Ending(request.outcome or "expired", request.reference, request)
+    return _ending(request.outcome or "expired", request)
+
+
+def _ending(outcome: str, request: AuthorizationRequest) -> Ending:
+    by_link = request.client_link_id is not None
+    return Ending(outcome, request.reference, request, by_link=by_link)
 
 
 def ending_of(*, user: User, reference: str) -> Ending:
@@ -501,3 +553,20 @@ def ending_of(*, user: User, reference: str) -> Ending:
     if request is None:
         return Ending("refused", reference)
     return Ending(request.outcome or "in_progress", reference, request)
+
+
+def ending_by_link(*, browser: Browser, reference: str) -> Ending:
+    """The recorded outcome of a trip that this browser made by a client link, or a neutral one."""
+    with across_organizations("a client's own trip, by reference"):
+        request = (
+            AuthorizationRequest.objects.select_related(
+                "organization", "connection", "client_link__organization", "client_link__connection"
+            )
+            .filter(reference=reference, client_link__isnull=False)
+            .first()
+        )
+    if request is None or not authorization.is_same_browser(
+        request, browser.session, browser.client_browser
+    ):
+        return Ending("refused", reference, by_link=True)
+    return _ending(request.outcome or "in_progress", request)

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from connections import services
+from connections.client_link_models import ClientLink
 from connections.feed_models import CalendarFeed
 from connections.models import AuthorizationRequest
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
@@ -28,6 +29,8 @@ AUDIT_DAYS = 400
 TRIP_DAYS = JOB_DAYS = 30
 # A mail outlives what it told: its lines are what keeps a notice from being told again.
 NOTICE_DAYS, NOTICE_MAIL_DAYS = 400, 430
+# Names and addresses of people who have no login here; the record keeps the events without them.
+CLIENT_LINK_DAYS = 90
 BATCH = 1000
 
 
@@ -69,6 +72,7 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("snoozes", ended_snoozes),
         deletion("notification_choices", partial(of_nobody, NotificationChoice)),
         deletion("calendar_feeds", partial(of_nobody, CalendarFeed)),
+        deletion("client_links", ended_client_links),
         deletion("call_windows", incidents.old_windows),
     ]
 
@@ -119,6 +123,11 @@ def old_mails() -> QuerySet[NoticeMail]:
 
 def ended_snoozes() -> QuerySet[NoticeSnooze]:
     return NoticeSnooze.objects.filter(until__lt=timezone.now())
+
+
+def ended_client_links() -> QuerySet[ClientLink]:
+    long_ago = timezone.now() - timedelta(days=CLIENT_LINK_DAYS)
+    return ClientLink.objects.filter(ended_at__lt=long_ago)
 
 
 def of_nobody(model: type[Any]) -> QuerySet[Any]:

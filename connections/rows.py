@@ -239,7 +239,12 @@ def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
     url = url_of("connection_remove", reader, fact["id"])
-    return [Button(_("Remove"), url, is_dangerous=True)]
+    return [client_button(fact, reader), Button(_("Remove"), url, is_dangerous=True)]
+
+
+def client_button(fact: Facts, reader: Reader) -> Button:
+    """For stores whose primary user has no login here."""
+    return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
 
 
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
@@ -247,6 +252,7 @@ def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     is_over = fact["grant_status"] in (None, Grant.Status.DISCONNECTED)
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
+        client_button(fact, reader),
         Button(
             _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
         ),

@@ -27,9 +27,10 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.functions import Cast, Coalesce, Lower
+from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 from django.utils.functional import SimpleLazyObject
 
+from connections import client_link_words
 from connections.attention import attention_of
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
@@ -170,6 +171,7 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
         "consents": build_consents(fact, known, reader),
+        "asked_client": client_link_words.asked_words(connection),
         "read_at": exact_time(fact["participations_read_at"]),
         "capabilities": (
             [] if fact["grant_status"] == "disconnected" else capability_lines(connection)
@@ -267,7 +269,10 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         grant_status=F("spapi_grant__status"),
         grant_error=F("spapi_grant__last_error_code"),
         authorized_at=F("spapi_grant__authorized_at"),
-        authorized_by=F("spapi_grant__authorized_by__name"),
+        authorized_by=Coalesce(
+            F("spapi_grant__authorized_by__name"),
+            NullIf(F("spapi_grant__authorized_name"), Value("")),
+        ),
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),

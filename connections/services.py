@@ -9,7 +9,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, credentials, gaps, removal, revisions
+from connections import capabilities, client_links, credentials, gaps, removal, revisions
+from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -179,7 +180,7 @@ def store_spapi_grant(
     connection: Connection,
     seller: str,
     token: Secret,
-    user: User,
+    actor: Actor,
     began_at: datetime | None = None,
 ) -> tuple[Connection, bool]:
     """Write a proven consent. Returns (row, created): the row that holds it now, and whether
@@ -192,7 +193,6 @@ def store_spapi_grant(
     be the first. `began_at`: of the trip; who disconnected the seller since then is not overruled
     by it. Raises RowGone, DisconnectedMeanwhile.
     """
-    actor = Actor.person(user)
     revisions.lock_list(connection.organization_id)
     # Only what is read under the lock counts: the caller's copy is as old as its trip.
     asked, known = _asked_and_known(connection, seller)
@@ -205,14 +205,15 @@ def store_spapi_grant(
         row.selling_partner_id = seller
     elif known.pk != asked.pk and asked.waits_for_consent:
         record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
+        client_links.move(waiting=asked, known=known)
         asked.delete()
     if row.removed_at is not None:
         removal.bring_back(row, actor=actor)
     revisions.show(row.organization_id, [row.pk], selling_partner_id=seller)
     if known is None:
-        _first_grant(row, token, user)
+        _first_grant(row, token, actor)
     else:
-        _next_grant(row, token, user, began_at)
+        _next_grant(row, token, actor, began_at)
         # A job that waits because the old consent was refused, or fails with it just now, must
         # not speak about the new one.
         ledger.start_over(live_work(row))
@@ -232,12 +233,13 @@ def _asked_and_known(
     )
 
 
-def _first_grant(row: Connection, token: Secret, user: User) -> None:
+def _first_grant(row: Connection, token: Secret, actor: Actor) -> None:
     grant = SpApiGrant(
         connection=row,
         status=Grant.Status.ACTIVE,
         authorized_at=timezone.now(),
-        authorized_by=user,
+        authorized_by=actor.user,
+        authorized_name=actor.name,
     )
     sealed = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     for name, value in sealed.items():
@@ -245,17 +247,17 @@ def _first_grant(row: Connection, token: Secret, user: User) -> None:
     grant.save(force_insert=True)
     record_event(
         "spapi_grant_stored",
-        actor=Actor.person(user),
+        actor=actor,
         subject=grant,
         fingerprint=grant.fingerprint,
     )
 
 
-def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime | None) -> None:
+def _next_grant(row: Connection, token: Secret, actor: Actor, began_at: datetime | None) -> None:
     grants = SpApiGrant.objects.for_organization(row.organization)
     grant: SpApiGrant | None = grants.filter(connection=row).first()
     if grant is None:
-        _first_grant(row, token, user)
+        _first_grant(row, token, actor)
         return
     is_over = grant.status == Grant.Status.DISCONNECTED
     if is_over and began_at is not None and grant.status_changed_at > began_at:
@@ -263,10 +265,11 @@ def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime |
     now = timezone.now()
     gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
-    columns |= {"authorized_at": now, "authorized_by": user, **gaps.columns_of(gap)}
+    columns |= {"authorized_at": now, "authorized_by": actor.user, **gaps.columns_of(gap)}
+    columns["authorized_name"] = actor.name
     capabilities.forget(row)
-    credentials.replace(grant, actor=Actor.person(user), columns=columns)
-    gaps.record(gap, grant=grant, actor=Actor.person(user))
+    credentials.replace(grant, actor=actor, columns=columns)
+    gaps.record(gap, grant=grant, actor=actor)
 
 
 def store_mws_auth_token(*, connection: Connection, token: Secret) -> None:
@@ -332,9 +335,11 @@ def remove_abandoned_rows() -> int:
 
 
 def abandoned_rows() -> QuerySet[Connection]:
-    """Rows that waited for a consent for a day, without a trip since."""
+    """Rows that waited for a consent for a day, without a trip since; a client who was asked by
+    link has longer."""
     oldest = timezone.now() - ABANDONED_AFTER
     rows = Connection.objects.filter(selling_partner_id__isnull=True, created_at__lt=oldest)
+    rows = rows.exclude(client_links__status__in=ClientLink.LIVE)
     return rows.exclude(authorization_requests__created_at__gt=oldest)
 
 

@@ -5,6 +5,8 @@ from django.urls import path
 from connections import (
     arrivals,
     calendar_views,
+    client_link_views,
+    client_pages,
     doors,
     help_pages,
     notification_views,
@@ -14,6 +16,7 @@ from connections import (
 ROW = "o/<slug:slug>/connections/<uuid:connection_id>/"
 NOTIFICATIONS = "o/<slug:slug>/notifications"
 CALENDAR = "o/<slug:slug>/calendar"
+CLIENT_LINKS = "o/<slug:slug>/client-links"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -60,4 +63,18 @@ urlpatterns = [
     path(f"{CALENDAR}/link", calendar_views.calendar_feed_make, name="calendar_feed_make"),
     path(f"{CALENDAR}/link/end", calendar_views.calendar_feed_end, name="calendar_feed_end"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
+    path(f"{ROW}ask-client", client_link_views.client_link_new, name="client_link_new"),
+    path(CLIENT_LINKS, client_link_views.client_link_list, name="client_links"),
+    path(
+        f"{CLIENT_LINKS}/<uuid:link_id>/again",
+        client_link_views.client_link_again,
+        name="client_link_again",
+    ),
+    path(
+        f"{CLIENT_LINKS}/<uuid:link_id>/revoke",
+        client_link_views.client_link_revoke,
+        name="client_link_revoke",
+    ),
+    path("c/<str:token>", client_pages.client_link, name="client_link"),
+    path("c/ended/<str:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from connections import aftermath, notice_mails, notice_sending, notices, services
+from connections import (
+    aftermath,
+    client_link_mails,
+    client_links,
+    notice_mails,
+    notice_sending,
+    notices,
+    services,
+)
 from sellerlegend.jobs import budgets, incident_watch, incidents, ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import custody, quarantine, setup, staff_notices
@@ -32,3 +40,13 @@ ledger.register(
 )
 ledger.register_sweeper(notices.derive_in_turn)
 ledger.register_sweeper(notice_mails.plan_mails)
+ledger.register(
+    ledger.Kind(
+        name=client_links.MAIL,
+        run=budgets.watched(client_link_mails.send),
+        changed=show_nothing,
+        give_up=client_link_mails.given_up,
+        queue="background",
+    )
+)
+ledger.register_sweeper(client_links.end_overdue)
