@@ -15,7 +15,6 @@ from sellerlegend.amazon.http import clean_text
 
 # What mail programs turn into something to click on: a mail of ours leads to our page alone.
 LINK = re.compile(r"://|www\.|@|[a-z0-9-]{2,}\.[a-z]{2,}", re.IGNORECASE)
-LONGEST_NAME = 150
 
 
 def refuse_links(text: str) -> None:
@@ -30,12 +29,13 @@ class AskClientForm(forms.Form):
     recipient_name = forms.CharField(
         label=_("Name of the client"),
         required=False,
-        max_length=LONGEST_NAME,
+        max_length=client_links.LONGEST_NAME,
         help_text=_("How the mail greets them, and how the list here calls them."),
     )
     recipient_email = forms.EmailField(
         label=_("Email address of the client"),
         required=False,
+        max_length=254,
         help_text=_("Leave it empty to get a link that you hand over yourself."),
     )
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
@@ -54,7 +54,7 @@ class AskClientForm(forms.Form):
     )
 
     def clean_recipient_name(self) -> str:
-        name = clean_text(self.cleaned_data["recipient_name"], LONGEST_NAME)
+        name = clean_text(self.cleaned_data["recipient_name"], client_links.LONGEST_NAME)
         refuse_links(name)
         return name
 

@@ -24,6 +24,7 @@ from django.utils.crypto import salted_hmac
 from connections import revisions
 from connections.client_link_models import ClientLink
 from connections.models import Connection, Grant, SpApiGrant
+from sellerlegend.amazon.http import clean_text
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations import quarantine
@@ -38,7 +39,7 @@ Status = ClientLink.Status
 
 MAIL = "connections.client_link_mail"
 DAYS, FEWEST_DAYS, MOST_DAYS = 14, 1, 30
-LONGEST_MESSAGE = 500
+LONGEST_NAME, LONGEST_MESSAGE = 150, 500
 TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 
 # Whoever tries tokens, or opens one all the time.
@@ -116,7 +117,7 @@ def make(
             organization_id=row.organization_id,
             connection=row,
             purpose=Purpose.CONNECT if row.waits_for_consent else Purpose.RECONNECT,
-            recipient_name=recipient.name,
+            recipient_name=clean_text(recipient.name, LONGEST_NAME),
             recipient_email=recipient.email,
             language=recipient.language,
             message=message[:LONGEST_MESSAGE],

@@ -19,7 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from connections.models import Connection
 from sellerlegend.organizations.models import Organization, Role
-from tests import bells
+from tests import bells, client_trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     make_account,
@@ -88,6 +88,10 @@ ORGANIZATION_ROUTES = (
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
     Route("calendar_feed_end", ACTION, Role.VIEWER),
+    Route("client_link_new", FORM, Role.MEMBER, ROW),
+    Route("client_links", READ[:1], Role.MEMBER),
+    Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
 )
 
 PERSONAL_ROUTES = (
@@ -145,6 +149,9 @@ PUBLIC_ROUTES = frozenset(
         "ads_callback",
         # Its address is the secret (`tests/connections/test_feeds.py`).
         "calendar_feed",
+        # For people without a login (`tests/connections/test_client_link_attacks.py`).
+        "client_link",
+        "client_link_ended",
         # For probes (`tests/sellerlegend/monitoring/`).
         "healthz",
         "readyz",
@@ -169,6 +176,7 @@ class Scene:
     connection: Connection
     account_id: UUID
     notice_id: UUID
+    link_id: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -177,6 +185,7 @@ class Scene:
             "connection_id": self.connection.pk,
             "account_id": self.account_id,
             "notice_id": self.notice_id,
+            "link_id": self.link_id,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -191,8 +200,9 @@ def scene() -> Scene:
     connection = make_connection(organization)
     account = make_account(connection)
     notice = make_notice(connection)
+    link = client_trips.ask(connection)
     outsider = owner_of(make_organization("Somebody else"))
-    return Scene(organization, connection, account.pk, notice.pk, outsider)
+    return Scene(organization, connection, account.pk, notice.pk, link.pk, outsider)
 
 
 def leaves(patterns: Any, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:

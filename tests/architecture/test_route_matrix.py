@@ -27,7 +27,7 @@ from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations.models import Membership, Organization, Role, User
-from tests import bells, trips
+from tests import bells, client_trips, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import (
     ALL_METHODS,
@@ -70,6 +70,7 @@ class Tree:
     connection: Connection
     account: MarketplaceAccount
     notice: Notice
+    link: client_trips.Asked
     reference: str
     passkey: Authenticator
 
@@ -84,7 +85,8 @@ def make_tree(name: str) -> Tree:
     )
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
-    return Tree(organization, connection, account, notice, trip.reference, passkey)
+    link = client_trips.ask(connection)
+    return Tree(organization, connection, account, notice, link, trip.reference, passkey)
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "connection_id": tree.connection.pk,
         "account_id": tree.account.pk,
         "notice_id": tree.notice.pk,
+        "link_id": tree.link.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -189,6 +192,7 @@ def made_up() -> dict[str, Any]:
         "connection_id": uuid4(),
         "account_id": uuid4(),
         "notice_id": uuid4(),
+        "link_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",

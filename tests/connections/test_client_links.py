@@ -205,13 +205,14 @@ def test_opened_is_written_down_once_and_not_for_a_prefetch(row: Connection, pho
 
     phone.head(asked.path)
     phone.get(asked.path, headers={"Sec-Purpose": "prefetch;prerender"})
-    assert asked.link.opened_at is None
+    before = asked.link.opened_at
 
     phone.get(asked.path)
     first = asked.link.opened_at
     phone.get(asked.path)
     Client().get(asked.path)
 
+    assert before is None
     assert first is not None
     assert asked.link.opened_at == first
     assert events_of(asked).count("client_link_opened") == 1

@@ -159,7 +159,7 @@ def test_a_row_without_consent_waits_and_offers_two_ways(organization: Organizat
     assert row.spapi.button.label == "Resume"
     assert row.ppc == Cell(sign=None, lines=(), progress="", button=None)
     assert row.spapi.lines == ()
-    assert labels(row.menu) == ["Remove", "Timeline", "Rename"]
+    assert labels(row.menu) == ["Ask the client by link", "Remove", "Timeline", "Rename"]
     assert not row.is_moving
     assert not row.asks_for_you
 
@@ -461,13 +461,20 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
         (
             Role.MEMBER,
             "act",
-            ["Reconnect", "Connect another region", "Check now", "Timeline"],
+            [
+                "Reconnect",
+                "Ask the client by link",
+                "Connect another region",
+                "Check now",
+                "Timeline",
+            ],
         ),
         (
             Role.ADMIN,
             "administer",
             [
                 "Reconnect",
+                "Ask the client by link",
                 "Connect another region",
                 "Check now",
                 "Timeline",
