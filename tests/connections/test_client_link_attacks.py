@@ -6,6 +6,7 @@ he gets one consent for one row, and neither another page nor another store.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +19,7 @@ import pytest
 import time_machine
 from django.conf import settings as django_settings
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.core.signing import TimestampSigner
 from django.test import Client
 from django.urls import reverse
@@ -29,7 +31,8 @@ from connections.client_links import Recipient
 from connections.models import AuthorizationRequest, Connection
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations import limits
+from sellerlegend.logs import JsonFormatter
+from sellerlegend.organizations import limits, quarantine
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization, Role, User
 from tests import client_trips, factories, threads, trips
@@ -547,11 +550,12 @@ def test_hostile_names_stay_text(
     ledger.run(job.pk)
 
     [message] = mail.outbox
+    assert isinstance(message, EmailMultiAlternatives)
     raw = message.message()
     assert raw["Bcc"] is None
     assert raw["X"] is None
     assert message.recipients() == ["maria@client.example"]
-    assert "<script>" not in str(message.alternatives[0][0])  # type: ignore[attr-defined]
+    assert "<script>" not in str(message.alternatives[0][0])
     body = Client().get(asked.path).content.decode()
     assert "<script>1" not in body
     assert asked.link.status in (Status.SENT, Status.OPENED)
@@ -634,3 +638,30 @@ def test_of_links_made_at_once_one_lives(amazon: RunningEmulator) -> None:
     living = [one for one in made if one.link.is_live]
     assert len(living) == 1
     assert Client().get(living[0].path).status_code == 200
+
+
+# What is written about it ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trouble", ["over", "quarantined", "broken"])
+def test_the_token_is_in_no_line_of_the_log(
+    trouble: str, asked: Asked, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django writes the path of whatever ends in a fault of ours."""
+    token = asked.path.removeprefix("/c/")
+    browser = Client(raise_request_exception=False)
+    if trouble == "over":
+        client_links.revoke(link=asked.link, actor=COMMAND)
+    elif trouble == "quarantined":
+        quarantine.begin(actor=COMMAND, reason="ordered")
+    else:
+        monkeypatch.setattr(client_links, "standing", None)
+
+    with caplog.at_level(logging.DEBUG):
+        for method in ("get", "post"):
+            answer = getattr(browser, method)(asked.path)
+            assert answer.status_code in (410, 500, 503)
+
+    lines = [JsonFormatter().format(record) for record in caplog.records]
+    assert lines
+    assert [line for line in lines if token in line] == []
