@@ -26,6 +26,7 @@ from connections import authorization, revisions, services
 from connections.authorization import is_seller_id
 from connections.flows import CredentialsMissing, require_open_vault
 from connections.models import AuthorizationRequest, Connection
+from connections.reach import is_within, may_add_rows, within_reach
 from sellerlegend.amazon import consent
 from sellerlegend.amazon.regions import MARKETPLACES, Marketplace, Region
 from sellerlegend.organizations.audit import Actor
@@ -138,7 +139,9 @@ class Destination:
 
     @property
     def may_connect(self) -> bool:
-        return self.membership.may(Role.MEMBER)
+        """Whoever is limited renews rows that are there, and makes none."""
+        may_go = may_add_rows(self.membership) or bool(self.rows)
+        return may_go and self.membership.may(Role.MEMBER)
 
 
 def destinations(start: Start, user: User) -> list[Destination]:
@@ -152,9 +155,11 @@ def destinations(start: Start, user: User) -> list[Destination]:
                 region__in=[region.value for region in start.regions],
             ).select_related("organization")
         )
+    own = {membership.organization_id: membership for membership in memberships}
     found: dict[UUID, list[Connection]] = {}
     for row in rows:
-        found.setdefault(row.organization_id, []).append(row)
+        if is_within(own[row.organization_id], row.pk):
+            found.setdefault(row.organization_id, []).append(row)
     choices = [
         Destination(
             membership.organization, membership, tuple(found.get(membership.organization_id, ()))
@@ -164,9 +169,9 @@ def destinations(start: Start, user: User) -> list[Destination]:
     return sorted(choices, key=lambda one: (not one.rows, one.organization.name.lower()))
 
 
-def suggested_name(start: Start, organization: Organization) -> str:
+def suggested_name(start: Start, chosen: Destination) -> str:
     """After the seller's row in another region, else after the seller; free as far as we see."""
-    rows = Connection.objects.for_organization(organization)
+    rows = within_reach(Connection.objects.for_organization(chosen.organization), chosen.membership)
     names = {name.lower() for name in rows.values_list("name", flat=True)}
     same_seller = rows.filter(selling_partner_id=start.seller).order_by("created_at")
     known = same_seller.values_list("name", flat=True).first()

@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import catalogue, client_browsers, flows, reasons
+from connections import authorization, catalogue, client_browsers, flows, reasons
 from connections.models import AuthorizationRequest, Connection
+from connections.reach import may_add_rows, within_reach
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import SignedInRequest
 from sellerlegend.organizations.audit import REFERENCE_ALPHABET, REFERENCE_LENGTH
@@ -64,10 +65,23 @@ def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
         "reconnected": _("%(name)s is reconnected. Its consent counts for another year."),
         "ads_connected": _("Amazon Ads is connected. The links of %(name)s are being made."),
     }
-    rows = Connection.objects.for_organization(trip.organization)
-    name = rows.filter(pk=trip.connection_id).values_list("name", flat=True).first()
+    name = name_in_reach(trip)
     if name and ending.outcome in words:
         messages.success(request, words[ending.outcome] % {"name": name})
+    elif ending.outcome == "merged":
+        words_without = _(
+            "Your organization knows this seller already, in a row that you do not see. It has the "
+            "new consent, and the row that waited for it is gone."
+        )
+        messages.success(request, words_without)
+
+
+def name_in_reach(trip: AuthorizationRequest) -> str:
+    """Of the row where the trip ended, for the person who made it. A seller that came back may
+    have been known in a row that this person does not see."""
+    rows = Connection.objects.for_organization(trip.organization)
+    seen = within_reach(rows.filter(pk=trip.connection_id), authorization.membership_of(trip))
+    return seen.values_list("name", flat=True).first() or ""
 
 
 def leave_callback(ending: flows.Ending) -> HttpResponse:
@@ -77,7 +91,7 @@ def leave_callback(ending: flows.Ending) -> HttpResponse:
     elif ending.succeeded and ending.request is not None:
         trip = ending.request
         url = reverse("account_connections", args=[trip.organization.slug])
-        if trip.connection_id:
+        if trip.connection_id and name_in_reach(trip):
             url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
     else:
         url = reverse("authorization_outcome", args=[ending.reference])
@@ -93,6 +107,7 @@ def authorization_outcome(request: SignedInRequest, reference: str) -> HttpRespo
     if len(reference) != REFERENCE_LENGTH or set(reference) - set(REFERENCE_ALPHABET):
         raise Http404("not a reference")
     ending = flows.ending_of(user=request.user, reference=reference)
+    member = authorization.membership_of(ending.request) if ending.request else None
     if ending.succeeded:
         return leave_callback(ending)
     trip = ending.request
@@ -104,6 +119,7 @@ def authorization_outcome(request: SignedInRequest, reference: str) -> HttpRespo
         "entry": catalogue.outcome_entry(ending.outcome),
         "trip": trip,
         "connection": trip.connection if trip else None,
+        "may_add": member is not None and may_add_rows(member),
         **restart_of(trip, words),
         "list_url": (
             reverse("account_connections", args=[trip.organization.slug])

@@ -20,7 +20,9 @@ from django.utils.translation import ngettext
 
 from connections.health import MOMENTS, NEEDS_A_PERSON, health_of, moments
 from connections.models import AdsGrant, Connection
+from connections.reach import within_reach
 from sellerlegend.applications.models import LwaApplication
+from sellerlegend.organizations.models import Membership
 from sellerlegend.prepared import PreparedQuery
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,13 @@ class Attention:
         ) % {"count": self.count}
 
 
-def attention_of(organization_id: UUID, revision: int) -> Attention:
+def attention_of(
+    organization_id: UUID, revision: int, reader: Membership | None = None
+) -> Attention:
+    """A limited member's is counted each time, and never kept where others would find it."""
+    if reader is not None and reader.is_limited:
+        rows = needing(organization_id, **moments()).order_by()
+        return Attention(within_reach(rows, reader).count())
     return Attention(known_count(organization_id, revision, int(time.time()) // 3600))
 
 

@@ -22,6 +22,7 @@ from django.utils.crypto import constant_time_compare
 from connections import client_links
 from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest
+from connections.reach import is_within
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations import custody
@@ -188,6 +189,15 @@ def is_same_browser(
     return constant_time_compare(_digest(value), request.browser_hash)
 
 
+def membership_of(request: AuthorizationRequest) -> Membership | None:
+    """Of the trip's person, as it is now; None for a client's trip."""
+    if request.user_id is None:
+        return None
+    members = Membership.objects.for_organization(request.organization_id)
+    member: Membership | None = members.filter(user_id=request.user_id).first()
+    return member
+
+
 def consume(request: AuthorizationRequest, user: Any) -> str:
     """Use the state up, once: one conditional UPDATE; whether its owner may still connect is read
     in the same transaction.
@@ -217,8 +227,9 @@ def _refusal(request: AuthorizationRequest, user: User) -> str:
         .filter(organization_id=request.organization_id)
         .first()
     )
-    may_connect = membership is not None and membership.may(Role.MEMBER)
-    return "" if may_connect else "role_too_low"
+    if membership is None or not membership.may(Role.MEMBER):
+        return "role_too_low"
+    return "" if is_within(membership, request.connection_id) else "row_gone"
 
 
 def _refusal_of_link(request: AuthorizationRequest) -> str:

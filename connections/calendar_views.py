@@ -28,7 +28,7 @@ def renewal_calendar(request: OrganizationRequest) -> HttpResponseBase:
 
 
 def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
-    found = renewals.renewals_of(request.organization)
+    found = renewals.renewals_of(request.organization, request.membership)
     context = {
         "overdue": [renewal for renewal in found if renewal.is_over],
         "months": renewals.months_ahead(found),

@@ -23,6 +23,7 @@ from connections.client_link_models import ClientLink
 from connections.client_link_words import line_of
 from connections.models import Connection
 from connections.notice_sending import absolute
+from connections.reach import within_reach
 from connections.views import back_to_list, connection_of
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.errors import too_many_requests
@@ -114,11 +115,10 @@ def answer_made(request: OrganizationRequest, link: ClientLink, token: Secret) -
 
 
 def links_of(request: OrganizationRequest) -> QuerySet[ClientLink]:
-    """Those that this member may see; with a limited reach, those of his own making."""
+    """Those of the rows that this member sees."""
     links: QuerySet[ClientLink] = ClientLink.objects.for_organization(request.organization)
-    if request.membership.is_limited:
-        links = links.filter(made_by=request.user)
-    return links.select_related("organization", "connection", "made_by")
+    seen = within_reach(links, request.membership, "connection")
+    return seen.select_related("organization", "connection", "made_by")
 
 
 LinkView = Callable[[OrganizationRequest, ClientLink], HttpResponseBase]

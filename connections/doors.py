@@ -21,6 +21,7 @@ from connections import appstore, catalogue, flows, services
 from connections.appstore import Destination, Start
 from connections.forms import NewConnectionForm
 from connections.models import Connection
+from connections.reach import may_add_rows
 from connections.views import cannot_leave
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
@@ -106,11 +107,15 @@ def new_row_form(start: Start, chosen: Destination, data: Any = None) -> NewConn
     """None where the link can only be about a row that is there."""
     if chosen.rows and start.region:
         return None
-    found = [(one.marketplace_id, one.name) for one in start.marketplaces]
+    found = [
+        (one.marketplace_id, one.name)
+        for one in start.marketplaces
+        if may_add_rows(chosen.membership) or one.region in {row.region for row in chosen.rows}
+    ]
     choices = found if len(found) == 1 else [("", _("Choose a marketplace")), *found]
     known = chosen.rows[0].marketplace_id if len(chosen.rows) == 1 else None
     initial = {
-        "name": appstore.suggested_name(start, chosen.organization),
+        "name": appstore.suggested_name(start, chosen),
         "marketplace": known or choices[0][0],
     }
     return NewConnectionForm(data, choices=choices, initial=initial)

@@ -27,6 +27,7 @@ from connections import authorization, client_links, revisions, services
 from connections.authorization import CallbackParams, ClientBrowser, is_seller_id
 from connections.client_link_models import ClientLink
 from connections.models import AdsGrant, AuthorizationRequest, Connection
+from connections.reach import is_within
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
 from ppc import upkeep as ppc_upkeep
@@ -543,14 +544,18 @@ def _ending(outcome: str, request: AuthorizationRequest) -> Ending:
 
 
 def ending_of(*, user: User, reference: str) -> Ending:
-    """The recorded outcome of the person's own trip, or a neutral one."""
+    """The recorded outcome of the person's own trip, or a neutral one: also for who left the
+    organization since, or does not see the row any more."""
     with across_organizations("a person's own trips, by reference"):
         request = (
             AuthorizationRequest.objects.select_related("organization", "connection")
             .filter(reference=reference, user=user)
             .first()
         )
-    if request is None:
+    member = authorization.membership_of(request) if request else None
+    if request is None or member is None:
+        return Ending("refused", reference)
+    if request.connection_id and not is_within(member, request.connection_id):
         return Ending("refused", reference)
     return Ending(request.outcome or "in_progress", reference, request)
 

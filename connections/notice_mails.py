@@ -28,6 +28,7 @@ from connections.notice_models import (
     NotificationChoice,
 )
 from connections.notices import held_by_incident
+from connections.reach import notices_within
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, Organization, Role, User
@@ -55,6 +56,8 @@ class Reader:
     choice: NotificationChoice
     snoozes: dict[UUID, NoticeSnooze]
     told: frozenset[UUID]
+    # The notices within a limited member's reach; None: all are.
+    reach: frozenset[UUID] | None = None
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -63,7 +66,8 @@ class Reader:
     def wants(self, notice: Notice) -> bool:
         """By choice; without one administrators hear all, and members what they authorised."""
         wants = self.choice.wants
-        if wants == Wants.NONE:
+        is_out_of_reach = self.reach is not None and notice.pk not in self.reach
+        if wants == Wants.NONE or is_out_of_reach:
             return False
         is_own = notice.authorized_by_id == self.user.pk
         if wants == Wants.UNSET and not self.role.covers(Role.ADMIN):
@@ -246,9 +250,18 @@ def readers(organization: Organization, news: Sequence[Notice], now: datetime) -
             choice=choices.get(member.user_id, NotificationChoice()),
             snoozes=snoozes.get(member.user_id, {}),
             told=frozenset(told.get(member.user_id, ())),
+            reach=_reach_of(member, news),
         )
         for member in members
     ]
+
+
+def _reach_of(member: Membership, news: Sequence[Notice]) -> frozenset[UUID] | None:
+    if not member.is_limited:
+        return None
+    rows = Notice.objects.for_organization(member.organization_id)
+    mine = notices_within(rows.filter(pk__in=[notice.pk for notice in news]), member)
+    return frozenset(mine.values_list("pk", flat=True))
 
 
 def _known_ends(organization: Organization) -> frozenset[tuple[UUID, datetime]]:

@@ -21,6 +21,7 @@ from django.utils.translation import ngettext
 
 from connections.notice_models import Notice, NoticeMail, NotificationChoice
 from connections.notice_words import NoticeWords, words_of
+from connections.reach import notices_within
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER
@@ -47,11 +48,12 @@ def send(claim: Claim) -> None:
     if _is_quiet(mail):
         claim.wait(reason="quiet_hours", retry_after=QUIET_RECHECK_SECONDS, counted=False)
         return
-    notices = still_to_tell(mail)
-    if not notices or not _may_still_read(mail):
+    reader = _still_reader(mail)
+    notices = still_to_tell(mail, reader) if reader else []
+    if reader is None or not notices:
         _finish(claim, mail, Status.DROPPED)
         return
-    message = compose(mail, notices)
+    message = compose(mail, notices, reader)
     try:
         message.send()
     except (smtplib.SMTPException, OSError) as error:
@@ -74,21 +76,22 @@ def _is_quiet(mail: NoticeMail) -> bool:
     return choice.is_quiet(timezone.now().astimezone(zoneinfo.ZoneInfo(mail.user.time_zone)))
 
 
-def still_to_tell(mail: NoticeMail) -> list[Notice]:
-    """What was planned, without what was mended or acknowledged before it could be told."""
+def still_to_tell(mail: NoticeMail, reader: Membership) -> list[Notice]:
+    """What was planned, without what was mended or acknowledged before it could be told, or left
+    the person's reach."""
     notices = Notice.objects.for_organization(mail.organization_id).filter(
         lines__mail=mail, resolved_at=None, acknowledged_at=None, connection__removed_at=None
     )
-    return list(notices.select_related("connection", "ads_grant"))
+    return list(notices_within(notices, reader).select_related("connection", "ads_grant"))
 
 
-def _may_still_read(mail: NoticeMail) -> bool:
+def _still_reader(mail: NoticeMail) -> Membership | None:
     if not mail.user.is_active or mail.organization.deleted_at is not None:
-        return False
+        return None
     member = (
         Membership.objects.for_organization(mail.organization_id).filter(user=mail.user).first()
     )
-    return member is not None and member.may(Role.MEMBER)
+    return member if member is not None and member.may(Role.MEMBER) else None
 
 
 def _finish(claim: Claim, mail: NoticeMail, to: str) -> None:
@@ -128,14 +131,14 @@ def given_up(job: Job) -> None:
 # What it says -------------------------------------------------------------------------------
 
 
-def compose(mail: NoticeMail, notices: list[Notice]) -> EmailMultiAlternatives:
+def compose(mail: NoticeMail, notices: list[Notice], reader: Membership) -> EmailMultiAlternatives:
     """In the person's language and time zone. No token is ever in it: links lead to pages."""
     language = mail.user.language or settings.LANGUAGE_CODE
     with (
         translation.override(language),
         timezone.override(zoneinfo.ZoneInfo(mail.user.time_zone)),
     ):
-        words = words_of(mail.organization, notices)
+        words = words_of(mail.organization, notices, reader)
         settings_url = absolute(reverse("notifications", args=[mail.organization.slug]))
         context = {
             "organization": mail.organization,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,10 +14,11 @@ from django.utils.translation import ngettext
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
+from connections.reach import FEEDS, within_reach
 from connections.reasons import reason_for
 from connections.words import Sign, exact_day, exact_time
 from sellerlegend.jobs.models import Incident
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Membership, Organization
 
 Kind = Notice.Kind
 
@@ -36,7 +37,8 @@ NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class NoticeWords:
-    """One notice as people read it. `url` is a page of ours, never an action."""
+    """One notice as people read it. `url` is a page of ours, never an action. `reaches_further`: it
+    is also about rows that this reader does not see."""
 
     notice: Notice
     subject: str
@@ -47,6 +49,7 @@ class NoticeWords:
     url: str
     button: str
     since: str
+    reaches_further: bool = False
 
     @property
     def button_tone(self) -> str:
@@ -62,27 +65,34 @@ def in_order(notices: Iterable[Notice]) -> list[Notice]:
     )
 
 
-def words_of(organization: Organization, notices: Iterable[Notice]) -> list[NoticeWords]:
-    """In three queries, however many there are. Notices carry their connection and Ads consent."""
+def words_of(
+    organization: Organization, notices: Iterable[Notice], reader: Membership | None = None
+) -> list[NoticeWords]:
+    """In few queries, however many there are. Notices carry their connection and Ads consent."""
     ordered = in_order(notices)
-    fed = rows_fed_by(organization, {n.ads_grant_id for n in ordered if n.ads_grant_id})
+    grants = {n.ads_grant_id for n in ordered if n.ads_grant_id}
+    fed = every = rows_fed_by(organization, grants, reader)
+    if reader is not None and reader.is_limited:
+        every = rows_fed_by(organization, grants)
+    further = {key for key in grants if len(every.get(key, ())) > len(fed.get(key, ()))}
     incidents = Incident.objects.in_bulk(
         {n.subject_id for n in ordered if n.kind in (Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)}
     )
-    return [
+    found = [
         _words(organization, n, fed.get(n.ads_grant_id, []), incidents.get(n.subject_id))
         for n in ordered
     ]
+    return [replace(one, reaches_further=one.notice.ads_grant_id in further) for one in found]
 
 
 def rows_fed_by(
-    organization: Organization, grant_ids: set[UUID]
+    organization: Organization, grant_ids: set[UUID], reader: Membership | None = None
 ) -> dict[UUID | None, list[tuple[UUID, str]]]:
-    """The rows whose PPC an Ads consent feeds, by name."""
-    path = "marketplace_accounts__ppc_link__profile__grant"
-    rows = Connection.objects.for_organization(organization).filter(**{f"{path}__in": grant_ids})
+    """The rows whose PPC an Ads consent feeds, by name; those that the reader sees."""
+    every = Connection.objects.for_organization(organization).filter(**{f"{FEEDS}__in": grant_ids})
+    rows = within_reach(every, reader)
     found: dict[UUID | None, list[tuple[UUID, str]]] = {}
-    for grant_id, key, name in rows.order_by("name").values_list(path, "pk", "name").distinct():
+    for grant_id, key, name in rows.order_by("name").values_list(FEEDS, "pk", "name").distinct():
         found.setdefault(grant_id, []).append((key, name))
     return found
 

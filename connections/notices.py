@@ -26,12 +26,13 @@ from connections.models import (
     SpApiGrant,
 )
 from connections.notice_models import Notice
+from connections.reach import notices_within
 from connections.token_cache import AnyGrant
 from sellerlegend.jobs import incidents, sweeping
 from sellerlegend.jobs.models import Incident, Slot
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import WORKER, record_events
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Membership, Organization
 from sellerlegend.organizations.scoping import across_organizations
 
 Kind = Notice.Kind
@@ -348,11 +349,12 @@ def tell_organizations(incident: Incident, organizations: Iterable[Organization]
 # Reading ------------------------------------------------------------------------------------
 
 
-def open_notices(organization: Organization) -> QuerySet[Notice]:
-    """What the organization should know of, the newest first."""
-    found = Notice.objects.for_organization(organization).filter(
+def open_notices(organization: Organization, reader: Membership | None = None) -> QuerySet[Notice]:
+    """What the organization should know of, the newest first; what the reader sees of it."""
+    every = Notice.objects.for_organization(organization).filter(
         resolved_at=None, connection__removed_at=None
     )
+    found = notices_within(every, reader)
     return found.select_related("connection", "ads_grant", "acknowledged_by").order_by(
         "-created_at", "pk"
     )

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -19,6 +20,7 @@ from connections.notice_words import ORDER, words_of
 from connections.notices import open_notices
 from connections.notification_choices import SNOOZE_DAYS, NotASnooze
 from connections.notification_forms import NotificationForm
+from connections.reach import notices_within
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits, mail_trial
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
@@ -50,12 +52,13 @@ def notifications(request: OrganizationRequest) -> HttpResponseBase:
 def page_context(request: OrganizationRequest) -> dict[str, Any]:
     """One page of what is open, the worst first."""
     ranks = {kind.value: rank for rank, kind in enumerate(ORDER)}
-    found = list(open_notices(request.organization).values_list("pk", "kind", "days"))
+    every = open_notices(request.organization, request.membership)
+    found = list(every.values_list("pk", "kind", "days"))
     keys = [key for key, kind, days in sorted(found, key=lambda n: (ranks[n[1]], n[2] or 0))]
     page = Paginator(keys, NOTICES_A_PAGE).get_page(request.GET.get("page"))
-    shown = open_notices(request.organization).filter(pk__in=list(page.object_list))
+    shown = every.filter(pk__in=list(page.object_list))
     snoozed = notification_choices.snoozed_until(request.organization, request.user)
-    items = words_of(request.organization, shown)
+    items = words_of(request.organization, shown, request.membership)
     return {
         "page": page,
         "items": [(item, snoozed.get(item.notice.subject_id)) for item in items],
@@ -65,9 +68,8 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
 
 
 def notice_of(request: OrganizationRequest, notice_id: UUID) -> Notice:
-    found: Notice = get_object_or_404(
-        Notice.objects.for_organization(request.organization), pk=notice_id
-    )
+    every = Notice.objects.for_organization(request.organization)
+    found: Notice = get_object_or_404(notices_within(every, request.membership), pk=notice_id)
     return found
 
 
@@ -80,6 +82,8 @@ def back(request: OrganizationRequest) -> HttpResponse:
 @organization_view(Role.MEMBER)
 def notice_acknowledge(request: OrganizationRequest, notice_id: UUID) -> HttpResponseBase:
     notice = notice_of(request, notice_id)
+    if words_of(request.organization, [notice], request.membership)[0].reaches_further:
+        raise PermissionDenied("the consent also feeds rows outside of this person's reach")
     if notification_choices.acknowledge(notice=notice, actor=request.actor()):
         messages.success(request, _("Your colleagues see that you know."))
     return back(request)

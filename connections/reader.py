@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone, translation
 
+from connections.reach import may_add_rows
 from sellerlegend.organizations.access import OrganizationRequest
 from sellerlegend.organizations.models import Membership, Role
 
@@ -35,6 +36,10 @@ class Reader:
         return self.rights != "read"
 
     @property
+    def may_add(self) -> bool:
+        return self.may_act and self.rights != "act in reach"
+
+    @property
     def may_administer(self) -> bool:
         return self.rights == "administer"
 
@@ -42,7 +47,9 @@ class Reader:
 def rights_of(membership: Membership) -> str:
     if membership.may(Role.ADMIN):
         return "administer"
-    return "act" if membership.may(Role.MEMBER) else "read"
+    if not membership.may(Role.MEMBER):
+        return "read"
+    return "act" if may_add_rows(membership) else "act in reach"
 
 
 def present_hour() -> str:

@@ -23,6 +23,7 @@ from connections.feed_models import CalendarFeed
 from connections.ical import Event, calendar
 from connections.models import AdsGrant, Grant, SpApiGrant
 from connections.notice_words import rows_fed_by
+from connections.reach import ads_grants_within, within_reach
 from connections.token_cache import AnyGrant
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.limits import Limit
@@ -76,14 +77,15 @@ class Month:
     renewals: tuple[Renewal, ...]
 
 
-def renewals_of(organization: Organization) -> list[Renewal]:
-    """Every consent that has an end, by that day. Rows that a person disconnected have none."""
-    found = [*_of_seller_central(organization), *_of_ads(organization)]
+def renewals_of(organization: Organization, reader: Membership | None = None) -> list[Renewal]:
+    """Every consent that has an end, by that day; those that the reader sees. Rows that a person
+    disconnected have none."""
+    found = [*_of_seller_central(organization, reader), *_of_ads(organization, reader)]
     return sorted(found, key=lambda renewal: (renewal.ends_at, renewal.name.lower(), renewal.key))
 
 
-def _of_seller_central(organization: Organization) -> Iterable[Renewal]:
-    grants = SpApiGrant.objects.for_organization(organization)
+def _of_seller_central(organization: Organization, reader: Membership | None) -> Iterable[Renewal]:
+    grants = within_reach(SpApiGrant.objects.for_organization(organization), reader, "connection")
     living = grants.exclude(status=Grant.Status.DISCONNECTED).select_related("connection")
     for grant in living:
         row = grant.connection
@@ -91,10 +93,10 @@ def _of_seller_central(organization: Organization) -> Iterable[Renewal]:
         yield _renewal(grant, row.name, row.selling_partner_id or "", row.region, url)
 
 
-def _of_ads(organization: Organization) -> Iterable[Renewal]:
-    grants = AdsGrant.objects.for_organization(organization)
+def _of_ads(organization: Organization, reader: Membership | None) -> Iterable[Renewal]:
+    grants = ads_grants_within(AdsGrant.objects.for_organization(organization), reader)
     living = list(grants.exclude(status=Grant.Status.DISCONNECTED))
-    fed = rows_fed_by(organization, {grant.pk for grant in living})
+    fed = rows_fed_by(organization, {grant.pk for grant in living}, reader)
     for grant in living:
         rows = fed.get(grant.pk, [])
         names = ", ".join(name for _key, name in rows) or _("No row yet")
@@ -188,13 +190,20 @@ def feed_by(token: str) -> CalendarFeed | None:
         feed: CalendarFeed | None = feeds.first()
     if feed is None:
         return None
+    return feed if reader_of(feed) is not None else None
+
+
+def reader_of(feed: CalendarFeed) -> Membership | None:
     members = Membership.objects.for_organization(feed.organization)
-    return feed if members.filter(user=feed.user).exists() else None
+    member: Membership | None = members.filter(user=feed.user).first()
+    return member
 
 
 def feed_text(feed: CalendarFeed) -> str:
     """In the person's language and time zone. Names, Seller IDs and days; nothing secret. The
-    same text while nothing has changed."""
+    same text while nothing has changed. Nothing at all for somebody who has just left."""
+    reader = reader_of(feed)
+    found = renewals_of(feed.organization, reader) if reader is not None else []
     language = feed.user.language or settings.LANGUAGE_CODE
     with translation.override(language), timezone.override(zoneinfo.ZoneInfo(feed.user.time_zone)):
         name = _("%(site)s renewals: %(organization)s") % {
@@ -202,7 +211,7 @@ def feed_text(feed: CalendarFeed) -> str:
             "organization": feed.organization,
         }
         product = f"-//{settings.SITE_NAME}//Renewals//EN"
-        return calendar(name, product, map(_event, renewals_of(feed.organization)))
+        return calendar(name, product, map(_event, found))
 
 
 def _event(renewal: Renewal) -> Event:

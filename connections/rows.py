@@ -250,11 +250,10 @@ def client_button(fact: Facts, reader: Reader) -> Button:
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     """*Reconnect* is always there, also while all is well: renew before the holidays."""
     is_over = fact["grant_status"] in (None, Grant.Status.DISCONNECTED)
+    beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
         client_button(fact, reader),
-        Button(
-            _("Connect another region"), url_of("connection_another_region", reader, fact["id"])
-        ),
+        *([Button(_("Connect another region"), beside)] if reader.may_add else []),
         *([] if is_over else [check_button(fact, reader)]),
     ]

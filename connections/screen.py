@@ -37,6 +37,7 @@ from connections.details import build_consents, build_detail, other_words
 from connections.health import MOMENTS, health_of, last_turn, moments
 from connections.listing import Chosen, narrowed
 from connections.models import Connection
+from connections.reach import within_reach
 from connections.reader import Reader
 from connections.row_html import filter_bar, rendered_rows
 from connections.rows import ConnectionRow, build_row
@@ -49,6 +50,7 @@ from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.models import Membership
 from sellerlegend.prepared import PreparedQuery
 
 ROWS_PER_PAGE = 25
@@ -62,10 +64,10 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
     reader = Reader.of(request)
     chosen = Chosen.of(request.GET)
     number = page_number(request.GET.get("page", ""))
-    facts = chosen_facts(request.organization.pk, number, chosen)
+    facts = chosen_facts(request.membership, number, chosen)
     if not facts and number > 1:
         number = 1
-        facts = chosen_facts(request.organization.pk, number, chosen)
+        facts = chosen_facts(request.membership, number, chosen)
     total = facts[0]["total"] if facts else 0
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     return {
@@ -74,6 +76,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "revision": request.organization.revision,
         "page": page_of(number, total),
         "may_act": reader.may_act,
+        "may_add": reader.may_add,
         "may_administer": reader.may_administer,
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
@@ -90,7 +93,7 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
     """
     number = page_number(request.GET.get("page", ""))
     reader = Reader.of(request)
-    facts = page_facts(request.organization.pk, number)
+    facts = chosen_facts(request.membership, number, Chosen())
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     changed = {fact["id"]: fact["name"] for fact in facts if fact["revision"] > since}
     return {
@@ -105,7 +108,9 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
 def attention(request: OrganizationRequest) -> Any:
     """Counted when it is shown: the list alone does not need it."""
     organization = request.organization
-    return SimpleLazyObject(lambda: attention_of(organization.pk, organization.revision))
+    return SimpleLazyObject(
+        lambda: attention_of(organization.pk, organization.revision, request.membership)
+    )
 
 
 def poll_query(chosen: Chosen, number: int) -> str:
@@ -225,13 +230,15 @@ def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
     return query.rows(organization_id=organization_id, **moments())
 
 
-def chosen_facts(organization_id: UUID, number: int, chosen: Chosen) -> list[dict[str, Any]]:
-    """The same of a list that the reader narrowed or ordered."""
-    if chosen.is_default:
+def chosen_facts(reader: Membership, number: int, chosen: Chosen) -> list[dict[str, Any]]:
+    """The same of a list that the reader narrowed or ordered, or sees a part of."""
+    organization_id = reader.organization_id
+    if chosen.is_default and not reader.is_limited:
         return page_facts(organization_id, number)
     at = moments()
     with_ads = Marketplace.objects.filter(is_supported=True, has_ads=True).values("pk")
-    rows = narrowed(connection_facts(organization_id, **at), chosen, organization_id, at, with_ads)
+    seen = within_reach(connection_facts(organization_id, **at), reader)
+    rows = narrowed(seen, chosen, organization_id, at, with_ads)
     return list(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE])
 
 

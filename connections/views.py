@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from connections import catalogue, flows, screen, services, timeline
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
+from connections.reach import may_add_rows, within_reach
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
 from ppc import removing
@@ -37,8 +39,11 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connection:
-    """The organization's row, or 404: the same answer for a foreign and an unknown id."""
-    rows = Connection.objects.for_organization(request.organization)
+    """The organization's row, or 404: the same answer for a foreign and an unknown id, and for one
+    outside of the member's reach."""
+    rows = within_reach(
+        Connection.objects.for_organization(request.organization), request.membership
+    )
     connection: Connection = get_object_or_404(
         rows.select_related("organization"), pk=connection_id
     )
@@ -123,11 +128,18 @@ def connection_timeline(request: OrganizationRequest, connection_id: UUID) -> Ht
 # Adding and changing rows ------------------------------------------------------------------
 
 
+def require_may_add(request: OrganizationRequest) -> None:
+    """403 for whoever is limited to rows that are there."""
+    if not may_add_rows(request.membership):
+        raise PermissionDenied("a limited member adds no connection")
+
+
 @form_page
 @organization_view(Role.MEMBER)
 @costly
 @opens_trip
 def connection_new(request: OrganizationRequest) -> HttpResponseBase:
+    require_may_add(request)
     form = NewConnectionForm(request.POST or None, choices=marketplace_choices(Region))
     if request.method == "POST" and form.is_valid():
         try:
@@ -201,6 +213,7 @@ def connection_authorize(request: OrganizationRequest, connection_id: UUID) -> H
 def connection_add_as_new(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """After another seller came back than expected: a new consent, for a new row."""
     connection = connection_of(request, connection_id)
+    require_may_add(request)
     fresh = services.create_beside(connection=connection, actor=request.actor())
     return leave_for_seller_central(request, fresh, expected_seller="")
 
@@ -309,6 +322,7 @@ def connection_another_region(
 ) -> HttpResponseBase:
     """The same seller in a region the organization has no row for yet."""
     connection = connection_of(request, connection_id)
+    require_may_add(request)
     regions = services.regions_without(connection)
     if connection.waits_for_consent:
         raise Http404("no other region to connect")

@@ -10,12 +10,14 @@ from django.db.models.functions import Lower
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from connections.models import Connection
+from connections.models import AdsGrant, Connection
+from connections.reach import within_reach
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import checking, services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.organizations.models import Membership
 from sellerlegend.organizations.scoping import ScopedQuerySet
 
 # Of one selection: as many as a page of the list could ever tick.
@@ -27,7 +29,6 @@ class Consent:
     """An Amazon Ads consent the organization holds, and the rows it feeds."""
 
     given: str
-    profiles: int
     feeds: tuple[str, ...]
 
 
@@ -72,40 +73,44 @@ def obstacle(account: MarketplaceAccount, marketplace: Marketplace) -> str:
     return _("The seller does not take part in this marketplace")
 
 
-def consents(connection: Connection) -> list[Consent]:
-    """One Ads consent may serve several rows; the page says which."""
-    return [
-        Consent(
-            given=_("Given by %(who)s on %(day)s")
-            % {
-                "who": grant.authorized_by or _("somebody who left"),
-                "day": formats.date_format(timezone.localtime(grant.authorized_at), "DATE_FORMAT"),
-            },
-            profiles=grant.profiles.filter(is_listed=True).count(),
-            feeds=tuple(
-                Connection.objects.for_organization(connection.organization_id)
-                .filter(
-                    Q(marketplace_accounts__ppc_link__profile__grant=grant),
-                    marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
-                )
-                .distinct()
-                .values_list("name", flat=True)
-            ),
-        )
-        for grant in services.usable_grants(connection.organization_id)
-    ]
+def consents(connection: Connection, reader: Membership) -> list[Consent]:
+    """One Ads consent may serve several rows; the page says which of those that the reader sees. A
+    limited reader is not told of a consent that has nothing to do with them."""
+    found = []
+    for grant in services.usable_grants(connection.organization_id):
+        feeds = rows_served(grant, connection, reader)
+        sees = grant.profiles.filter(account_id=connection.selling_partner_id or "")
+        if reader.is_limited and not feeds and not sees.exists():
+            continue
+        found.append(Consent(given=given_words(grant), feeds=feeds))
+    return found
 
 
-def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
+def given_words(grant: AdsGrant) -> str:
+    return _("Given by %(who)s on %(day)s") % {
+        "who": grant.authorized_by or _("somebody who left"),
+        "day": formats.date_format(timezone.localtime(grant.authorized_at), "DATE_FORMAT"),
+    }
+
+
+def rows_served(grant: AdsGrant, connection: Connection, reader: Membership) -> tuple[str, ...]:
+    rows = Connection.objects.for_organization(connection.organization_id).filter(
+        Q(marketplace_accounts__ppc_link__profile__grant=grant),
+        marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
+    )
+    return tuple(within_reach(rows, reader).distinct().values_list("name", flat=True))
+
+
+def checkable(reader: Membership) -> ScopedQuerySet[Connection]:
     """Rows that Amazon can be asked about, by name."""
-    living = checking.checkable(organization_id)
+    living = within_reach(checking.checkable(reader.organization_id), reader)
     ordered: ScopedQuerySet[Connection] = living.order_by(Lower("name"), "region")
     return ordered
 
 
-def check_choices(organization_id: UUID, ticked: set[UUID]) -> list[Choice]:
+def check_choices(reader: Membership, ticked: set[UUID]) -> list[Choice]:
     """With ids only those rows, ticked; else all of them, and none is."""
-    rows = checkable(organization_id)
+    rows = checkable(reader)
     if ticked:
         rows = rows.filter(pk__in=ticked)
     return [

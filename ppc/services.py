@@ -92,6 +92,13 @@ def linkable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
     )
 
 
+def of_the_row(connection: Connection, account_ids: list[UUID]) -> list[UUID]:
+    """Those of these ids that are marketplaces of this row: no id links another row's."""
+    accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
+    own = accounts.filter(connection=connection, pk__in=account_ids)
+    return list(own.order_by("pk").values_list("pk", flat=True))
+
+
 def is_covered(connection: Connection, account_ids: Iterable[UUID]) -> bool:
     """Whether consents we already hold see a profile for every chosen marketplace."""
     listed = listed_profiles(connection.organization_id, usable_grants(connection.organization_id))

@@ -41,7 +41,7 @@ def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpRespon
     connection = connection_of(request, connection_id)
     error = ""
     if request.method == "POST":
-        chosen = uuids_from(request.POST.getlist("account"))
+        chosen = services.of_the_row(connection, uuids_from(request.POST.getlist("account")))
         is_renewal = "renew" in request.POST and services.can_renew(connection)
         if chosen or is_renewal:
             is_new_consent = is_renewal or "new_consent" in request.POST
@@ -53,7 +53,7 @@ def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpRespon
         "choices": choices,
         "can_start": any(not choice.obstacle for choice in choices),
         "can_renew": services.can_renew(connection),
-        "consents": screen.consents(connection),
+        "consents": screen.consents(connection, request.membership),
         "error": error,
     }
     status = 422 if error else 200
@@ -162,13 +162,13 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     if request.method == "POST":
         chosen = uuids_from(request.POST.getlist("account"))
         rows = list(
-            screen.checkable(request.organization.pk).filter(pk__in=chosen)[: screen.MOST_CHECKED]
+            screen.checkable(request.membership).filter(pk__in=chosen)[: screen.MOST_CHECKED]
         )
         if rows:
             return check_and_show(request, rows)
         error = _("Tick at least one connection.")
     ticked = set(uuids_from(request.GET.getlist("row")))
-    context = {"choices": screen.check_choices(request.organization.pk, ticked), "error": error}
+    context = {"choices": screen.check_choices(request.membership, ticked), "error": error}
     status = 422 if error else 200
     return render_part(request, "connections/check.html", "dialog", context, status=status)
 

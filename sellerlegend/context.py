@@ -62,20 +62,29 @@ class Choice:
     name: str
     slug: str
     revision: int
+    membership: Membership
 
 
 def memberships(user_id: UUID) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = Membership.objects.for_user(User(pk=user_id))
     names = ("name", "slug", "revision")
-    return rows.values("organization_id", *(f"organization__{name}" for name in names))
+    own = ("pk", "is_limited")
+    return rows.values("organization_id", *(f"organization__{name}" for name in names), *own)
 
 
 MEMBERSHIPS = PreparedQuery(memberships, user_id=UUID)
 
 
 def own_organizations(user: User) -> list[Choice]:
-    choices = [Choice(*row.values()) for row in MEMBERSHIPS.rows(user_id=user.pk)]
+    choices = [choice_of(*row.values()) for row in MEMBERSHIPS.rows(user_id=user.pk)]
     return sorted(choices, key=lambda choice: choice.name.lower())
+
+
+def choice_of(
+    organization_id: UUID, name: str, slug: str, revision: int, membership_id: UUID, limited: bool
+) -> Choice:
+    own = Membership(pk=membership_id, organization_id=organization_id, is_limited=limited)
+    return Choice(organization_id, name, slug, revision, own)
 
 
 def current_of(choices: list[Choice], last_id: UUID | None) -> Choice | None:
@@ -86,4 +95,6 @@ def current_of(choices: list[Choice], last_id: UUID | None) -> Choice | None:
 
 def attention_for(current: Choice | None) -> Attention:
     """What the menu counts; the list's own page brings it along."""
-    return attention_of(current.id, current.revision) if current else Attention(0)
+    if not current:  # lazy, so never None itself
+        return Attention(0)
+    return attention_of(current.id, current.revision, current.membership)

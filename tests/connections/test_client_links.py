@@ -21,6 +21,7 @@ from connections import client_links, flows, retention, services
 from connections.client_link_models import ClientLink
 from connections.client_links import Recipient
 from connections.grouping_models import Client as StoresOwner
+from connections.grouping_models import Reach
 from connections.models import AuthorizationRequest, Connection, SpApiGrant
 from ppc import disconnecting, erasure, removing
 from ppc.disconnecting import Side
@@ -744,22 +745,29 @@ def test_ending_a_link_needs_no_fresh_sign_in(row: Connection, member: User, pho
     assert phone.get(asked.path).status_code == 410
 
 
-def test_a_member_with_a_limited_reach_sees_the_links_of_his_making(
-    row: Connection, member: User
+def test_a_member_with_a_limited_reach_sees_the_links_of_his_rows(
+    row: Connection, organization: Organization, member: User
 ) -> None:
-    asked = client_trips.ask(row)
-    Membership.objects.for_organization(row.organization).filter(user=member).update(
-        is_limited=True
+    hidden = client_trips.ask(
+        factories.make_connection(organization), recipient=Recipient("Zoe", "", "en")
     )
-    desk = trips.sign_in(member)
+    client_trips.ask(row)
+    membership = Membership.objects.for_organization(organization).get(user=member)
+    membership.is_limited = True
+    membership.save()
+    Reach.objects.for_organization(organization).create(membership=membership, connection=row)
+    desk = signed_in_freshly(member)
 
-    assert (
-        "Maria"
-        not in desk.get(reverse("client_links", args=[row.organization.slug])).content.decode()
-    )
-    revoke = desk.post(reverse("client_link_revoke", args=[row.organization.slug, asked.pk]))
-    assert revoke.status_code == 404
-    assert asked.link.is_live
+    body = desk.get(reverse("client_links", args=[organization.slug])).content.decode()
+    answers = [
+        desk.post(reverse(name, args=[organization.slug, hidden.pk])).status_code
+        for name in ("client_link_revoke", "client_link_again")
+    ]
+
+    assert "Maria" in body
+    assert "Zoe" not in body
+    assert answers == [404, 404]
+    assert hidden.link.is_live
 
 
 def test_grants_of_people_and_of_clients_are_told_apart(

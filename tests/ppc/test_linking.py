@@ -17,7 +17,7 @@ from ppc.screen import consents
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Membership, Organization
 from sellerlegend.transitions import StaleState
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
@@ -221,7 +221,7 @@ def test_one_consent_serves_rows_of_other_regions_and_says_so(
     assert response.status_code == 303
     assert links_of(europe) == {"GB": ("linked", ""), "DE": ("linked", "")}
     assert AdsGrant.objects.for_organization(organization).count() == 1
-    assert set(consents(europe)[0].feeds) == {"Northstar", "Europe"}
+    assert set(consents(europe, Membership())[0].feeds) == {"Northstar", "Europe"}
 
 
 def test_a_choice_that_is_covered_in_part_needs_a_consent(
