@@ -57,6 +57,7 @@ def open_request_by_link(
     """A trip of whoever holds this link, in the browser that was given this value. Raises
     LinkOver."""
     with transaction.atomic():
+        client_links.show(link)
         held = client_links.hold(link.organization_id, link.pk)
         client_links.note_left(held)
         actor = client_links.client_of(held)

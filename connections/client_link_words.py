@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -79,7 +81,7 @@ SIGNS: dict[str, tuple[Words, str, str]] = {
 def sign_of(link: ClientLink) -> Sign:
     if link.status == Status.MADE:
         return Sign(_("Being sent") if link.recipient_email else _("To hand over"), "mail", "info")
-    if link.is_live and client_links.why_over(link) == Status.EXPIRED:
+    if link.is_live and link.expires_at <= timezone.now():
         return Sign(_("Expired"), "clock", "neutral")
     words, icon, tone = SIGNS[link.status]
     return Sign(str(words), icon, tone)
@@ -114,12 +116,21 @@ def next_step_of(link: ClientLink) -> str:
 def asked_words(connection: Connection) -> str:
     """ "Asked Maria on 3 March: opened", about the newest link of the row."""
     link = client_links.latest_of(connection)
-    if link is None:
-        return ""
+    return asked_line(link) if link else ""
+
+
+def asked_line(link: ClientLink) -> str:
+    """For everybody who sees the row, so without an address."""
     words = _("Asked %(who)s on %(day)s: %(state)s.")
-    who = link.recipient_name or link.recipient_email or _("by a link to hand over")
+    who = link.recipient_name or _("the client")
     state = sign_of(link).word
     return words % {"who": who, "day": exact_day(link.created_at), "state": state}
+
+
+def asked_lines(organization_id: UUID, connection_ids: list[UUID]) -> dict[UUID, str]:
+    """The same of some rows whose client was asked and has not answered yet."""
+    links = client_links.live_of_rows(organization_id, connection_ids)
+    return {link.connection_id: asked_line(link) for link in links}
 
 
 # For the client ----------------------------------------------------------------------------

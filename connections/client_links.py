@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
@@ -32,7 +32,7 @@ from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.limits import Limit
 from sellerlegend.organizations.models import Organization, User
 from sellerlegend.organizations.scoping import across_organizations
-from sellerlegend.transitions import StaleState, advance, advance_many
+from sellerlegend.transitions import StaleState, advance
 
 Purpose = ClientLink.Purpose
 Status = ClientLink.Status
@@ -40,6 +40,7 @@ Status = ClientLink.Status
 MAIL = "connections.client_link_mail"
 DAYS, FEWEST_DAYS, MOST_DAYS = 14, 1, 30
 LONGEST_NAME, LONGEST_MESSAGE = 150, 500
+OVERDUE_A_SWEEP = 200
 TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 
 # Whoever tries tokens, or opens one all the time.
@@ -166,7 +167,7 @@ def decline(*, link: ClientLink) -> bool:
 
 def _end(link: ClientLink, to: str, actor: Actor, reason: str) -> bool:
     with transaction.atomic():
-        revisions.touch(link.organization_id, [link.connection_id])
+        show(link)
         held = _locked(link.organization_id, link.pk)
         if held is None or not held.is_live:
             return False
@@ -188,22 +189,16 @@ def end_overdue() -> int:
 
     Opened or not, an overdue one is refused from its last second on; this writes it down.
     """
-    now, ended = timezone.now(), 0
-    is_overdue = Q(expires_at__lte=now)
-    is_without_row = Q(connection__removed_at__isnull=False)
+    now = timezone.now()
+    is_due = Q(expires_at__lte=now) | Q(connection__removed_at__isnull=False)
     with across_organizations("overdue links of every organization"):
-        live = ClientLink.objects.filter(status__in=ClientLink.LIVE)
-        statuses = set(live.filter(is_overdue | is_without_row).values_list("status", flat=True))
-        for seen in sorted(statuses):
-            for which, to in ((is_overdue, Status.EXPIRED), (is_without_row, Status.REVOKED)):
-                ended += advance_many(
-                    ClientLink.objects.filter(which).order_by("expires_at"),
-                    seen=seen,
-                    to=to,
-                    actor=WORKER,
-                    ended_at=now,
-                )
-    return ended
+        live = ClientLink.objects.filter(is_due, status__in=ClientLink.LIVE)
+        due = list(live.order_by("expires_at")[:OVERDUE_A_SWEEP])
+    return sum(_end(link, _end_of(link, now), WORKER, "") for link in due)
+
+
+def _end_of(link: ClientLink, now: datetime) -> str:
+    return Status.EXPIRED if link.expires_at <= now else Status.REVOKED
 
 
 # What a link may still do ------------------------------------------------------------------
@@ -257,9 +252,16 @@ def note_opened(link: ClientLink) -> None:
     if link.opened_at is not None or link.status not in (Status.MADE, Status.SENT):
         return
     try:
-        advance(link, to=Status.OPENED, actor=client_of(link), opened_at=timezone.now())
+        with transaction.atomic():
+            show(link)
+            advance(link, to=Status.OPENED, actor=client_of(link), opened_at=timezone.now())
     except StaleState:
         link.refresh_from_db(fields=["status", "opened_at"])
+
+
+def show(link: ClientLink) -> None:
+    """The row says how far its client is. Goes first in a transaction, as everywhere."""
+    revisions.touch(link.organization_id, [link.connection_id])
 
 
 def note_left(link: ClientLink) -> None:
@@ -270,6 +272,8 @@ def note_left(link: ClientLink) -> None:
 def note_failed(organization_id: UUID, link_id: UUID, outcome: str) -> None:
     """Its trip brought no consent. The link can be used again."""
     with transaction.atomic():
+        links = ClientLink.objects.for_organization(organization_id).filter(pk=link_id)
+        revisions.touch(organization_id, links.values_list("connection_id", flat=True))
         link = _locked(organization_id, link_id)
         if link is not None and link.status in (Status.LEFT, Status.FAILED):
             advance(
@@ -326,6 +330,11 @@ def _locked(organization_id: UUID, link_id: UUID | None) -> ClientLink | None:
 
 
 # What people see of it ---------------------------------------------------------------------
+
+
+def live_of_rows(organization_id: UUID, connection_ids: list[UUID]) -> QuerySet[ClientLink]:
+    links: QuerySet[ClientLink] = ClientLink.objects.for_organization(organization_id)
+    return links.filter(connection__in=connection_ids, status__in=ClientLink.LIVE)
 
 
 def latest_of(connection: Connection) -> ClientLink | None:

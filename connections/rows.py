@@ -46,6 +46,7 @@ class ConnectionRow:
     consent_ends: str
     consent_ends_exact: str
     consent_sign: Sign | None
+    asked_client: str
     mws: str
     mws_updated: str
     question: str
@@ -103,6 +104,7 @@ def build_row(
         region_name=region_words(fact["region"]),
         authorized=authorized_words(fact),
         **consent_words(fact),
+        asked_client=fact.get("asked_client", ""),
         mws=mws_words(fact),
         mws_updated=exact_day(fact["mws_auth_token_updated_at"]),
         question=question_words(fact, stores),

@@ -191,8 +191,15 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
 def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[ConnectionRow]:
     """Complete rows of one organization."""
     ids = [fact["id"] for fact in facts]
-    parts = marketplace_facts(facts[0]["organization_id"], ids)
-    return [compose_row(fact, parts.get(fact["id"], []), reader) for fact in facts]
+    organization_id = facts[0]["organization_id"]
+    parts = marketplace_facts(organization_id, ids)
+    asked = client_link_words.asked_lines(organization_id, ids)
+    return [
+        compose_row(
+            fact | {"asked_client": asked.get(fact["id"], "")}, parts.get(fact["id"], []), reader
+        )
+        for fact in facts
+    ]
 
 
 def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reader) -> ConnectionRow:

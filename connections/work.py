@@ -9,6 +9,7 @@ from connections import (
     notice_mails,
     notice_sending,
     notices,
+    revisions,
     services,
 )
 from sellerlegend.jobs import budgets, incident_watch, incidents, ledger
@@ -23,6 +24,10 @@ ledger.register_sweeper(staff_notices.send_due)
 incidents.register_listener(aftermath.show)
 incidents.register_listener(notices.tell_of_incident)
 setup.count_sellers_with(services.count_sellers)
+
+
+def show_row(job: Job) -> None:
+    revisions.touch(job.organization_id, [job.connection_id] if job.connection_id else [])
 
 
 def show_nothing(_job: Job) -> None:
@@ -44,7 +49,7 @@ ledger.register(
     ledger.Kind(
         name=client_links.MAIL,
         run=budgets.watched(client_link_mails.send),
-        changed=show_nothing,
+        changed=show_row,
         give_up=client_link_mails.given_up,
         queue="background",
     )

@@ -30,7 +30,7 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
-from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from sellerlegend.transitions import IllegalTransition, advance
 from tests import client_trips, factories, trips
 from tests.amazon_emulator import RunningEmulator
@@ -716,6 +716,38 @@ def test_the_list_tells_the_steps_and_is_narrowed_by_state(
     assert "Zoe" not in opened
     details = reverse("connection_details", args=[organization.slug, row.pk])
     assert re.search(r"Asked Maria on [^:]+: Opened\.", desk.get(details).content.decode())
+
+
+def test_the_row_says_how_far_its_client_is(
+    row: Connection, organization: Organization, phone: Client
+) -> None:
+    desk = trips.sign_in(factories.make_member(organization, Role.VIEWER))
+    url = reverse("account_connections", args=[organization.slug])
+
+    def told() -> list[str]:
+        return re.findall(
+            r"<li>Asked (\w+) on [^:]+: ([^<]+)\.</li>", desk.get(url).content.decode()
+        )
+
+    before = told()
+    asked = client_trips.ask(row)
+    made = told()
+    send_mails()
+    sent = told()
+    phone.get(asked.path)
+    opened = told()
+    phone.post(asked.path)
+    left = told()
+    phone.post(asked.path, {"decision": "decline"})
+
+    assert [before, made, sent, opened, left, told()] == [
+        [],
+        [("Maria", "Being sent")],
+        [("Maria", "Sent")],
+        [("Maria", "Opened")],
+        [("Maria", "Left for Amazon")],
+        [],
+    ]
 
 
 def test_asking_again_makes_a_new_link_for_the_same_person(
