@@ -724,10 +724,9 @@ def test_the_row_says_how_far_its_client_is(
     desk = trips.sign_in(factories.make_member(organization, Role.VIEWER))
     url = reverse("account_connections", args=[organization.slug])
 
-    def told() -> list[str]:
-        return re.findall(
-            r"<li>Asked (\w+) on [^:]+: ([^<]+)\.</li>", desk.get(url).content.decode()
-        )
+    def told() -> list[tuple[str, str]]:
+        body = desk.get(url).content.decode()
+        return re.findall(r"<li>Asked (\w+) on [^:]+: ([^<]+)\.</li>", body)
 
     before = told()
     asked = client_trips.ask(row)
