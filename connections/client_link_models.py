@@ -69,6 +69,10 @@ class ClientLink(ScopedModel):
     message = models.CharField(max_length=500, blank=True, default="")
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     made_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    # What it was made about, when it was made by itself (`client_reminders.py`).
+    notice = models.ForeignKey(
+        "connections.Notice", null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.MADE)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
@@ -87,6 +91,7 @@ class ClientLink(ScopedModel):
                 condition=Q(status__in=["made", "sent", "opened", "left", "failed"]),
                 name="one_live_client_link_each",
             ),
+            models.UniqueConstraint(fields=["notice"], name="one_client_link_for_a_notice"),
             models.CheckConstraint(
                 condition=Q(
                     status__in=["made", "sent", "opened", "left", "failed"], ended_at__isnull=True
@@ -125,3 +130,16 @@ class ClientLink(ScopedModel):
     @property
     def is_live(self) -> bool:
         return self.status in self.LIVE
+
+
+class ClientReminders(ScopedModel):
+    """While the row is there, this organization's clients are asked by themselves."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.OneToOneField(Organization, on_delete=models.CASCADE, related_name="+")
+    switched_at = models.DateTimeField(default=timezone.now)
+    # Who gets the replies, while he is a member.
+    switched_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.switched_at:%Y-%m-%d}"

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import client_links
+from connections import client_links, client_reminders
 from connections.client_link_forms import AskClientForm
 from connections.client_link_models import ClientLink
 from connections.client_link_words import line_of
@@ -177,6 +177,18 @@ def client_link_again(request: OrganizationRequest, link: ClientLink) -> HttpRes
         return too_many_requests(request, wait)
     fresh, token = client_links.make_again(link=link, actor=request.actor())
     return answer_made(request, fresh, token)
+
+
+@require_POST
+@organization_view(Role.ADMIN)
+def client_reminders_switch(request: OrganizationRequest) -> HttpResponseBase:
+    """Whether clients are asked by themselves when a consent comes to its end."""
+    is_on = request.POST.get("on") == "yes"
+    client_reminders.switch(organization=request.organization, is_on=is_on, actor=request.actor())
+    told = _("Clients are asked by themselves.") if is_on else _("Clients are asked by you alone.")
+    messages.success(request, told)
+    url = reverse("notifications", args=[request.organization.slug])
+    return HttpResponseRedirect(url, status=303)
 
 
 def list_url(request: OrganizationRequest) -> str:

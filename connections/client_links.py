@@ -24,6 +24,7 @@ from django.utils.crypto import salted_hmac
 from connections import revisions
 from connections.client_link_models import ClientLink
 from connections.models import Connection, Grant, SpApiGrant
+from connections.notice_models import Notice
 from sellerlegend.amazon.http import clean_text
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
@@ -102,10 +103,13 @@ def make(
     actor: Actor,
     message: str = "",
     days: int = DAYS,
+    maker: User | None = None,
+    notice: Notice | None = None,
 ) -> tuple[ClientLink, Secret]:
     """The row's one live link, and its token, which nobody can read again. An earlier one ends.
 
-    With an address its mail is planned in the same transaction. Raises RowGone.
+    With an address its mail is planned in the same transaction. `maker` and `notice`: for whom,
+    and about what, it is made by itself. Raises RowGone.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -122,7 +126,8 @@ def make(
             recipient_email=recipient.email,
             language=recipient.language,
             message=message[:LONGEST_MESSAGE],
-            made_by=actor.user,
+            made_by=maker or actor.user,
+            notice=notice,
             created_at=now,
             expires_at=now + timedelta(days=days),
         )

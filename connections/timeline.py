@@ -180,6 +180,8 @@ NOT_FOR_TENANTS = frozenset(
         "application_role_added",
         "calendar_feed_ended",
         "calendar_feed_made",
+        "client_reminders_off",
+        "client_reminders_on",
         "client_secret_dated",
         "client_secret_rotated",
         "client_secret_rotation_requested",

@@ -75,6 +75,11 @@ urlpatterns = [
         client_link_views.client_link_revoke,
         name="client_link_revoke",
     ),
+    path(
+        f"{NOTIFICATIONS}/ask-clients",
+        client_link_views.client_reminders_switch,
+        name="client_reminders_switch",
+    ),
     path("c/<str:token>", client_pages.client_link, name="client_link"),
     path("c/ended/<str:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]

@@ -6,6 +6,7 @@ from connections import (
     aftermath,
     client_link_mails,
     client_links,
+    client_reminders,
     notice_mails,
     notice_sending,
     notices,
@@ -55,3 +56,4 @@ ledger.register(
     )
 )
 ledger.register_sweeper(client_links.end_overdue)
+ledger.register_sweeper(client_reminders.ask_in_turn)

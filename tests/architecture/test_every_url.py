@@ -91,6 +91,7 @@ ORGANIZATION_ROUTES = (
     Route("client_link_new", FORM, Role.MEMBER, ROW),
     Route("client_links", READ[:1], Role.MEMBER),
     Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_reminders_switch", ACTION, Role.ADMIN),
     Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
 )
 
