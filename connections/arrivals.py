@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -36,6 +38,10 @@ def ads_callback(request: SignedInRequest) -> HttpResponse:
 
 def answer_callback(request: SignedInRequest, finish: Callable[..., flows.Ending]) -> HttpResponse:
     ending = finish(browser=browser_of(request), query=request.GET)
+    user: Any = request.user  # nobody, when it is a client
+    if ending.request is None and not user.is_authenticated:
+        # A client whose trip is not found shall not be asked to sign in.
+        ending = replace(ending, by_link=ending.by_link or client_browsers.is_known(request))
     if ending.wait:
         return too_many_requests(request, ending.wait)
     if not ending.by_link:

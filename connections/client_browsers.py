@@ -21,6 +21,11 @@ def cookie_name(link_id: UUID) -> str:
     return f"{settings.CLIENT_COOKIE_NAME}-{link_id.hex[:16]}"
 
 
+def is_known(request: HttpRequest) -> bool:
+    """Whether this browser set out with any client link. Decides words, and no access."""
+    return any(name.startswith(f"{settings.CLIENT_COOKIE_NAME}-") for name in request.COOKIES)
+
+
 def _signer(link_id: UUID) -> TimestampSigner:
     return TimestampSigner(salt=f"connections.client_browser.{link_id.hex}")
 

@@ -272,6 +272,48 @@ def test_a_trip_that_took_too_long_says_so_and_can_be_made_again(
         assert asked.link.failure == "expired"
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"error": "access_denied", "spapi_oauth_code": None}, "You declined"),
+        ({"error": "server_error", "spapi_oauth_code": None}, "without an approval"),
+        ({"spapi_oauth_code": None}, "without an approval"),
+        ({"spapi_oauth_code": "made-up"}, "Amazon did not accept the approval"),
+    ],
+)
+def test_what_amazon_says_is_told_in_plain_words_with_a_way_on(
+    changes: dict[str, str | None],
+    words: str,
+    row: Connection,
+    phone: Client,
+    amazon: RunningEmulator,
+) -> None:
+    asked = client_trips.ask(row)
+    callback = trips.confirm(client_trips.press_continue(phone, asked.path), SELLER)
+
+    page = client_trips.come_back(phone, callback.with_params(**changes))
+
+    body = page.content.decode()
+    assert words in body
+    assert "Try again" in body
+    assert (asked.link.status, asked.link.is_live) == (Status.FAILED, True)
+    assert factories.grant_of(row).version == 1
+    again = phone.post(page.request["PATH_INFO"])
+    assert again.status_code == 302
+
+
+def test_a_garbled_return_asks_no_client_to_sign_in(
+    row: Connection, phone: Client, amazon: RunningEmulator
+) -> None:
+    asked = client_trips.ask(row)
+    callback = trips.confirm(client_trips.press_continue(phone, asked.path), SELLER)
+
+    page = client_trips.come_back(phone, callback.with_params(state="x" * 43))
+
+    assert page.status_code == 400
+    assert "Open the link that you were sent once more" in page.content.decode()
+
+
 def test_without_our_own_credentials_nobody_is_sent_to_amazon(
     row: Connection, phone: Client, settings: Settings
 ) -> None:
