@@ -45,7 +45,7 @@ class LinkLine:
 def line_of(link: ClientLink) -> LinkLine:
     return LinkLine(
         link=link,
-        row=f"{link.connection.name} {link.connection.region}",
+        row=f"{link.connection.name} ({link.connection.region})",
         purpose=str(link.get_purpose_display()),
         who=who_words(link),
         made=made_words(link),
