@@ -23,6 +23,7 @@ from connections.client_link_models import ClientLink, ClientReminders
 from connections.client_links import Recipient
 from connections.notice_models import Notice
 from sellerlegend.jobs import sweeping
+from sellerlegend.jobs.models import Slot
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import Organization
@@ -36,6 +37,7 @@ DAYS_BEFORE = (30, 7)
 MOST_MAILS = 3
 PATIENCE = timedelta(days=7)
 SLOT, EVERY_SECONDS = "client_reminders", 600.0
+SLOTS_KEPT = timedelta(hours=1)
 LINKS_A_RUN = 100
 
 
@@ -66,9 +68,13 @@ def switch(*, organization: Organization, is_on: bool, actor: Actor) -> None:
 
 def ask_in_turn() -> int:
     """For the sweep: every ten minutes, by one of the processes. Returns how many were asked."""
-    if quarantine.is_on() or sweeping.take_slot(SLOT, EVERY_SECONDS) is None:
+    slot = None if quarantine.is_on() else sweeping.take_slot(SLOT, EVERY_SECONDS)
+    if slot is None:
         return 0
-    return ask(timezone.now())
+    asked = ask(timezone.now())
+    Slot.objects.filter(pk=slot.pk).update(finished_at=timezone.now())
+    Slot.objects.filter(name=SLOT, starts_at__lt=slot.starts_at - SLOTS_KEPT).delete()
+    return asked
 
 
 def ask(now: datetime) -> int:

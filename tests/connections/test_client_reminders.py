@@ -18,7 +18,7 @@ from connections.models import Connection
 from connections.notice_models import Notice
 from connections.notice_words import words_of
 from sellerlegend.jobs import ledger
-from sellerlegend.jobs.models import Job
+from sellerlegend.jobs.models import Job, Slot
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization, Role
 from tests import client_trips, factories, trips
@@ -143,6 +143,20 @@ def test_a_second_sweep_at_the_same_time_asks_nobody_twice(row: Connection, is_o
 
     assert len(due) == 1
     assert ClientLink._base_manager.count() == 1
+
+
+def test_the_sweep_asks_every_ten_minutes_and_keeps_its_slots_for_an_hour(
+    row: Connection, is_on: None
+) -> None:
+    at = days_before_the_end(29)
+    asked = []
+    for minutes in range(0, 150, 5):
+        with time_machine.travel(at + timedelta(minutes=minutes), tick=False):
+            notices.derive(timezone.now())
+            asked.append(client_reminders.ask_in_turn())
+
+    assert sum(asked) == 1
+    assert Slot.objects.filter(name=client_reminders.SLOT).count() <= 8
 
 
 def test_an_administrator_switches_it_on_and_off(organization: Organization) -> None:
