@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from connections import notification_choices
+from connections import client_reminders, notification_choices
 from connections.notice_models import Notice
 from connections.notice_words import ORDER, words_of
 from connections.notices import open_notices
@@ -64,6 +64,8 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "items": [(item, snoozed.get(item.notice.subject_id)) for item in items],
         "snooze_days": SNOOZE_DAYS,
         "may_act": request.membership.may(Role.MEMBER),
+        "may_administer": request.membership.may(Role.ADMIN),
+        "are_clients_asked": client_reminders.are_on(request.organization),
     }
 
 

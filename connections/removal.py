@@ -34,6 +34,8 @@ def removed_elsewhere(connection: Connection) -> list[Connection]:
 
 
 def may_bring_back(organization_id: UUID, actor: Actor) -> bool:
+    if actor.kind == AuditEvent.ActorKind.CLIENT:
+        return False
     if actor.kind != AuditEvent.ActorKind.PERSON:
         return True  # staff and commands have rights of their own
     if actor.user is None:

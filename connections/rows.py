@@ -57,6 +57,7 @@ class ConnectionRow:
     consent_ends: str
     consent_ends_exact: str
     consent_sign: Sign | None
+    asked_client: str
     mws: str
     mws_updated: str
     question: str
@@ -116,6 +117,7 @@ def build_row(
         region_name=region_words(fact["region"]),
         authorized=authorized_words(fact),
         **consent_words(fact),
+        asked_client=fact.get("asked_client", ""),
         mws=mws_words(fact),
         mws_updated=exact_day(fact["mws_auth_token_updated_at"]),
         question=question_words(fact, stores),
@@ -260,7 +262,12 @@ def ending_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> l
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
     url = url_of("connection_remove", reader, fact["id"])
-    return [Button(_("Remove"), url, is_dangerous=True)]
+    return [client_button(fact, reader), Button(_("Remove"), url, is_dangerous=True)]
+
+
+def client_button(fact: Facts, reader: Reader) -> Button:
+    """For stores whose primary user has no login here."""
+    return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
 
 
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
@@ -269,6 +276,7 @@ def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
+        client_button(fact, reader),
         *([Button(_("Connect another region"), beside)] if reader.may_add else []),
         *([] if is_over else [check_button(fact, reader)]),
     ]

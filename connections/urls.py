@@ -7,6 +7,8 @@ from connections import (
     authoriser_views,
     bulk_views,
     calendar_views,
+    client_link_views,
+    client_pages,
     doors,
     grouping_views,
     help_pages,
@@ -24,6 +26,7 @@ LIST = "o/<slug:slug>/connections/"
 GROUPS = "o/<slug:slug>/groups"
 VIEWS = f"{LIST}views"
 QUEUE = "o/<slug:slug>/reconnect-queue"
+CLIENT_LINKS = "o/<slug:slug>/client-links"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -105,4 +108,23 @@ urlpatterns = [
     path(f"{QUEUE}/take-up", queue_views.reconnect_queue_take_up, name="reconnect_queue_take_up"),
     path(f"{QUEUE}/finish", queue_views.reconnect_queue_finish, name="reconnect_queue_finish"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
+    path(f"{ROW}ask-client", client_link_views.client_link_new, name="client_link_new"),
+    path(CLIENT_LINKS, client_link_views.client_link_list, name="client_links"),
+    path(
+        f"{CLIENT_LINKS}/<uuid:link_id>/again",
+        client_link_views.client_link_again,
+        name="client_link_again",
+    ),
+    path(
+        f"{CLIENT_LINKS}/<uuid:link_id>/revoke",
+        client_link_views.client_link_revoke,
+        name="client_link_revoke",
+    ),
+    path(
+        f"{NOTIFICATIONS}/ask-clients",
+        client_link_views.client_reminders_switch,
+        name="client_reminders_switch",
+    ),
+    path("c/<str:token>", client_pages.client_link, name="client_link"),
+    path("c/ended/<str:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]

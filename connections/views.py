@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -154,8 +155,16 @@ def connection_new(request: OrganizationRequest) -> HttpResponseBase:
         except services.NameTaken:
             form.add_error("name", _("You already have a connection with this name."))
         else:
-            return leave_for_seller_central(request, connection)
+            return leave_or_ask_client(request, connection)
     return show_form(request, "connections/new.html", form)
+
+
+def leave_or_ask_client(request: OrganizationRequest, connection: Connection) -> HttpResponseBase:
+    """The second button of the form: somebody else has to give this consent."""
+    if "ask_client" not in request.POST:
+        return leave_for_seller_central(request, connection)
+    url = reverse("client_link_new", args=[request.organization.slug, connection.pk])
+    return HttpResponseRedirect(url, status=303)
 
 
 def show_form(

@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from connections import credentials, revisions
+from connections.client_link_models import ClientLink, ClientReminders
 from connections.feed_models import CalendarFeed
 from connections.grouping_models import Client, Reach, SavedView, Tag
 from connections.models import (
@@ -262,6 +263,8 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         AuthorizationRequest,
         ReconnectItem,
         ReconnectQueue,
+        ClientLink,
+        ClientReminders,
         NoticeMail,
         Notice,
         NoticeSnooze,

@@ -23,7 +23,8 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connections import credentials, notice_mails, token_cache, verification
+from connections import client_links, credentials, notice_mails, token_cache, verification
+from connections.client_link_models import ClientLink
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import NoticeMail
 from marketplaces import onboarding
@@ -53,7 +54,14 @@ COUNTRIES = ("CA", "MX", "UK")
 STORED = frozenset({"connected", "reconnected", "merged", "brought_back"})
 QUEUES = ("interactive", "background")
 PAGES = ("confirm", "undo", "remove", "read_again", "check")
-MACHINES: tuple[Any, ...] = (SpApiGrant, AdsGrant, MarketplaceAccount, PpcLink, NoticeMail)
+MACHINES: tuple[Any, ...] = (
+    SpApiGrant,
+    AdsGrant,
+    MarketplaceAccount,
+    PpcLink,
+    NoticeMail,
+    ClientLink,
+)
 SUBJECTS: dict[str, Any] = {
     marketplace_services.READ: Connection,
     marketplace_services.RESYNC: Connection,
@@ -65,6 +73,7 @@ SUBJECTS: dict[str, Any] = {
     checking.VERIFY: AdsGrant,
     checking.CHECK: AdsGrant,
     notice_mails.MAIL: NoticeMail,
+    client_links.MAIL: ClientLink,
 }
 SPAPI_ALONE, BOTH_SIDES = frozenset({Side.SPAPI}), frozenset(Side)
 FORCED_KINDS = frozenset(
