@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
 from connections.health import NEEDS_A_PERSON, Health
 from connections.health_reasons import HEALTH
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
+from connections.refusals import RECONNECT_REQUIRED, VAULT_LOCKED
 from connections.words import (
     Button,
     Facts,

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, credentials, gaps, removal, revisions
+from connections import capabilities, credentials, gaps, removal, revisions, superseding
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -149,7 +149,7 @@ def undo_connection(*, connection: Connection, actor: Actor) -> None:
             connection=row
         ):
             if grant.status != Grant.Status.DISCONNECTED:
-                credentials.destroy(grant, actor=actor, reason="undone")
+                superseding.destroy(grant, actor=actor, reason="undone")
         record_event(
             "connection_undone",
             actor=actor,
@@ -265,7 +265,7 @@ def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime |
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     columns |= {"authorized_at": now, "authorized_by": user, **gaps.columns_of(gap)}
     capabilities.forget(row)
-    credentials.replace(grant, actor=Actor.person(user), columns=columns)
+    superseding.replace(grant, actor=Actor.person(user), columns=columns)
     gaps.record(gap, grant=grant, actor=Actor.person(user))
 
 

@@ -23,7 +23,7 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connections import credentials, notice_mails, token_cache, verification
+from connections import credentials, notice_mails, superseding, token_cache, verification
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import NoticeMail
 from marketplaces import services as marketplace_services
@@ -288,7 +288,7 @@ class Walk(RuleBasedStateMachine):
         if connection is None or connection.waits_for_consent:
             return
         grant = factories.grant_of(connection)
-        credentials.require_reconnect(grant, actor=COMMAND, reason="staff")
+        superseding.require_reconnect(grant, actor=COMMAND, reason="staff")
 
     @rule(org=which, row=number, force=st.booleans())
     def ask_for_a_token(self, org: int, row: int, force: bool) -> None:

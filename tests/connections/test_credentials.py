@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from connections import credentials, services, token_cache
+from connections import credentials, refusals, services, superseding, token_cache
 from connections.credentials import access_token, ads_call, spapi_call
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.verdicts import (
@@ -211,7 +211,7 @@ def test_a_process_keeps_a_sealed_copy_that_ends_with_the_consent_it_came_from(
     second = token_of(connection)
     assert second != first
     with transaction.atomic():
-        credentials.destroy(factories.grant_of(connection), actor=WORKER, reason="disconnected")
+        superseding.destroy(factories.grant_of(connection), actor=WORKER, reason="disconnected")
     with pytest.raises(GrantMissing):
         credentials.live_token(connection)
     assert token_cache.read(grant, "") is None
@@ -651,7 +651,7 @@ def test_a_late_refusal_of_the_old_consent_does_not_touch_the_new_one(
     factories.consent(connection, refresh_token=newer)
     after = snapshot(connection)
 
-    error = credentials._refused(late, "invalid_grant")
+    error = refusals.refused(late, "invalid_grant")
 
     assert isinstance(error, GrantDoubted)
     assert snapshot(connection) == after
@@ -954,7 +954,7 @@ def test_a_destroyed_consent_is_overwritten_and_unusable(
     amazon.ledger.clear()
 
     with transaction.atomic():
-        credentials.destroy(
+        superseding.destroy(
             grant, actor=Actor.person(factories.owner_of(connection.organization)), reason="undone"
         )
 
