@@ -109,7 +109,11 @@ def finish(batch: Batch, submit: Submit) -> dict[UUID, Result]:
             token = batch.tokens[grant.pk]
             if reply.refresh_token in (None, token):
                 accepted.append((grant, reply, client_id))
-            elif credentials.accept(grant, reply, token, client_id, _data_key(batch, grant)):
+            elif credentials.accept(
+                grant,
+                credentials.Accepted(reply, token, client_id, _data_key(batch, grant)),
+                batch.lease,
+            ):
                 batch.results[grant.pk] = None
             else:
                 batch.single.append(grant.pk)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,7 +21,6 @@ from django.utils import timezone
 
 from connections import grants, observations, refusals, token_cache
 from connections.models import AdsGrant, Connection, Grant
-from connections.observations import current as _current
 from connections.token_cache import AnyGrant
 from connections.verdicts import (
     GrantMissing,
@@ -178,21 +178,22 @@ def _obtain(grant: AnyGrant, data_key: str, *, force: bool) -> Secret | None:
     if held is not None:
         return held
     refusals.require_usable(grant, force=force)
+    seen = grant.refresh_lease_until, grant.last_refreshed_at
     lease = _take_lease(grant)
     if lease is None:
         return None
     try:
         # What a neighbour did between our look and our lease counts: his token, or his refusal.
-        grants.look_again(grant)
-        if grant.refresh_lease_until != lease:
-            return None
-        held = None if force else token_cache.read(grant, data_key)
+        # A row that nobody has touched since has no token that was not there then.
+        if not force and seen != (None, grant.last_refreshed_at):
+            held = token_cache.read(grant, data_key)
         if held is None:
             refusals.require_usable(grant, force=force)
-            held = _refresh(grant, data_key)
+            held = _refresh(grant, data_key, lease)
         return held
     finally:
-        grants.release_lease(grant, lease)
+        if grant.refresh_lease_until is not None:
+            grants.release_lease(grant, lease)
 
 
 def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
@@ -209,19 +210,20 @@ def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
 
 
 def _take_lease(grant: AnyGrant) -> datetime | None:
-    """When our lease ends; None while somebody else has one."""
+    """When our lease ends; None while somebody else has one. Reads the row again with it."""
     now = timezone.now()
     return now + LEASE if grants.take_lease(grant, now=now, until=now + LEASE) else None
 
 
-def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
+def _refresh(grant: AnyGrant, data_key: str, lease: datetime) -> Secret | None:
     """None when the consent was replaced or destroyed meanwhile: what came is not to be used."""
     token, data_key = _refresh_token(grant, data_key)
     try:
         reply, client_id = ask(grant, token)
     except GrantInvalid:
         raise refuse(grant) from None
-    return reply.access_token if accept(grant, reply, token, client_id, data_key) else None
+    accepted = Accepted(reply, token, client_id, data_key)
+    return reply.access_token if accept(grant, accepted, lease) else None
 
 
 def ask(grant: AnyGrant, token: Secret) -> tuple[lwa.TokenReply, str]:
@@ -238,16 +240,54 @@ def refuse(grant: AnyGrant) -> AmazonError:
     return refusals.refused(grant, refusals.REFUSED)
 
 
-def accept(
-    grant: AnyGrant, reply: lwa.TokenReply, token: Secret, client_id: str, data_key: str
-) -> bool:
-    """Amazon accepted `token`. False when the row holds another consent by now."""
-    if not _accepted(grant, reply.refresh_token, token, client_id):
+@dataclass(frozen=True)
+class Accepted:
+    """Amazon accepted `token`: what it said, who asked, and what seals it."""
+
+    reply: lwa.TokenReply
+    token: Secret
+    client_id: str
+    data_key: str = field(repr=False)
+
+
+def accept(grant: AnyGrant, accepted: Accepted, lease: datetime) -> bool:
+    """Keep what Amazon gave and free our lease. False when the row holds another consent by now:
+    then nothing is kept.
+
+    A different refresh token replaces ours; a blank one never does. Success clears refusals,
+    unless it was the access token that was rejected: then only a call that succeeds does.
+    """
+    new = accepted.reply.refresh_token
+    if new is None or new == accepted.token:
+        is_kept = _keep_access_token(grant, accepted, lease)
+    else:
+        is_kept = _keep_both_tokens(grant, accepted, new, lease)
+    if not is_kept:
         logger.info("refresh_overtaken", extra={"grant": grant.pk})
         return False
-    # Before the lease is free: whoever waits for it must find the token.
-    token_cache.remember(grant, reply.access_token, reply.expires_in, data_key)
     logger.info("grant_refreshed", extra={"grant": grant.pk})
+    is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
+    if not is_believed and grant.last_error_code != refusals.ACCESS_TOKEN_REJECTED:
+        refusals.trust_again(grant, "refresh_succeeded")
+    return True
+
+
+def _keep_access_token(grant: AnyGrant, accepted: Accepted, lease: datetime) -> bool:
+    """The token first, since whoever waits for the lease must find it, and its acceptance frees
+    that. Whoever dies in between leaves a token that is good and a lease of seconds."""
+    reply, now = accepted.reply, timezone.now()
+    token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
+    is_mine = False
+    try:
+        is_mine = grants.note_refresh(grant, at=now, client_id=accepted.client_id, lease=lease)
+    finally:
+        if not is_mine:
+            token_cache.forget(grant, reply.access_token, accepted.data_key)
+    if not is_mine:
+        return False
+    vars(grant).update(
+        last_refreshed_at=now, client_id=accepted.client_id, refresh_lease_until=None
+    )
     return True
 
 
@@ -287,29 +327,22 @@ def _opened(grant: AnyGrant, data_key: str) -> Secret:
     )
 
 
-def _accepted(grant: AnyGrant, new: Secret | None, old: Secret, client_id: str) -> bool:
-    """A different refresh token replaces ours; a blank one never does. Success clears refusals,
-    unless it was the access token that was rejected: then only a call that succeeds does.
-    False when the row holds another consent by now."""
-    columns: dict[str, Any] = {"last_refreshed_at": timezone.now(), "client_id": client_id}
-    if new is None or new == old:
-        is_mine = grants.note_refresh(grant, at=columns["last_refreshed_at"], client_id=client_id)
-    else:
-        is_mine = _replaced_text(grant, new, columns)
-    if not is_mine:
-        return False
-    vars(grant).update(columns)
-    is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
-    if not is_believed and grant.last_error_code != refusals.ACCESS_TOKEN_REJECTED:
-        refusals.trust_again(grant, "refresh_succeeded")
-    return True
-
-
-def _replaced_text(grant: AnyGrant, new: Secret, columns: dict[str, Any]) -> bool:
-    """Amazon gave another refresh token; `columns` then hold its text too."""
+def _keep_both_tokens(grant: AnyGrant, accepted: Accepted, new: Secret, lease: datetime) -> bool:
+    """Amazon gave another refresh token: that one first, since nothing brings it back."""
+    reply = accepted.reply
     with transaction.atomic():
         data_key = custody.data_key_under_lock(grant.owner_id())
-        columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
-        columns["fingerprint"] = crypto.fingerprint(new)
-        changed = _current(grant).filter(fingerprint=grant.fingerprint).update(**columns)
-    return bool(changed == 1)
+        columns = {
+            "last_refreshed_at": timezone.now(),
+            "client_id": accepted.client_id,
+            "refresh_token": crypto.seal(new, grant.place(), data_key=data_key),
+            "fingerprint": crypto.fingerprint(new),
+        }
+        mine = observations.current(grant).filter(fingerprint=grant.fingerprint)
+        if mine.update(**columns) != 1:
+            return False
+    vars(grant).update(columns)
+    token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
+    grants.release_lease(grant, lease)
+    vars(grant).update(refresh_lease_until=None)
+    return True

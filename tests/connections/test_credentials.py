@@ -666,7 +666,7 @@ def test_a_late_success_of_the_old_consent_does_not_touch_the_new_one(
     write(connection, status=Grant.Status.DOUBTED, refusals=1, first_refused_at=timezone.now())
     after = snapshot(connection)
 
-    token = credentials._refresh(late, connection.organization.data_key)
+    token = credentials._refresh(late, connection.organization.data_key, timezone.now())
 
     assert token is None
     assert snapshot(connection) == after
