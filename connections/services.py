@@ -11,7 +11,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, client_links, credentials, gaps, removal, revisions
+from connections import (
+    capabilities,
+    client_links,
+    credentials,
+    gaps,
+    removal,
+    revisions,
+    superseding,
+)
 from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
@@ -165,7 +173,7 @@ def undo_connection(*, connection: Connection, actor: Actor) -> None:
             connection=row
         ):
             if grant.status != Grant.Status.DISCONNECTED:
-                credentials.destroy(grant, actor=actor, reason="undone")
+                superseding.destroy(grant, actor=actor, reason="undone")
         record_event(
             "connection_undone",
             actor=actor,
@@ -308,7 +316,7 @@ def _next_grant(row: Connection, token: Secret, actor: Actor, began_at: datetime
     columns |= {"authorized_at": now, "authorized_by": actor.user, **gaps.columns_of(gap)}
     columns["authorized_name"] = actor.name
     capabilities.forget(row)
-    credentials.replace(grant, actor=actor, columns=columns)
+    superseding.replace(grant, actor=actor, columns=columns)
     gaps.record(gap, grant=grant, actor=actor)
 
 

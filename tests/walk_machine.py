@@ -23,7 +23,14 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connections import client_links, credentials, notice_mails, token_cache, verification
+from connections import (
+    client_links,
+    credentials,
+    notice_mails,
+    superseding,
+    token_cache,
+    verification,
+)
 from connections.client_link_models import ClientLink
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import NoticeMail
@@ -298,7 +305,7 @@ class Walk(RuleBasedStateMachine):
         if connection is None or connection.waits_for_consent:
             return
         grant = factories.grant_of(connection)
-        credentials.require_reconnect(grant, actor=COMMAND, reason="staff")
+        superseding.require_reconnect(grant, actor=COMMAND, reason="staff")
 
     @rule(org=which, row=number, force=st.booleans())
     def ask_for_a_token(self, org: int, row: int, force: bool) -> None:
