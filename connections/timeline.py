@@ -18,7 +18,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from connections.countries import marketplace_name
 from connections.health_models import Capability, DataSet
@@ -32,7 +33,6 @@ EVENTS_PER_PAGE = 50
 
 Kind = AuditEvent.ActorKind
 Words = str | Promise
-_lazy = gettext_lazy
 
 # (words, icon, tone). Words may hold details named in SHOWN.
 CODES: dict[str, tuple[Words, str, str]] = {
