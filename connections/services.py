@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, credentials, gaps, removal, revisions
+from connections import capabilities, credentials, gaps, question, removal, revisions
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -130,12 +130,7 @@ def confirm_account(*, connection: Connection, actor: Actor) -> None:
     an answer to a question that no consent has raised yet."""
     with transaction.atomic():
         revisions.touch(connection.organization_id, [connection.pk])
-        rows = Connection.objects.for_organization(connection.organization_id)
-        open_question = rows.filter(
-            pk=connection.pk, selling_partner_id__isnull=False, account_confirmed_at__isnull=True
-        )
-        if open_question.update(account_confirmed_at=timezone.now()):
-            record_event("connection_confirmed", actor=actor, subject=connection)
+        question.answer(connection.organization_id, [connection.pk], actor=actor)
 
 
 def has_just_consented(connection: Connection, user: User) -> bool:
@@ -150,14 +145,15 @@ def has_just_consented(connection: Connection, user: User) -> bool:
 def undo_connection(*, connection: Connection, actor: Actor) -> None:
     """The wrong store was connected: destroy its token and remove the row, in one transaction.
 
-    Only while the question is open; afterwards it is a disconnect. Raises NotRemovable.
+    Only while the question is open; afterwards it is a disconnect, which is an administrator's.
+    Raises NotRemovable.
     Amazon still lists the app for that store until its owner disables it there.
     """
     with transaction.atomic():
         revisions.touch_list(connection.organization_id)
         rows = Connection.objects.for_organization(connection.organization_id)
         row = rows.select_for_update().filter(pk=connection.pk).first()
-        if row is None or row.account_confirmed_at or row.selling_partner_id is None:
+        if row is None or not question.is_open(row):
             raise NotRemovable(connection.name)
         cancel_work(row)
         for grant in SpApiGrant.objects.for_organization(row.organization_id).filter(
@@ -304,6 +300,7 @@ def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime) 
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     columns |= {"authorized_at": now, "authorized_by": user, **gaps.columns_of(gap)}
     capabilities.forget(row)
+    question.answer(row.organization_id, [row.pk], actor=Actor.person(user))
     credentials.replace(grant, actor=Actor.person(user), columns=columns)
     gaps.record(gap, grant=grant, actor=Actor.person(user))
 
