@@ -16,6 +16,7 @@ from connections import (
     client_links,
     credentials,
     gaps,
+    question,
     removal,
     revisions,
     superseding,
@@ -139,12 +140,7 @@ def confirm_account(*, connection: Connection, actor: Actor) -> None:
     an answer to a question that no consent has raised yet."""
     with transaction.atomic():
         revisions.touch(connection.organization_id, [connection.pk])
-        rows = Connection.objects.for_organization(connection.organization_id)
-        open_question = rows.filter(
-            pk=connection.pk, selling_partner_id__isnull=False, account_confirmed_at__isnull=True
-        )
-        if open_question.update(account_confirmed_at=timezone.now()):
-            record_event("connection_confirmed", actor=actor, subject=connection)
+        question.answer(connection.organization_id, [connection.pk], actor=actor)
 
 
 def has_just_consented(connection: Connection, user: User) -> bool:
@@ -159,14 +155,15 @@ def has_just_consented(connection: Connection, user: User) -> bool:
 def undo_connection(*, connection: Connection, actor: Actor) -> None:
     """The wrong store was connected: destroy its token and remove the row, in one transaction.
 
-    Only while the question is open; afterwards it is a disconnect. Raises NotRemovable.
+    Only while the question is open; afterwards it is a disconnect, which is an administrator's.
+    Raises NotRemovable.
     Amazon still lists the app for that store until its owner disables it there.
     """
     with transaction.atomic():
         revisions.touch_list(connection.organization_id)
         rows = Connection.objects.for_organization(connection.organization_id)
         row = rows.select_for_update().filter(pk=connection.pk).first()
-        if row is None or row.account_confirmed_at or row.selling_partner_id is None:
+        if row is None or not question.is_open(row):
             raise NotRemovable(connection.name)
         cancel_work(row)
         for grant in SpApiGrant.objects.for_organization(row.organization_id).filter(
@@ -316,6 +313,7 @@ def _next_grant(row: Connection, token: Secret, actor: Actor, began_at: datetime
     columns |= {"authorized_at": now, "authorized_by": actor.user, **gaps.columns_of(gap)}
     columns["authorized_name"] = actor.name
     capabilities.forget(row)
+    question.answer(row.organization_id, [row.pk], actor=actor)
     superseding.replace(grant, actor=actor, columns=columns)
     gaps.record(gap, grant=grant, actor=actor)
 

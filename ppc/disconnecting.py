@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from connections import revisions, services, superseding
+from connections import question, revisions, services, superseding
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
@@ -115,6 +115,7 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
             ended[Side.PPC] = destroyed
         if ended:
             _end_trips(connection, ended, actor)
+            question.answer(connection.organization_id, [connection.pk], actor=actor)
             record_event(
                 "connection_disconnected",
                 actor=actor,
