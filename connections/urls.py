@@ -33,7 +33,7 @@ urlpatterns = [
     path("o/<slug:slug>/connections/changes", views.connection_changes, name="connection_changes"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
     path(
-        "o/<slug:slug>/connections/overview",
+        "o/<slug:slug>/connections/pictures",
         picture_views.connections_overview,
         name="connections_overview",
     ),
