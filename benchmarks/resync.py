@@ -34,8 +34,8 @@ REGION = "FE"
 def refreshing(report: Report) -> None:
     make_grants()
     out = io.StringIO()
-    with slow_amazon() as address:
-        settings.AMAZON_ENDPOINTS = Endpoints.emulator(address)
+    with slow_amazon() as amazon:
+        settings.AMAZON_ENDPOINTS = Endpoints.emulator(amazon.address)
         began, cpu = time.monotonic(), time.process_time()
         call_command(
             "resync_tokens",
@@ -47,9 +47,13 @@ def refreshing(report: Report) -> None:
             stderr=io.StringIO(),
         )
         seconds, used = time.monotonic() - began, time.process_time() - cpu
+        seen = amazon.seen()
     ended = [json.loads(line)["outcome"] for line in out.getvalue().splitlines()]
     if ended != ["done"] * GRANTS:
         raise RuntimeError(f"only {ended.count('done')} of {GRANTS} are done")
+    if seen["asked"] != GRANTS:
+        raise RuntimeError(f"{seen['asked']} refreshes for {GRANTS} consents")
+    print(f"P9: at most {seen['most']} refreshes at once")
     ideal = GRANTS * LATENCY_SECONDS / CONCURRENCY
     cpu_of_each = 1_000 * used / GRANTS
     report.add(Span("P9 re-sync", seconds, ideal, 1.3, cpu_of_each, 2.0, calibration()))

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from benchmarks import plain_tokens
 from benchmarks.application import CountedQueries
@@ -40,6 +42,10 @@ class Consents:
     grant: SpApiGrant
 
     def expire(self) -> None:
+        """As an hour after the last refresh."""
+        rows = SpApiGrant.objects.for_organization(self.connection.organization_id)
+        an_hour_ago = timezone.now() - timedelta(hours=1)
+        rows.filter(pk=self.grant.pk).update(last_refreshed_at=an_hour_ago)
         token_cache.drop(token_cache.key_of(self.grant))
 
     def expire_plain(self) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from connections import credentials, notice_admin  # noqa: F401  # registers its own tables
+from connections import notice_admin, superseding  # noqa: F401
 from connections.health_admin import health_word, with_health
 from connections.health_models import CapabilityCheck, DataSetReport
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
@@ -71,7 +71,7 @@ def retry_connection(connection: Connection, actor: Actor) -> int:
 
 
 def require_reconnect(grant: SpApiGrant | AdsGrant, actor: Actor, reason: str) -> bool:
-    return credentials.require_reconnect(grant, actor=actor, reason=reason)
+    return superseding.require_reconnect(grant, actor=actor, reason=reason)
 
 
 def require_reconnect_of_connection(connection: Connection, actor: Actor, reason: str) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import authorization, catalogue, flows, reasons
+from connections import authorization, catalogue, client_browsers, flows, reasons
 from connections.models import AuthorizationRequest, Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import may_add_rows, within_reach
@@ -35,16 +38,25 @@ def ads_callback(request: SignedInRequest) -> HttpResponse:
 
 
 def answer_callback(request: SignedInRequest, finish: Callable[..., flows.Ending]) -> HttpResponse:
-    ending = finish(
-        user=request.user,
-        session=request.session,
-        query=request.GET,
-        address=client_address(request),
-    )
+    ending = finish(browser=browser_of(request), query=request.GET)
+    user: Any = request.user  # nobody, when it is a client
+    if ending.request is None and not user.is_authenticated:
+        # A client whose trip is not found shall not be asked to sign in.
+        ending = replace(ending, by_link=ending.by_link or client_browsers.is_known(request))
     if ending.wait:
         return too_many_requests(request, ending.wait)
-    say_how_it_ended(request, ending)
+    if not ending.by_link:
+        say_how_it_ended(request, ending)
     return leave_callback(ending)
+
+
+def browser_of(request: HttpRequest) -> flows.Browser:
+    return flows.Browser(
+        user=request.user,
+        session=request.session,
+        address=client_address(request),
+        client_browser=partial(client_browsers.value_of, request),
+    )
 
 
 def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
@@ -86,7 +98,9 @@ def name_in_reach(trip: AuthorizationRequest) -> str:
 def leave_callback(ending: flows.Ending) -> HttpResponse:
     """303 to a clean URL at once: the code must not stay in history or travel as a referrer."""
     trip = ending.request
-    if trip is not None and trip.reconnect_item_id and ending.outcome != "role_too_low":
+    if ending.by_link:
+        url = reverse("client_link_ended", args=[ending.reference])
+    elif trip is not None and trip.reconnect_item_id and ending.outcome != "role_too_low":
         url = queue_of_trip(trip)
     elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])

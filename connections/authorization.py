@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
@@ -17,6 +19,8 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from connections import client_links
+from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest
 from connections.reach import is_within
 from sellerlegend import crypto
@@ -27,6 +31,8 @@ from sellerlegend.organizations.models import Membership, Organization, Role, Us
 from sellerlegend.organizations.scoping import across_organizations
 
 Status = AuthorizationRequest.Status
+# The value that the browser with this client link was given, or "".
+ClientBrowser = Callable[[UUID], str]
 
 BROWSER_KEY = "authorization_browser"
 LONGEST_PARAMETER = 4096
@@ -38,19 +44,39 @@ MWS_AUTH_TOKEN = re.compile(r"amzn\.mws\.[0-9A-Za-z-]{16,64}")
 
 
 def open_request(
-    *,
+    *, organization: Organization, user: User, session: SessionBase, **columns: Any
+) -> tuple[str, AuthorizationRequest]:
+    """A trip of a signed-in person."""
+    browser = _browser_value(session)
+    return _open(organization, browser, Actor.person(user), user=user, **columns)
+
+
+def open_request_by_link(
+    *, link: ClientLink, browser: str, **columns: Any
+) -> tuple[str, AuthorizationRequest]:
+    """A trip of whoever holds this link, in the browser that was given this value. Raises
+    LinkOver."""
+    with transaction.atomic():
+        client_links.show(link)
+        held = client_links.hold(link.organization_id, link.pk)
+        client_links.note_left(held)
+        actor = client_links.client_of(held)
+        return _open(link.organization, browser, actor, client_link=held, **columns)
+
+
+def _open(
     organization: Organization,
-    user: User,
-    session: SessionBase,
+    browser: str,
+    actor: Actor,
+    *,
     code_verifier: Secret | None = None,
     **columns: Any,
 ) -> tuple[str, AuthorizationRequest]:
     state = secrets.token_urlsafe(32)
     request = AuthorizationRequest(
         organization=organization,
-        user=user,
         state_hash=_digest(state),
-        browser_hash=_digest(_browser_value(session)),
+        browser_hash=_digest(browser),
         expires_at=timezone.now() + AuthorizationRequest.LIFETIME,
         reference=new_reference(),
         **columns,
@@ -64,7 +90,7 @@ def open_request(
         request.save(force_insert=True)
         record_event(
             "authorization_opened",
-            actor=Actor.person(user),
+            actor=actor,
             subject=request,
             reference=request.reference,
             kind=request.kind,
@@ -128,7 +154,11 @@ def is_seller_id(value: str) -> bool:
 
 
 def identify(
-    kind: str, params: CallbackParams, user: Any, session: SessionBase
+    kind: str,
+    params: CallbackParams,
+    user: Any,
+    session: SessionBase,
+    client_browser: ClientBrowser,
 ) -> tuple[AuthorizationRequest | None, str]:
     """The trip with this state, and why it is not this browser's and this person's, if so."""
     if params.is_garbled or params.state is None:
@@ -141,36 +171,43 @@ def identify(
         )
     if request is None:
         return None, "state_unknown"
-    browser = _digest(str(session.get(BROWSER_KEY, "")))
-    if not constant_time_compare(browser, request.browser_hash):
+    if not is_same_browser(request, session, client_browser):
         return request, "other_browser"
-    if not user.is_authenticated or user.pk != request.user_id:
+    is_own = user.is_authenticated and user.pk == request.user_id
+    if request.client_link_id is None and not is_own:
         return request, "other_person"
     if request.kind != kind:
         return request, "other_kind"
     return request, ""
 
 
+def is_same_browser(
+    request: AuthorizationRequest, session: SessionBase, client_browser: ClientBrowser
+) -> bool:
+    """A client's browser is known by a cookie of the link; a person's by the session alone."""
+    link_id = request.client_link_id
+    value = str(session.get(BROWSER_KEY, "")) if link_id is None else client_browser(link_id)
+    return constant_time_compare(_digest(value), request.browser_hash)
+
+
 def membership_of(request: AuthorizationRequest) -> Membership | None:
-    """Of the trip's person, as it is now."""
+    """Of the trip's person, as it is now; None for a client's trip."""
+    if request.user_id is None:
+        return None
     members = Membership.objects.for_organization(request.organization_id)
     member: Membership | None = members.filter(user_id=request.user_id).first()
     return member
 
 
-def consume(request: AuthorizationRequest, user: User) -> str:
-    """Use the state up, once: one conditional UPDATE, membership read in the same transaction.
+def consume(request: AuthorizationRequest, user: Any) -> str:
+    """Use the state up, once: one conditional UPDATE; whether its owner may still connect is read
+    in the same transaction.
 
     Returns "" for the one winner, else the outcome.
     """
     now = timezone.now()
     with transaction.atomic():
-        membership = (
-            Membership.objects.for_user(user)
-            .select_for_update(of=("self",))
-            .filter(organization_id=request.organization_id)
-            .first()
-        )
+        refusal = _refusal_of_link(request) if request.client_link_id else _refusal(request, user)
         mine = AuthorizationRequest.objects.for_organization(request.organization_id).filter(
             pk=request.pk, status=Status.OPEN
         )
@@ -179,9 +216,33 @@ def consume(request: AuthorizationRequest, user: User) -> str:
             return "expired" if ended else "in_progress"
         if not mine.update(status=Status.CONSUMED, consumed_at=now, outcome="in_progress"):
             return "in_progress"
-        if membership is None or not membership.may(Role.MEMBER):
-            return "role_too_low"
-        if not is_within(membership, request.connection_id):
-            return "row_gone"
-    request.status, request.consumed_at = Status.CONSUMED, now
+    if not refusal:
+        request.status, request.consumed_at = Status.CONSUMED, now
+    return refusal
+
+
+def _refusal(request: AuthorizationRequest, user: User) -> str:
+    membership = (
+        Membership.objects.for_user(user)
+        .select_for_update(of=("self",))
+        .filter(organization_id=request.organization_id)
+        .first()
+    )
+    if membership is None or not membership.may(Role.MEMBER):
+        return "role_too_low"
+    return "" if is_within(membership, request.connection_id) else "row_gone"
+
+
+def _refusal_of_link(request: AuthorizationRequest) -> str:
+    """A link belongs to its organization: whether its maker is still a member is not asked."""
+    try:
+        client_links.hold(request.organization_id, request.client_link_id)
+    except client_links.LinkOver:
+        return "link_over"
     return ""
+
+
+def actor_of(request: AuthorizationRequest, user: Any) -> Actor:
+    """Who came back."""
+    link = request.client_link
+    return Actor.person(user) if link is None else client_links.client_of(link)

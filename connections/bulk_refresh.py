@@ -109,12 +109,15 @@ def finish(batch: Batch, submit: Submit) -> dict[UUID, Result]:
             token = batch.tokens[grant.pk]
             if reply.refresh_token in (None, token):
                 accepted.append((grant, reply, client_id))
-            elif credentials.accept(grant, reply, token, client_id, _data_key(batch, grant)):
+            elif credentials.accept(
+                grant,
+                credentials.Accepted(reply, token, client_id, _data_key(batch, grant)),
+                batch.lease,
+            ):
                 batch.results[grant.pk] = None
             else:
                 batch.single.append(grant.pk)
-    _write(batch, accepted)
-    _release(batch)
+    _release(batch, but=_write(batch, accepted))
     _prove_singly(batch, submit)
     return batch.results
 
@@ -144,7 +147,11 @@ def _take(model: Model, ids: Sequence[UUID]) -> Batch:
 
 def _rows(model: Model, ids: Iterable[UUID]) -> Any:
     rows: Any = model._base_manager.filter(pk__in=list(ids)).order_by("pk")
-    return rows.select_related("connection") if model is SpApiGrant else rows
+    if model is not SpApiGrant:
+        return rows
+    # Of the connection only whose it is: making its whole row costs as much as the call.
+    own = [field.name for field in SpApiGrant._meta.concrete_fields]
+    return rows.select_related("connection").only(*own, "connection__organization")
 
 
 def _plain(model: Model) -> Q:
@@ -185,11 +192,11 @@ def _ask(grant: AnyGrant, token: Secret, began: float) -> tuple[TokenReply, str]
     return credentials.ask(grant, token)
 
 
-def _write(batch: Batch, accepted: Sequence[tuple[AnyGrant, TokenReply, str]]) -> None:
-    """One short transaction: rows that hold the same consent under our lease, and no other."""
+def _write(batch: Batch, accepted: Sequence[tuple[AnyGrant, TokenReply, str]]) -> set[UUID]:
+    """One short transaction: rows that hold the same consent under our lease, and no other.
+    Which those were; their leases are free."""
     now = timezone.now()
-    # Before the leases are free: whoever waits for one must find the token. Where a newer consent
-    # came meanwhile nobody asks for the old version's.
+    # Before the leases are free: whoever waits for one must find the token.
     _remember(batch, [(grant, reply) for grant, reply, _ in accepted])
     groups: defaultdict[tuple[int, str], list[UUID]] = defaultdict(list)
     for grant, _, client_id in accepted:
@@ -203,13 +210,15 @@ def _write(batch: Batch, accepted: Sequence[tuple[AnyGrant, TokenReply, str]]) -
                 last_refreshed_at=now, client_id=client_id, refresh_lease_until=None
             )
             written |= mine
-    for grant, _, _ in accepted:
+    for grant, reply, _ in accepted:
         if grant.pk in written:
             batch.results[grant.pk] = None
             logger.info("grant_refreshed", extra={"grant": grant.pk})
         else:
             logger.info("refresh_overtaken", extra={"grant": grant.pk})
+            token_cache.forget(grant, reply.access_token, _data_key(batch, grant))
             batch.single.append(grant.pk)
+    return written
 
 
 def _remember(batch: Batch, accepted: Sequence[tuple[AnyGrant, TokenReply]]) -> None:
@@ -224,9 +233,10 @@ def _held(batch: Batch, ids: Iterable[UUID]) -> Any:
     return batch.model._base_manager.filter(pk__in=list(ids), refresh_lease_until=batch.lease)
 
 
-def _release(batch: Batch) -> None:
+def _release(batch: Batch, *, but: set[UUID]) -> None:
     """Only ours: after a long freeze somebody else may hold it."""
-    _held(batch, [grant.pk for grant in batch.mine]).update(refresh_lease_until=None)
+    left = [grant.pk for grant in batch.mine if grant.pk not in but]
+    _held(batch, left).update(refresh_lease_until=None)
 
 
 def _data_key(batch: Batch, grant: AnyGrant) -> str:

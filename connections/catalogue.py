@@ -119,6 +119,11 @@ PAGES: dict[str, Reason] = {
         _("It stays open for ten minutes, in the browser in which it began."),
         _("Start again in Seller Central under Manage Your Apps, or press Reconnect on the row."),
     ),
+    "client_link_over": Reason(
+        _("This link does not work any more"),
+        _("It was used, has expired, was taken back, or is not complete. Nothing was changed."),
+        _("Ask whoever sent you the link for a new one."),
+    ),
 }
 
 # 1xx trips to Amazon, 2xx Selling Partner, 3xx PPC, 4xx and 5xx pages (the HTTP status where it
@@ -142,6 +147,7 @@ OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "in_progress": (115, Who.YOU),
     "disconnected_meanwhile": (116, Who.YOU),
     "row_removed": (117, Who.YOU),
+    "link_over": (118, Who.YOU),
 }
 REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "unknown": (200, Who.YOU),
@@ -204,6 +210,7 @@ PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "vault_closed": (512, Who.US),
     "appstore_refused": (120, Who.YOU),
     "appstore_over": (121, Who.YOU),
+    "client_link_over": (122, Who.YOU),
 }
 IMPORT_NUMBERS: dict[str, tuple[int, Who]] = {
     "import_token_refused": (601, Who.CLIENT),
@@ -219,6 +226,7 @@ IMPORT_NUMBERS: dict[str, tuple[int, Who]] = {
     "import_permission_missing": (611, Who.CLIENT),
     "import_unexpected_reply": (612, Who.YOU),
     "import_vault_locked": (613, Who.YOU),
+    "import_row_removed": (614, Who.YOU),
 }
 AMAZON_WHO: dict[str, Who] = {
     "MD1000": Who.US,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -18,19 +19,15 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
-from connections import aftermath, grants, observations, token_cache, verification
+from connections import grants, observations, refusals, token_cache
 from connections.models import AdsGrant, Connection, Grant
-from connections.observations import current as _current
-from connections.observations import show as _show
 from connections.token_cache import AnyGrant
 from connections.verdicts import (
-    GrantDoubted,
     GrantMissing,
-    GrantUnreadable,
     Quarantined,
     VaultKeyMissing,
 )
-from sellerlegend import crypto, deletions, tallies
+from sellerlegend import crypto, tallies
 from sellerlegend.amazon import lwa
 from sellerlegend.amazon.errors import (
     AccessTokenRejected,
@@ -44,9 +41,7 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.clients import client_of, configured_client
 from sellerlegend.applications.upkeep import note_expired
 from sellerlegend.jobs import breakers, outcomes
-from sellerlegend.organizations import custody, quarantine, staff_notices
-from sellerlegend.organizations.audit import WORKER, Actor, record_event
-from sellerlegend.transitions import advance
+from sellerlegend.organizations import custody, quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +50,6 @@ T = TypeVar("T")
 LEASE = timedelta(seconds=30)
 LONGEST_WAIT_SECONDS = 25.0
 LOOK_AGAIN_SECONDS = 0.1
-# A refusal is believed after the third one, a quarter of an hour after the first.
-RECHECK_AFTER = (timedelta(minutes=2), timedelta(minutes=15))
-# Staff's word against a consent: only a new one lifts it, whatever Amazon says meanwhile.
-RECONNECT_REQUIRED = "reconnect_required"
-# The stored text does not open: damaged, or moved here from elsewhere. Nobody is asked with it.
-VAULT_LOCKED = "vault_locked"
-# Amazon refreshes the consent and then rejects what it gave: only a call can clear this.
-REFUSED = "invalid_grant"
-ACCESS_TOKEN_REJECTED = "access_token_rejected"  # noqa: S105  # a word, not a token
-NO_REFUSALS: dict[str, Any] = {
-    "last_refused_at": None,
-    "first_refused_at": None,
-    "refusals": 0,
-    "last_error_code": "",
-}
 
 
 def seal_refresh_token(grant: AnyGrant, token: Secret, data_key: str) -> dict[str, Any]:
@@ -78,7 +58,7 @@ def seal_refresh_token(grant: AnyGrant, token: Secret, data_key: str) -> dict[st
         "refresh_token": crypto.seal(token, grant.place(), data_key=data_key),
         "fingerprint": crypto.fingerprint(token),
         "client_id": configured_client(grant.application).client_id,
-        **NO_REFUSALS,
+        **refusals.NO_REFUSALS,
         **observations.fresh_columns(),
     }
 
@@ -150,8 +130,8 @@ def _call_with_token(
         token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
         note_expired(grant.application)
         raise
-    if grant.last_error_code == ACCESS_TOKEN_REJECTED:
-        _trust_again(grant, "call_succeeded")
+    if grant.last_error_code == refusals.ACCESS_TOKEN_REJECTED:
+        refusals.trust_again(grant, "call_succeeded")
     return answer
 
 
@@ -162,7 +142,7 @@ def _second_try(grant: AnyGrant, call: Callable[[Secret], T]) -> T:
             return call(token)
     except AccessTokenRejected:
         token_cache.forget(grant, token, custody.data_key(grant.owner_id()))
-        raise _refused(grant, ACCESS_TOKEN_REJECTED) from None
+        raise refusals.refused(grant, refusals.ACCESS_TOKEN_REJECTED) from None
 
 
 def access_token(grant: AnyGrant, *, force: bool = False, data_key: str = "") -> Secret:
@@ -197,22 +177,23 @@ def _obtain(grant: AnyGrant, data_key: str, *, force: bool) -> Secret | None:
     held = None if force else token_cache.read(grant, data_key)
     if held is not None:
         return held
-    _require_usable(grant, force=force)
+    refusals.require_usable(grant, force=force)
+    seen = grant.refresh_lease_until, grant.last_refreshed_at
     lease = _take_lease(grant)
     if lease is None:
         return None
     try:
         # What a neighbour did between our look and our lease counts: his token, or his refusal.
-        grants.look_again(grant)
-        if grant.refresh_lease_until != lease:
-            return None
-        held = None if force else token_cache.read(grant, data_key)
+        # A row that nobody has touched since has no token that was not there then.
+        if not force and seen != (None, grant.last_refreshed_at):
+            held = token_cache.read(grant, data_key)
         if held is None:
-            _require_usable(grant, force=force)
-            held = _refresh(grant, data_key)
+            refusals.require_usable(grant, force=force)
+            held = _refresh(grant, data_key, lease)
         return held
     finally:
-        grants.release_lease(grant, lease)
+        if grant.refresh_lease_until is not None:
+            grants.release_lease(grant, lease)
 
 
 def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
@@ -228,39 +209,21 @@ def _require_own_client(grant: AnyGrant, *, force: bool) -> None:
         raise ClientMisconfigured(operation="credentials")
 
 
-def _require_usable(grant: AnyGrant, *, force: bool) -> None:
-    if grant.status == Grant.Status.DISCONNECTED:
-        raise GrantMissing(operation="credentials")
-    if grant.status == Grant.Status.INVALID and not force and grant.last_error_code == VAULT_LOCKED:
-        raise GrantUnreadable(operation="credentials")
-    needs_new = grant.last_error_code == RECONNECT_REQUIRED or not grant.refresh_token
-    if grant.status == Grant.Status.INVALID and (needs_new or not force):
-        raise GrantInvalid(operation="credentials")
-    if grant.status == Grant.Status.DOUBTED and not force:
-        wait = (_next_check_at(grant) - timezone.now()).total_seconds()
-        if wait > 0:
-            raise GrantDoubted(wait)
-
-
-def _next_check_at(grant: AnyGrant) -> datetime:
-    first = grant.first_refused_at or timezone.now()
-    return first + RECHECK_AFTER[min(grant.refusals, len(RECHECK_AFTER)) - 1]
-
-
 def _take_lease(grant: AnyGrant) -> datetime | None:
-    """When our lease ends; None while somebody else has one."""
+    """When our lease ends; None while somebody else has one. Reads the row again with it."""
     now = timezone.now()
     return now + LEASE if grants.take_lease(grant, now=now, until=now + LEASE) else None
 
 
-def _refresh(grant: AnyGrant, data_key: str) -> Secret | None:
+def _refresh(grant: AnyGrant, data_key: str, lease: datetime) -> Secret | None:
     """None when the consent was replaced or destroyed meanwhile: what came is not to be used."""
     token, data_key = _refresh_token(grant, data_key)
     try:
         reply, client_id = ask(grant, token)
     except GrantInvalid:
         raise refuse(grant) from None
-    return reply.access_token if accept(grant, reply, token, client_id, data_key) else None
+    accepted = Accepted(reply, token, client_id, data_key)
+    return reply.access_token if accept(grant, accepted, lease) else None
 
 
 def ask(grant: AnyGrant, token: Secret) -> tuple[lwa.TokenReply, str]:
@@ -274,19 +237,57 @@ def ask(grant: AnyGrant, token: Secret) -> tuple[lwa.TokenReply, str]:
 
 def refuse(grant: AnyGrant) -> AmazonError:
     """Amazon refused the token that `grant` was read with: counted, and what to raise."""
-    return _refused(grant, REFUSED)
+    return refusals.refused(grant, refusals.REFUSED)
 
 
-def accept(
-    grant: AnyGrant, reply: lwa.TokenReply, token: Secret, client_id: str, data_key: str
-) -> bool:
-    """Amazon accepted `token`. False when the row holds another consent by now."""
-    if not _accepted(grant, reply.refresh_token, token, client_id):
+@dataclass(frozen=True)
+class Accepted:
+    """Amazon accepted `token`: what it said, who asked, and what seals it."""
+
+    reply: lwa.TokenReply
+    token: Secret
+    client_id: str
+    data_key: str = field(repr=False)
+
+
+def accept(grant: AnyGrant, accepted: Accepted, lease: datetime) -> bool:
+    """Keep what Amazon gave and free our lease. False when the row holds another consent by now:
+    then nothing is kept.
+
+    A different refresh token replaces ours; a blank one never does. Success clears refusals,
+    unless it was the access token that was rejected: then only a call that succeeds does.
+    """
+    new = accepted.reply.refresh_token
+    if new is None or new == accepted.token:
+        is_kept = _keep_access_token(grant, accepted, lease)
+    else:
+        is_kept = _keep_both_tokens(grant, accepted, new, lease)
+    if not is_kept:
         logger.info("refresh_overtaken", extra={"grant": grant.pk})
         return False
-    # Before the lease is free: whoever waits for it must find the token.
-    token_cache.remember(grant, reply.access_token, reply.expires_in, data_key)
     logger.info("grant_refreshed", extra={"grant": grant.pk})
+    is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
+    if not is_believed and grant.last_error_code != refusals.ACCESS_TOKEN_REJECTED:
+        refusals.trust_again(grant, "refresh_succeeded")
+    return True
+
+
+def _keep_access_token(grant: AnyGrant, accepted: Accepted, lease: datetime) -> bool:
+    """The token first, since whoever waits for the lease must find it, and its acceptance frees
+    that. Whoever dies in between leaves a token that is good and a lease of seconds."""
+    reply, now = accepted.reply, timezone.now()
+    token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
+    is_mine = False
+    try:
+        is_mine = grants.note_refresh(grant, at=now, client_id=accepted.client_id, lease=lease)
+    finally:
+        if not is_mine:
+            token_cache.forget(grant, reply.access_token, accepted.data_key)
+    if not is_mine:
+        return False
+    vars(grant).update(
+        last_refreshed_at=now, client_id=accepted.client_id, refresh_lease_until=None
+    )
     return True
 
 
@@ -317,7 +318,7 @@ def _refresh_token(grant: AnyGrant, data_key: str) -> tuple[Secret, str]:
         logger.error("vault_key_missing", extra={"cause": str(error)})
         raise VaultKeyMissing(operation="credentials") from None
     except crypto.Undecryptable as error:
-        raise _locked(grant, str(error)) from None
+        raise refusals.lock(grant, str(error)) from None
 
 
 def _opened(grant: AnyGrant, data_key: str) -> Secret:
@@ -326,165 +327,22 @@ def _opened(grant: AnyGrant, data_key: str) -> Secret:
     )
 
 
-def _locked(grant: AnyGrant, cause: str) -> GrantUnreadable:
-    """Stop the use of a consent whose text does not open, and alert staff. Only a new consent,
-    or an operator's re-sync once the text is right again, unlocks it."""
-    logger.error("grant_unreadable", extra={"grant": grant.pk, "cause": cause})
-    with transaction.atomic():
-        _show(grant)
-        same = _current(grant).filter(refresh_token=grant.refresh_token, status=grant.status)
-        if same.update(last_error_code=VAULT_LOCKED):
-            record_event("vault_locked", actor=WORKER, subject=grant, cause=cause)
-            staff_notices.tell(VAULT_LOCKED)
-            if grant.status in (Grant.Status.ACTIVE, Grant.Status.DOUBTED):
-                advance(
-                    grant,
-                    to=Grant.Status.INVALID,
-                    actor=WORKER,
-                    reason=VAULT_LOCKED,
-                    status_changed_at=timezone.now(),
-                )
-    return GrantUnreadable(operation="credentials")
-
-
-def _accepted(grant: AnyGrant, new: Secret | None, old: Secret, client_id: str) -> bool:
-    """A different refresh token replaces ours; a blank one never does. Success clears refusals,
-    unless it was the access token that was rejected: then only a call that succeeds does.
-    False when the row holds another consent by now."""
-    columns: dict[str, Any] = {"last_refreshed_at": timezone.now(), "client_id": client_id}
-    if new is None or new == old:
-        is_mine = grants.note_refresh(grant, at=columns["last_refreshed_at"], client_id=client_id)
-    else:
-        is_mine = _replaced_text(grant, new, columns)
-    if not is_mine:
-        return False
-    vars(grant).update(columns)
-    is_believed = grant.status == Grant.Status.ACTIVE and not grant.refusals
-    if not is_believed and grant.last_error_code != ACCESS_TOKEN_REJECTED:
-        _trust_again(grant, "refresh_succeeded")
-    return True
-
-
-def _replaced_text(grant: AnyGrant, new: Secret, columns: dict[str, Any]) -> bool:
-    """Amazon gave another refresh token; `columns` then hold its text too."""
+def _keep_both_tokens(grant: AnyGrant, accepted: Accepted, new: Secret, lease: datetime) -> bool:
+    """Amazon gave another refresh token: that one first, since nothing brings it back."""
+    reply = accepted.reply
     with transaction.atomic():
         data_key = custody.data_key_under_lock(grant.owner_id())
-        columns["refresh_token"] = crypto.seal(new, grant.place(), data_key=data_key)
-        columns["fingerprint"] = crypto.fingerprint(new)
-        changed = _current(grant).filter(fingerprint=grant.fingerprint).update(**columns)
-    return bool(changed == 1)
-
-
-def _trust_again(grant: AnyGrant, reason: str) -> None:
-    """Forget the refusals of the consent we read; a newer one has its own."""
-    with transaction.atomic():
-        _show(grant)
-        if _current(grant).filter(refusals=grant.refusals).update(**NO_REFUSALS) != 1:
-            return
-        vars(grant).update(NO_REFUSALS)
-        if grant.status != Grant.Status.ACTIVE:
-            advance(
-                grant,
-                to=Grant.Status.ACTIVE,
-                actor=WORKER,
-                reason=reason,
-                status_changed_at=timezone.now(),
-            )
-
-
-def _refused(grant: AnyGrant, cause: str) -> AmazonError:
-    """Count one refusal by Amazon, only against the consent that was refused."""
-    now = timezone.now()
-    first = grant.first_refused_at or now
-    refusals = grant.refusals + 1
-    columns = {
-        "refusals": refusals,
-        "first_refused_at": first,
-        "last_refused_at": now,
-        "last_error_code": cause,
-        "last_failure_at": now,
-        "last_failure_code": "grant_doubted",
-    }
-    believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
-    # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
-    held = believed and aftermath.are_refusals_amazons(grant)
-    to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
-    with transaction.atomic():
-        _show(grant)
-        if _current(grant).filter(refusals=grant.refusals).update(**columns) != 1:
-            return GrantDoubted(RECHECK_AFTER[0].total_seconds())
-        vars(grant).update(columns)
-        if grant.status == Grant.Status.ACTIVE or (
-            grant.status == Grant.Status.DOUBTED and believed and not held
-        ):
-            is_end = grant.status == Grant.Status.DOUBTED
-            advance(
-                grant,
-                to=to[Grant.Status(grant.status)],
-                actor=WORKER,
-                reason=cause,
-                status_changed_at=now,
-                **(verification.columns_of_end(now) if is_end else {}),
-            )
-    if grant.status == Grant.Status.INVALID:
-        return GrantInvalid(operation="lwa.refresh")
-    if held:
-        return GrantDoubted(RECHECK_AFTER[-1].total_seconds())
-    return GrantDoubted(max(1.0, (_next_check_at(grant) - now).total_seconds()))
-
-
-def replace(grant: AnyGrant, *, actor: Actor, columns: dict[str, Any]) -> None:
-    """A newer, proven consent takes the place of the stored one, in the caller's transaction."""
-    _supersede(grant, to=Grant.Status.ACTIVE, actor=actor, reason="new_consent", **columns)
-
-
-def require_reconnect(grant: AnyGrant, *, actor: Actor, reason: str) -> bool:
-    """Staff stop the use of a consent until a new one is given. False: it is not in use.
-
-    Raises StaleState.
-    """
-    if grant.status not in (Grant.Status.ACTIVE, Grant.Status.DOUBTED):
-        return False
-    with transaction.atomic():
-        _show(grant)
-        _supersede(
-            grant,
-            to=Grant.Status.INVALID,
-            actor=actor,
-            reason=reason,
-            last_error_code=RECONNECT_REQUIRED,
-        )
+        columns = {
+            "last_refreshed_at": timezone.now(),
+            "client_id": accepted.client_id,
+            "refresh_token": crypto.seal(new, grant.place(), data_key=data_key),
+            "fingerprint": crypto.fingerprint(new),
+        }
+        mine = observations.current(grant).filter(fingerprint=grant.fingerprint)
+        if mine.update(**columns) != 1:
+            return False
+    vars(grant).update(columns)
+    token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
+    grants.release_lease(grant, lease)
+    vars(grant).update(refresh_lease_until=None)
     return True
-
-
-def destroy(grant: AnyGrant, *, actor: Actor, reason: str) -> None:
-    """Overwrite the token in the caller's transaction, and note it beside the database."""
-    deletions.note(grant.EVENT_PREFIX, grant.pk, version=grant.version)
-    _supersede(grant, to=Grant.Status.DISCONNECTED, actor=actor, reason=reason, refresh_token="")
-
-
-def forget_token(grant: AnyGrant, *, actor: Actor) -> None:
-    """The token of a consent that Amazon ended: overwritten in the caller's transaction. The row
-    stays invalid, and a new consent finds it."""
-    with transaction.atomic():
-        _show(grant)
-        ended = _current(grant).filter(status=Grant.Status.INVALID)
-        if ended.update(refresh_token="", version=grant.version + 1, refresh_lease_until=None):
-            record_event(f"{grant.EVENT_PREFIX}_token_erased", actor=actor, subject=grant)
-
-
-def _supersede(grant: AnyGrant, *, to: str, actor: Actor, reason: str, **columns: Any) -> None:
-    """The version moves: cached access tokens become unreadable, and a refresh on its way
-    changes nothing any more."""
-    key = token_cache.key_of(grant)
-    advance(
-        grant,
-        to=to,
-        actor=actor,
-        reason=reason,
-        status_changed_at=timezone.now(),
-        version=grant.version + 1,
-        refresh_lease_until=None,
-        **columns,
-    )
-    transaction.on_commit(lambda: token_cache.drop(key), robust=True)

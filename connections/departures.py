@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 
 from connections import authorization
+from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest, Connection
 from connections.queue_models import ReconnectItem
 from sellerlegend import crypto
@@ -56,11 +57,9 @@ def start_spapi_authorization(
     `expected_seller` overrides what the row expects; "" accepts any seller. `reconnect_item`: of
     the queue from which the person sets out.
     """
-    if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
-        raise CredentialsMissing("spapi")
-    require_open_vault(connection.organization)
+    require_ready_for_spapi(connection.organization)
     if expected_seller is None:
-        expected_seller = connection.selling_partner_id or connection.expected_selling_partner_id
+        expected_seller = expected_by(connection)
     state, _ = authorization.open_request(
         organization=connection.organization,
         user=user,
@@ -71,6 +70,38 @@ def start_spapi_authorization(
         expected_selling_partner_id=expected_seller,
         reconnect_item=reconnect_item,
     )
+    return spapi_consent_url(connection, state)
+
+
+def start_client_authorization(*, link: ClientLink, browser: str) -> str:
+    """The same for whoever holds a client link, in the browser that was given this value. Raises
+    CredentialsMissing, VaultClosed, LinkOver.
+    """
+    require_ready_for_spapi(link.organization)
+    connection = link.connection
+    state, _ = authorization.open_request_by_link(
+        link=link,
+        browser=browser,
+        kind=Kind.SPAPI,
+        region=connection.region,
+        connection=connection,
+        expected_selling_partner_id=expected_by(connection),
+    )
+    return spapi_consent_url(connection, state)
+
+
+def require_ready_for_spapi(organization: Organization) -> None:
+    """Raises CredentialsMissing, VaultClosed."""
+    if not (settings.SPAPI_APPLICATION_ID and settings.SPAPI_CLIENT.client_id):
+        raise CredentialsMissing("spapi")
+    require_open_vault(organization)
+
+
+def expected_by(connection: Connection) -> str:
+    return connection.selling_partner_id or connection.expected_selling_partner_id
+
+
+def spapi_consent_url(connection: Connection, state: str) -> str:
     return consent.spapi_consent_url(
         endpoints=settings.AMAZON_ENDPOINTS,
         application_id=settings.SPAPI_APPLICATION_ID,

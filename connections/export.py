@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from connections import screen
 from connections.grouping_models import Tagging
 from connections.health import EXPIRING_DAYS, STALE_AFTER, Health
-from connections.health_words import dated_end, since_when, who_words
 from connections.health_models import DataSetReport
+from connections.health_words import dated_end, since_when, who_words
 from connections.models import Connection, Grant
 from connections.reader import Reader
 from connections.rows import ConnectionRow

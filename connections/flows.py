@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.sessions.backends.base import SessionBase
@@ -21,8 +21,8 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, queue_walk, revisions, services
-from connections.authorization import CallbackParams, is_seller_id
+from connections import authorization, client_links, queue_walk, revisions, services
+from connections.authorization import CallbackParams, ClientBrowser, is_seller_id
 from connections.departures import VaultClosed, require_open_vault
 from connections.exchange import exchange, named
 from connections.models import AdsGrant, AuthorizationRequest, Connection
@@ -57,55 +57,67 @@ STORE_SECONDS = 10.0
 @dataclass(frozen=True)
 class Ending:
     """Where the browser goes next. `request` is None when the trip was not this person's; `wait`
-    are the seconds until this client may be refused again."""
+    are the seconds until this client may be refused again; `by_link`: nobody signs in here."""
 
     outcome: str
     reference: str
     request: AuthorizationRequest | None = None
     wait: float = 0.0
+    by_link: bool = False
 
     @property
     def succeeded(self) -> bool:
         return self.outcome in SUCCESSES
 
 
-def finish_spapi_authorization(
-    *, user: Any, session: SessionBase, query: QueryDict, address: str
-) -> Ending:
+# The way back ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Who comes back, as far as the browser tells: a person's sign-in and session, the cookies of
+    client links, the address."""
+
+    user: Any
+    session: SessionBase
+    address: str
+    client_browser: ClientBrowser
+
+
+def finish_spapi_authorization(*, browser: Browser, query: QueryDict) -> Ending:
     """Seller Central came back. Never raises for anything a browser can send."""
     params = CallbackParams.from_query(query, code_field="spapi_oauth_code")
-    return _finish(Kind.SPAPI, params, user, session, address)
+    return _finish(Kind.SPAPI, params, browser)
 
 
-def finish_ads_authorization(
-    *, user: Any, session: SessionBase, query: QueryDict, address: str
-) -> Ending:
+def finish_ads_authorization(*, browser: Browser, query: QueryDict) -> Ending:
     """Amazon Ads came back. Never raises for anything a browser can send."""
     params = CallbackParams.from_query(query, code_field="code")
-    return _finish(Kind.ADS, params, user, session, address)
+    return _finish(Kind.ADS, params, browser)
 
 
-def _finish(
-    kind: str, params: CallbackParams, user: Any, session: SessionBase, address: str
-) -> Ending:
-    request, refusal = authorization.identify(kind, params, user, session)
+def _finish(kind: str, params: CallbackParams, browser: Browser) -> Ending:
+    request, refusal = authorization.identify(
+        kind, params, browser.user, browser.session, browser.client_browser
+    )
     if request is None or refusal:
         # Counted only here: who comes back from Amazon as asked pays nothing.
-        wait = limits.take((limits.REFUSED_CALLBACK, address))
-        return Ending("refused", "", wait=wait) if wait else _refuse(refusal, user, request)
+        wait = limits.take((limits.REFUSED_CALLBACK, browser.address))
+        return Ending("refused", "", wait=wait) if wait else _refuse(refusal, browser.user, request)
     if request.status != Status.OPEN:
         return _ended(request)
+    actor = authorization.actor_of(request, browser.user)
     outcome = (
-        authorization.consume(request, user)
-        or _check_reply(request, params, user)
-        or _try_exchange(request, params, user)
+        authorization.consume(request, browser.user)
+        or _check_reply(request, params, actor)
+        or _try_exchange(request, params, actor)
     )
-    return _conclude(request, outcome, user)
+    return _conclude(request, outcome, actor)
 
 
-def _try_exchange(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+def _try_exchange(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
     try:
-        return _exchange_and_store(request, params, user)
+        return _exchange_and_store(request, params, actor)
     except CodeRejected:
         return "code_rejected"
     except AmazonUnavailable:
@@ -143,10 +155,11 @@ def _refuse(cause: str, user: Any, trip: AuthorizationRequest | None) -> Ending:
         "authorization_refused",
         extra={"cause": cause, "reference": reference, "person": getattr(person, "pk", None)},
     )
-    return Ending("refused", reference)
+    by_link = trip is not None and trip.client_link_id is not None
+    return Ending("refused", reference, by_link=by_link)
 
 
-def _check_reply(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+def _check_reply(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
     """Everything that must hold before a code may be exchanged. Returns "" or the outcome."""
     if quarantine.is_on():
         return "quarantined"
@@ -159,11 +172,11 @@ def _check_reply(request: AuthorizationRequest, params: CallbackParams, user: Us
         return "code_missing"
     if request.kind == Kind.ADS:
         return "row_removed" if connection.removed_at is not None else ""
-    return _check_seller(request, connection, params.selling_partner_id, user)
+    return _check_seller(request, connection, params.selling_partner_id, actor)
 
 
 def _check_seller(
-    request: AuthorizationRequest, connection: Connection, seller: str | None, user: User
+    request: AuthorizationRequest, connection: Connection, seller: str | None, actor: Actor
 ) -> str:
     if seller is None or not is_seller_id(seller):
         return "code_missing"
@@ -177,7 +190,7 @@ def _check_seller(
     if expected and seller != expected:
         return "wrong_account"
     may_store = services.may_store(
-        connection=connection, seller=seller, user=user, began_at=request.created_at
+        connection=connection, seller=seller, actor=actor, began_at=request.created_at
     )
     return "" if may_store else "row_removed"
 
@@ -199,7 +212,7 @@ def _ppc_ended_since(request: AuthorizationRequest) -> bool:
     return any("ppc" in each.get("sides", ()) for each in details)
 
 
-def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, user: User) -> str:
+def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
     """One try at the token endpoint, outside a transaction; then one short transaction."""
     is_ads = request.kind == Kind.ADS
     require_open_vault(request.organization)
@@ -208,7 +221,7 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, u
         return "unexpected_reply"
     outcome = "interrupted"
     try:
-        store = partial(_store_ads if is_ads else _store_spapi, request, params, token, user)
+        store = partial(_store_ads if is_ads else _store_spapi, request, params, token, actor)
         outcome = _stored_whole(request, store)
     except Exception:
         _remember_interruption(request)
@@ -258,8 +271,17 @@ def _remember_interruption(request: AuthorizationRequest) -> None:
         )
 
 
+# Somebody was faster than the consent.
+NOT_STORED: dict[type[Exception], str] = {
+    services.RowGone: "row_gone",
+    services.RowRemoved: "row_removed",
+    services.DisconnectedMeanwhile: "disconnected_meanwhile",
+    client_links.LinkOver: "link_over",
+}
+
+
 def _store_spapi(
-    request: AuthorizationRequest, params: CallbackParams, token: Secret, user: User
+    request: AuthorizationRequest, params: CallbackParams, token: Secret, actor: Actor
 ) -> str:
     connection = request.connection
     if connection is None:
@@ -271,9 +293,10 @@ def _store_spapi(
                     connection=connection,
                     seller=request.returned_selling_partner_id,
                     token=token,
-                    user=user,
+                    actor=actor,
                     began_at=request.created_at,
                 )
+                client_links.note_consented(stored.row, request.client_link_id, actor)
                 if params.mws_auth_token is not None:
                     services.store_mws_auth_token(
                         connection=stored.row, token=params.mws_auth_token
@@ -282,12 +305,8 @@ def _store_spapi(
                 outcome = _outcome_of(stored, connection)
                 _record_success(request, stored.row.pk, outcome)
             return outcome
-        except services.RowGone:
-            return "row_gone"
-        except services.RowRemoved:
-            return "row_removed"
-        except services.DisconnectedMeanwhile:
-            return "disconnected_meanwhile"
+        except tuple(NOT_STORED) as obstacle:
+            return NOT_STORED[type(obstacle)]
         except (IntegrityError, StaleState):
             continue
     return "unexpected_reply"
@@ -302,7 +321,7 @@ def _outcome_of(stored: services.Stored, asked: Connection) -> str:
 
 
 def _store_ads(
-    request: AuthorizationRequest, _params: CallbackParams, token: Secret, user: User
+    request: AuthorizationRequest, _params: CallbackParams, token: Secret, actor: Actor
 ) -> str:
     with transaction.atomic():
         revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
@@ -311,13 +330,14 @@ def _store_ads(
             return "row_gone" if row is None else "row_removed"
         if _ppc_ended_since(request):
             return "disconnected_meanwhile"
+        # Client links are for Seller Central alone, so this is a person's trip.
         grant: AdsGrant = ppc_services.store_ads_grant(
-            organization=request.organization, token=token, user=user
+            organization=request.organization, token=token, user=cast(User, actor.user)
         )
         ppc_services.link_chosen(
             grant=grant,
             account_ids=[UUID(value) for value in request.chosen],
-            actor=Actor.person(user),
+            actor=actor,
         )
         if not request.chosen:
             ppc_upkeep.begin_listing(grant)
@@ -340,22 +360,24 @@ def _record_success(
     queue_walk.trip_ended(request, outcome, is_success=True)
 
 
-def _conclude(request: AuthorizationRequest, outcome: str, user: User) -> Ending:
+def _conclude(request: AuthorizationRequest, outcome: str, actor: Actor) -> Ending:
     """Remember a failure on the request row; a success was written with the grant."""
     if outcome == "in_progress":
         request.refresh_from_db()
         return _ended(request)
     if outcome not in SUCCESSES:
         _remember_failure(request, outcome)
+        if request.client_link_id is not None:
+            client_links.note_failed(request.organization_id, request.client_link_id, outcome)
     record_event(
         "authorization_ended",
-        actor=Actor.person(user),
+        actor=actor,
         subject=request,
         reference=request.reference,
         outcome=outcome,
     )
     logger.info("authorization_ended", extra={"request": request.pk, "outcome": outcome})
-    return Ending(outcome, request.reference, request)
+    return _ending(outcome, request)
 
 
 def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
@@ -373,7 +395,12 @@ def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
 
 def _ended(request: AuthorizationRequest) -> Ending:
     """The callback was opened again: show the first outcome."""
-    return Ending(request.outcome or "expired", request.reference, request)
+    return _ending(request.outcome or "expired", request)
+
+
+def _ending(outcome: str, request: AuthorizationRequest) -> Ending:
+    by_link = request.client_link_id is not None
+    return Ending(outcome, request.reference, request, by_link=by_link)
 
 
 def ending_of(*, user: User, reference: str) -> Ending:
@@ -391,3 +418,20 @@ def ending_of(*, user: User, reference: str) -> Ending:
     if request.connection_id and not is_within(member, request.connection_id):
         return Ending("refused", reference)
     return Ending(request.outcome or "in_progress", reference, request)
+
+
+def ending_by_link(*, browser: Browser, reference: str) -> Ending:
+    """The recorded outcome of a trip that this browser made by a client link, or a neutral one."""
+    with across_organizations("a client's own trip, by reference"):
+        request = (
+            AuthorizationRequest.objects.select_related(
+                "organization", "connection", "client_link__organization", "client_link__connection"
+            )
+            .filter(reference=reference, client_link__isnull=False)
+            .first()
+        )
+    if request is None or not authorization.is_same_browser(
+        request, browser.session, browser.client_browser
+    ):
+        return Ending("refused", reference, by_link=True)
+    return _ending(request.outcome or "in_progress", request)

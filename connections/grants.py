@@ -12,11 +12,12 @@ from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import F, Q, QuerySet
+from django.db.models import DateTimeField, F, Q, QuerySet, Value
+from django.db.models.functions import NullIf
 
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.token_cache import AnyGrant
-from sellerlegend.prepared import PreparedQuery, PreparedUpdate
+from sellerlegend.prepared import PreparedQuery, PreparedReturning, PreparedUpdate
 
 SPAPI_COLUMNS = [field.attname for field in SpApiGrant._meta.concrete_fields]
 ADS_COLUMNS = [field.attname for field in AdsGrant._meta.concrete_fields]
@@ -81,15 +82,24 @@ def held_lease(model: Any, *, pk: UUID, version: int, lease: datetime) -> Any:
 
 
 def same_token(
-    model: Any, *, pk: UUID, version: int, fingerprint: str, at: datetime, client_id: str
+    model: Any,
+    *,
+    pk: UUID,
+    version: int,
+    fingerprint: str,
+    at: datetime,
+    client_id: str,
+    lease: datetime,
 ) -> Any:
     mine = model._base_manager.filter(pk=pk, version=version, fingerprint=fingerprint)
-    return mine, {"last_refreshed_at": at, "client_id": client_id}
+    # Only ours: after a long freeze somebody else may hold it.
+    freed = NullIf("refresh_lease_until", Value(lease, output_field=DateTimeField()))
+    return mine, {"last_refreshed_at": at, "client_id": client_id, "refresh_lease_until": freed}
 
 
 KEY: dict[str, type] = {"pk": UUID, "version": int}
 TAKE = {
-    model: PreparedUpdate(partial(free_lease, model), **KEY, now=datetime, until=datetime)
+    model: PreparedReturning(partial(free_lease, model), **KEY, now=datetime, until=datetime)
     for model in (SpApiGrant, AdsGrant)
 }
 RELEASE = {
@@ -98,16 +108,30 @@ RELEASE = {
 }
 ACCEPT = {
     model: PreparedUpdate(
-        partial(same_token, model), **KEY, fingerprint=str, at=datetime, client_id=str
+        partial(same_token, model),
+        **KEY,
+        fingerprint=str,
+        at=datetime,
+        client_id=str,
+        lease=datetime,
     )
     for model in (SpApiGrant, AdsGrant)
 }
 
 
 def take_lease(grant: AnyGrant, *, now: datetime, until: datetime) -> bool:
-    """False while somebody else has one, or when the row holds another consent."""
-    taken = TAKE[type(grant)].run(pk=grant.pk, version=grant.version, now=now, until=until)
-    return taken == 1
+    """And read the row again with it. False while somebody else has one, or when the row holds
+    another consent."""
+    take, values = TAKE[type(grant)], {"pk": grant.pk, "version": grant.version}
+    if not take.is_known():
+        if take.run(**values, now=now, until=until) != 1:
+            return False
+        look_again(grant)
+        return bool(grant.refresh_lease_until == until)
+    for row in take.rows(**values, now=now, until=until):
+        vars(grant).update(row)
+        return True
+    return False
 
 
 def release_lease(grant: AnyGrant, lease: datetime) -> None:
@@ -115,14 +139,15 @@ def release_lease(grant: AnyGrant, lease: datetime) -> None:
     RELEASE[type(grant)].run(pk=grant.pk, version=grant.version, lease=lease)
 
 
-def note_refresh(grant: AnyGrant, *, at: datetime, client_id: str) -> bool:
-    """Amazon accepted the token of this row. By fingerprint, not by text: a rotation may have
-    sealed the same token anew meanwhile. False: the row holds another one."""
+def note_refresh(grant: AnyGrant, *, at: datetime, client_id: str, lease: datetime) -> bool:
+    """Amazon accepted the token of this row, and our lease is free. By fingerprint, not by text: a
+    rotation may have sealed the same token anew meanwhile. False: the row holds another one."""
     accepted = ACCEPT[type(grant)].run(
         pk=grant.pk,
         version=grant.version,
         fingerprint=grant.fingerprint,
         at=at,
         client_id=client_id,
+        lease=lease,
     )
     return accepted == 1

@@ -11,13 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.credentials import RECONNECT_REQUIRED, VAULT_LOCKED
 from connections.gaps import Gap
 from connections.health import NEEDS_A_PERSON, STALE_AFTER, Health
 from connections.health_reasons import HEALTH
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END, Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
+from connections.refusals import RECONNECT_REQUIRED, VAULT_LOCKED
 from connections.words import (
     Button,
     Facts,

@@ -75,6 +75,11 @@ RESULTS: dict[str, Reason] = {
         _("Somebody ended it after you confirmed the import, and the newer wish counts."),
         _("Bring the file again if you want it connected all the same."),
     ),
+    "import_row_removed": Reason(
+        _("The account was removed from the list"),
+        _("Its row was removed, and only an administrator brings it back."),
+        _("Restore it under Removed connections, then bring the file again."),
+    ),
     "import_name_taken": Reason(
         _("The name was given away meanwhile"),
         _("Another connection got it after the file was looked at."),

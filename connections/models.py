@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 # Django finds models through this module.
 from connections import (  # noqa: F401
+    client_link_models,
     feed_models,
     grouping_models,
     health_models,
@@ -163,6 +164,8 @@ class Grant(ScopedModel):
     version = models.BigIntegerField(default=1)
     authorized_at = models.DateTimeField()
     authorized_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    # How somebody without a login is called, who gave it by a client link.
+    authorized_name = models.CharField(max_length=150, blank=True, default="", db_default="")
     refresh_lease_until = models.DateTimeField(null=True)
     last_refreshed_at = models.DateTimeField(null=True)
     last_refused_at = models.DateTimeField(null=True)
@@ -307,7 +310,11 @@ class AuthorizationRequest(ScopedModel):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    # Whose trip it is: a person's, or that of whoever holds a client link.
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
+    client_link = models.ForeignKey(
+        client_link_models.ClientLink, null=True, on_delete=models.SET_NULL, related_name="trips"
+    )
     kind = models.CharField(max_length=6, choices=Kind.choices)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
     state_hash = models.CharField(max_length=64, unique=True)
@@ -342,6 +349,10 @@ class AuthorizationRequest(ScopedModel):
             models.CheckConstraint(
                 condition=~Q(status="consumed") | Q(consumed_at__isnull=False),
                 name="authorization_request_consumed_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(user=None) | Q(client_link=None),
+                name="authorization_request_of_one",
             ),
         ]
         indexes = [models.Index(fields=["status", "expires_at"], name="authorization_by_expiry")]

@@ -80,7 +80,16 @@ class Reader:
         """For the moment, or for good: `known` are the consents whose end somebody knows of."""
         snooze = self.snoozes.get(notice.subject_id)
         is_snoozed = snooze is not None and snooze.mutes(notice, now)
-        return self.choice.is_paused(now) or is_snoozed or is_known(notice, known)
+        return self.choice.is_paused(now) or is_snoozed or self.knows(notice, known)
+
+    def knows(self, notice: Notice, known: frozenset[tuple[UUID, datetime]]) -> bool:
+        """For good: a mail would be a reminder. Who snoozed a notice has seen it."""
+        if is_known(notice, known):
+            return True
+        snooze = self.snoozes.get(notice.subject_id)
+        has_seen = snooze is not None and snooze.made_at >= notice.created_at
+        is_own = notice.acknowledged_by_id == self.user.pk
+        return notice.acknowledged_at is not None and (is_own or has_seen)
 
     def digest_at(self, now: datetime) -> datetime:
         """Today's moment for the digest, by the person's own calendar."""
@@ -150,8 +159,10 @@ def plan_for(organization: Organization, now: datetime) -> int:
 
 
 def is_news(organization: Organization) -> Q:
-    """Of a notice: it is open, and nobody knows of it yet."""
-    return is_open(organization) & Q(acknowledged_at=None)
+    """Of a notice: it is open, and nobody knows of it yet. That a consent is lost, or ends on this
+    day, everybody hears once: one who knows of it silences no colleague."""
+    is_grave = Q(kind__in=[Kind.REVOKED, Kind.EXPIRED]) | Q(days=1)
+    return is_open(organization) & (Q(acknowledged_at=None) | is_grave)
 
 
 def _settle(unsettled: QuerySet[Notice], notices: Iterable[Notice], now: datetime) -> None:
@@ -182,7 +193,7 @@ def _plan_for_one(
                 waiting -= {notice.pk for notice in notices}
                 break  # whatever is left is looked at again, and told by another one
     # Known for good to somebody: this person waits for the next step, not for this one.
-    plan.awaited |= waiting - {n.pk for n in untold if is_known(n, known)}
+    plan.awaited |= waiting - {n.pk for n in untold if reader.knows(n, known)}
 
 
 def is_known(notice: Notice, known: frozenset[tuple[UUID, datetime]]) -> bool:

@@ -186,9 +186,13 @@ class NoticeSnooze(ScopedModel):
     def __str__(self) -> str:
         return f"{self.subject_id} {self.until:%Y-%m-%d}"
 
+    def is_about(self, notice: Notice) -> bool:
+        """The consent that was snoozed: not a newer one in its place, nor that it works again."""
+        return notice.consent_at <= self.made_at and notice.kind != Notice.Kind.RECOVERED
+
     def mutes(self, notice: Notice, now: datetime) -> bool:
         is_newer = notice.is_worse and notice.created_at > self.made_at
-        return self.until > now and not is_newer
+        return self.is_about(notice) and self.until > now and not is_newer
 
 
 class NoticeMail(ScopedModel):

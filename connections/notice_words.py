@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections import client_reminders
 from connections.attention import linked_to
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
@@ -51,6 +52,8 @@ class NoticeWords:
     button: str
     since: str
     reaches_further: bool = False
+    # Whether its client was asked by link, and answers.
+    asked: str = ""
 
     @property
     def button_tone(self) -> str:
@@ -83,7 +86,31 @@ def words_of(
         _words(organization, n, fed.get(n.ads_grant_id, []), incidents.get(n.subject_id))
         for n in ordered
     ]
-    return [replace(one, reaches_further=one.notice.ads_grant_id in further) for one in found]
+    asked = client_reminders.asked_of(organization.pk, ordered)
+    return [
+        replace(
+            one,
+            reaches_further=one.notice.ads_grant_id in further,
+            asked=asked_words(asked.get(one.notice.pk)),
+        )
+        for one in found
+    ]
+
+
+def asked_words(asked: client_reminders.Asked | None) -> str:
+    """The client was asked by link; louder when that brought nothing."""
+    if asked is None:
+        return ""
+    day = exact_day(asked.last)
+    if not asked.is_unanswered:
+        return _("The client was asked by link on %(day)s.") % {"day": day}
+    words = ngettext(
+        "The client was asked once by link, on %(day)s, and has not answered: call them.",
+        "The client was asked %(times)d times by link, last on %(day)s, and has not answered: "
+        "call them.",
+        asked.times,
+    )
+    return words % {"times": asked.times, "day": day}
 
 
 def rows_fed_by(

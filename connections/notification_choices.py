@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -96,13 +98,17 @@ def _tell_again_later(notice: Notice, user: User, now: datetime) -> None:
     same = Notice.objects.for_organization(notice.organization_id).filter(
         subject_id=notice.subject_id, resolved_at=None, acknowledged_at=None
     )
+    same = same.exclude(kind=Notice.Kind.RECOVERED)  # no snooze holds it back: it would come twice
     lines = NoticeLine.objects.for_organization(notice.organization_id)
     lines.filter(user=user, notice__in=same.values("pk")).delete()
     same.update(settled_at=None, look_at=now)
 
 
-def snoozed_until(organization: Organization, user: User) -> dict[object, datetime]:
-    """By subject, what this person does not want to hear of at the moment."""
+def snoozed_until(
+    organization: Organization, user: User, notices: Iterable[Notice]
+) -> dict[UUID, datetime]:
+    """By notice, what this person does not want to hear of at the moment."""
     snoozes = NoticeSnooze.objects.for_organization(organization)
-    running = snoozes.filter(user=user, until__gt=timezone.now())
-    return dict(running.values_list("subject_id", "until"))
+    running = {s.subject_id: s for s in snoozes.filter(user=user, until__gt=timezone.now())}
+    pairs = [(notice, running.get(notice.subject_id)) for notice in notices]
+    return {n.pk: snooze.until for n, snooze in pairs if snooze and snooze.is_about(n)}

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from connections import notification_choices
+from connections import client_reminders, notification_choices
 from connections.notice_models import Notice
 from connections.notice_words import ORDER, words_of
 from connections.notices import open_notices
@@ -57,13 +57,15 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
     keys = [key for key, kind, days in sorted(found, key=lambda n: (ranks[n[1]], n[2] or 0))]
     page = Paginator(keys, NOTICES_A_PAGE).get_page(request.GET.get("page"))
     shown = every.filter(pk__in=list(page.object_list))
-    snoozed = notification_choices.snoozed_until(request.organization, request.user)
+    snoozed = notification_choices.snoozed_until(request.organization, request.user, shown)
     items = words_of(request.organization, shown, request.membership)
     return {
         "page": page,
-        "items": [(item, snoozed.get(item.notice.subject_id)) for item in items],
+        "items": [(item, snoozed.get(item.notice.pk)) for item in items],
         "snooze_days": SNOOZE_DAYS,
         "may_act": request.membership.may(Role.MEMBER),
+        "may_administer": request.membership.may(Role.ADMIN),
+        "are_clients_asked": client_reminders.are_on(request.organization),
     }
 
 

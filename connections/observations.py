@@ -1,6 +1,6 @@
 """What calls with a consent told us, as columns of its grant: the facts that health is made of.
 
-Nothing here decides whether a consent is good: refusals do that, in `credentials.py`. Every write
+Nothing here decides whether a consent is good: `refusals.py` does that. Every write
 is conditional on the version, so what an older consent met says nothing about a newer one.
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -302,7 +302,9 @@ def trip_ended(trip: AuthorizationRequest, outcome: str, *, is_success: bool) ->
         to = Status.RECONNECTED if is_success else Status.FAILED
         if item is None or to not in ReconnectItem.TRANSITIONS.get(item.status, set()):
             return
-        actor, by = Actor.person(trip.user), trip.user_id if is_success else None
+        # A queue is one person's, and so is each of its trips.
+        actor = Actor.person(cast(User, trip.user))
+        by = trip.user_id if is_success else None
         columns: dict[str, Any] = {"cause": "" if is_success else outcome, "reconnected_by_id": by}
         advance(item, to=to, actor=actor, **columns)
         _settle(item.queue, actor)

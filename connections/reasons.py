@@ -288,6 +288,11 @@ OUTCOMES: dict[str, Reason] = {
         _("Our safeguards refused to open what belongs to it. Nothing was changed."),
         _("Our staff have been told. Try again later, with this reference if you write to us."),
     ),
+    "link_over": Reason(
+        _("The link was ended in the meantime"),
+        _("It was used, taken back or replaced while you were at Amazon. Nothing was changed."),
+        _("Ask whoever sent you the link for a new one."),
+    ),
     "in_progress": Reason(
         _("This approval is being completed"),
         _("The same page was opened before: that one is at work, or was stopped."),

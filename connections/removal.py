@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from connections import question
 from connections.models import Connection
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import AuditEvent, Membership, Role
@@ -34,6 +35,8 @@ def removed_elsewhere(connection: Connection) -> list[Connection]:
 
 
 def may_bring_back(organization_id: UUID, actor: Actor) -> bool:
+    if actor.kind == AuditEvent.ActorKind.CLIENT:
+        return False
     if actor.kind != AuditEvent.ActorKind.PERSON:
         return True  # staff and commands have rights of their own
     if actor.user is None:
@@ -73,6 +76,7 @@ def bring_back(connection: Connection, *, actor: Actor) -> bool:
         return False
     connection.removed_at, connection.name = None, name
     record_event("connection_restored", actor=actor, subject=connection, name=name)
+    question.answer(connection.organization_id, [connection.pk], actor=actor)
     return True
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from connections.credentials import ACCESS_TOKEN_REJECTED, REFUSED
 from connections.models import AdsGrant, Grant, SpApiGrant
+from connections.refusals import ACCESS_TOKEN_REJECTED, REFUSED
 from sellerlegend.jobs.incident_counts import Refused
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import AuditEvent

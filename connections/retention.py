@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from connections import services
+from connections.client_link_models import ClientLink
 from connections.feed_models import CalendarFeed
 from connections.import_models import RESULTS_KEPT, ClientList, TokenImport
 from connections.models import AuthorizationRequest
@@ -30,6 +31,8 @@ AUDIT_DAYS = 400
 TRIP_DAYS = JOB_DAYS = INVITATION_DAYS = 30
 # A mail outlives what it told: its lines are what keeps a notice from being told again.
 NOTICE_DAYS, NOTICE_MAIL_DAYS = 400, 430
+# Names and addresses of people who have no login here; the record keeps the events without them.
+CLIENT_LINK_DAYS = 90
 BATCH = 1000
 
 
@@ -76,6 +79,7 @@ def rules(*, trip_days: int = TRIP_DAYS, job_days: int = JOB_DAYS) -> list[Rule]
         deletion("invitations", ended_invitations),
         deletion("reconnect_queues", finished_queues),
         deletion("reconnect_queues_of_nobody", partial(of_nobody, ReconnectQueue)),
+        deletion("client_links", ended_client_links),
         deletion("call_windows", incidents.old_windows),
     ]
 
@@ -137,6 +141,11 @@ def ended_invitations() -> QuerySet[Invitation]:
     long_ago = timezone.now() - timedelta(days=INVITATION_DAYS)
     is_over = Q(ended_at__lt=long_ago) | Q(ended_at=None, expires_at__lt=long_ago)
     return Invitation.objects.filter(is_over)
+
+
+def ended_client_links() -> QuerySet[ClientLink]:
+    long_ago = timezone.now() - timedelta(days=CLIENT_LINK_DAYS)
+    return ClientLink.objects.filter(ended_at__lt=long_ago)
 
 
 def of_nobody(model: type[Any]) -> QuerySet[Any]:

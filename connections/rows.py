@@ -59,6 +59,7 @@ class ConnectionRow:
     consent_ends: str
     consent_ends_exact: str
     consent_sign: Sign | None
+    asked_client: str
     mws: str
     mws_updated: str
     question: str
@@ -118,6 +119,7 @@ def build_row(
         region_name=region_words(fact["region"]),
         authorized=authorized_words(fact),
         **consent_words(fact),
+        asked_client=fact.get("asked_client", ""),
         mws=mws_words(fact),
         mws_updated=exact_day(fact["mws_auth_token_updated_at"]),
         question=question_words(fact, stores),
@@ -191,9 +193,15 @@ def mws_words(fact: Facts) -> str:
     return ""
 
 
+def is_asked(fact: Facts) -> bool:
+    """A consent that has ended raises no question any more."""
+    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
+    return bool(fact["selling_partner_id"] and fact["account_confirmed_at"] is None and not is_over)
+
+
 def question_words(fact: Facts, stores: list[str]) -> str:
     """After a first consent: which store was it, and is that right?"""
-    if fact["selling_partner_id"] is None or fact["account_confirmed_at"] is not None:
+    if not is_asked(fact):
         return ""
     if not stores:
         return _("Connected Seller ID %(seller)s. Is this right?") % {
@@ -206,8 +214,7 @@ def question_words(fact: Facts, stores: list[str]) -> str:
 
 
 def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
-    asked = fact["selling_partner_id"] and fact["account_confirmed_at"] is None
-    if not asked or not reader.may_act:
+    if not is_asked(fact) or not reader.may_act:
         return ()
     return (
         Button(_("Yes, keep it"), url_of("connection_confirm", reader, fact["id"]), opens=False),
@@ -267,7 +274,12 @@ def ending_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> l
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
     url = url_of("connection_remove", reader, fact["id"])
-    return [Button(_("Remove"), url, is_dangerous=True)]
+    return [client_button(fact, reader), Button(_("Remove"), url, is_dangerous=True)]
+
+
+def client_button(fact: Facts, reader: Reader) -> Button:
+    """For stores whose primary user has no login here."""
+    return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
 
 
 def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
@@ -276,6 +288,7 @@ def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
+        client_button(fact, reader),
         *([Button(_("Connect another region"), beside)] if reader.may_add else []),
         *([] if is_over else [check_button(fact, reader)]),
     ]

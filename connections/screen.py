@@ -26,9 +26,10 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.functions import Cast, Coalesce, Lower
+from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 from django.utils.functional import SimpleLazyObject
 
+from connections import client_link_words
 from connections.attention import attention_of
 from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
@@ -184,6 +185,7 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
         "consents": build_consents(fact, known, reader),
+        "asked_client": client_link_words.asked_words(connection),
         "read_at": exact_time(fact["participations_read_at"]),
         "capabilities": (
             [] if fact["grant_status"] == "disconnected" else capability_lines(connection)
@@ -198,8 +200,15 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
 def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[ConnectionRow]:
     """Complete rows of one organization."""
     ids = [fact["id"] for fact in facts]
-    parts = marketplace_facts(facts[0]["organization_id"], ids)
-    return [compose_row(fact, parts.get(fact["id"], []), reader) for fact in facts]
+    organization_id = facts[0]["organization_id"]
+    parts = marketplace_facts(organization_id, ids)
+    asked = client_link_words.asked_lines(organization_id, ids)
+    return [
+        compose_row(
+            fact | {"asked_client": asked.get(fact["id"], "")}, parts.get(fact["id"], []), reader
+        )
+        for fact in facts
+    ]
 
 
 def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reader) -> ConnectionRow:
@@ -324,7 +333,10 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         grant_status=F("spapi_grant__status"),
         grant_error=F("spapi_grant__last_error_code"),
         authorized_at=F("spapi_grant__authorized_at"),
-        authorized_by=F("spapi_grant__authorized_by__name"),
+        authorized_by=Coalesce(
+            F("spapi_grant__authorized_by__name"),
+            NullIf(F("spapi_grant__authorized_name"), Value("")),
+        ),
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),

@@ -11,7 +11,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from connections import capabilities, credentials, gaps, removal, revisions
+from connections import (
+    capabilities,
+    client_links,
+    credentials,
+    gaps,
+    question,
+    removal,
+    revisions,
+    superseding,
+)
+from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from sellerlegend import crypto
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -130,12 +140,7 @@ def confirm_account(*, connection: Connection, actor: Actor) -> None:
     an answer to a question that no consent has raised yet."""
     with transaction.atomic():
         revisions.touch(connection.organization_id, [connection.pk])
-        rows = Connection.objects.for_organization(connection.organization_id)
-        open_question = rows.filter(
-            pk=connection.pk, selling_partner_id__isnull=False, account_confirmed_at__isnull=True
-        )
-        if open_question.update(account_confirmed_at=timezone.now()):
-            record_event("connection_confirmed", actor=actor, subject=connection)
+        question.answer(connection.organization_id, [connection.pk], actor=actor)
 
 
 def has_just_consented(connection: Connection, user: User) -> bool:
@@ -150,21 +155,22 @@ def has_just_consented(connection: Connection, user: User) -> bool:
 def undo_connection(*, connection: Connection, actor: Actor) -> None:
     """The wrong store was connected: destroy its token and remove the row, in one transaction.
 
-    Only while the question is open; afterwards it is a disconnect. Raises NotRemovable.
+    Only while the question is open; afterwards it is a disconnect, which is an administrator's.
+    Raises NotRemovable.
     Amazon still lists the app for that store until its owner disables it there.
     """
     with transaction.atomic():
         revisions.touch_list(connection.organization_id)
         rows = Connection.objects.for_organization(connection.organization_id)
         row = rows.select_for_update().filter(pk=connection.pk).first()
-        if row is None or row.account_confirmed_at or row.selling_partner_id is None:
+        if row is None or not question.is_open(row):
             raise NotRemovable(connection.name)
         cancel_work(row)
         for grant in SpApiGrant.objects.for_organization(row.organization_id).filter(
             connection=row
         ):
             if grant.status != Grant.Status.DISCONNECTED:
-                credentials.destroy(grant, actor=actor, reason="undone")
+                superseding.destroy(grant, actor=actor, reason="undone")
         record_event(
             "connection_undone",
             actor=actor,
@@ -194,7 +200,7 @@ def store_spapi_grant(
     connection: Connection,
     seller: str,
     token: Secret,
-    user: User,
+    actor: Actor,
     began_at: datetime | None = None,
 ) -> Stored:
     """Write a proven consent.
@@ -207,7 +213,7 @@ def store_spapi_grant(
     seller or removed its row since then is not overruled by it. Raises RowGone, RowRemoved,
     DisconnectedMeanwhile.
     """
-    actor, began_at = Actor.person(user), began_at or timezone.now()
+    began_at = began_at or timezone.now()
     revisions.lock_list(connection.organization_id)
     # Only what is read under the lock counts: the caller's copy is as old as its trip.
     asked, known = _asked_and_known(connection, seller)
@@ -221,19 +227,19 @@ def store_spapi_grant(
         removal.bring_back(row, actor=actor)
     revisions.show(row.organization_id, [row.pk], selling_partner_id=seller)
     if known is None:
-        _first_grant(row, token, user)
+        _first_grant(row, token, actor)
     else:
-        _next_grant(row, token, user, began_at)
+        _next_grant(row, token, actor, began_at)
         # A job that waits because the old consent was refused, or fails with it just now, must
         # not speak about the new one.
         ledger.start_over(live_work(row))
     return Stored(row, is_new=known is None, was_removed=was_removed)
 
 
-def may_store(*, connection: Connection, seller: str, user: User, began_at: datetime) -> bool:
+def may_store(*, connection: Connection, seller: str, actor: Actor, began_at: datetime) -> bool:
     """Asked before a code is spent; `store_spapi_grant` asks again under the lock."""
     rows = _asked_and_known(connection, seller)
-    return not _is_kept_removed(rows, Actor.person(user), began_at)
+    return not _is_kept_removed(rows, actor, began_at)
 
 
 def _is_kept_removed(rows: Iterable[Connection | None], actor: Actor, began_at: datetime) -> bool:
@@ -267,16 +273,18 @@ def _row_to_hold(
         return row
     if known.pk != asked.pk and asked.waits_for_consent:
         record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
+        client_links.move(waiting=asked, known=known)
         asked.delete()
     return known
 
 
-def _first_grant(row: Connection, token: Secret, user: User) -> None:
+def _first_grant(row: Connection, token: Secret, actor: Actor) -> None:
     grant = SpApiGrant(
         connection=row,
         status=Grant.Status.ACTIVE,
         authorized_at=timezone.now(),
-        authorized_by=user,
+        authorized_by=actor.user,
+        authorized_name=actor.name,
     )
     sealed = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     for name, value in sealed.items():
@@ -284,17 +292,17 @@ def _first_grant(row: Connection, token: Secret, user: User) -> None:
     grant.save(force_insert=True)
     record_event(
         "spapi_grant_stored",
-        actor=Actor.person(user),
+        actor=actor,
         subject=grant,
         fingerprint=grant.fingerprint,
     )
 
 
-def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime) -> None:
+def _next_grant(row: Connection, token: Secret, actor: Actor, began_at: datetime) -> None:
     grants = SpApiGrant.objects.for_organization(row.organization)
     grant: SpApiGrant | None = grants.filter(connection=row).first()
     if grant is None:
-        _first_grant(row, token, user)
+        _first_grant(row, token, actor)
         return
     is_over = grant.status == Grant.Status.DISCONNECTED
     if is_over and grant.status_changed_at > began_at:
@@ -302,11 +310,13 @@ def _next_grant(row: Connection, token: Secret, user: User, began_at: datetime) 
     now = timezone.now()
     gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
-    columns |= {"authorized_at": now, "authorized_by": user, **gaps.columns_of(gap)}
+    columns |= {"authorized_at": now, "authorized_by": actor.user, **gaps.columns_of(gap)}
+    columns["authorized_name"] = actor.name
     columns |= {"imported_at": None, "is_consent_dated": True}
     capabilities.forget(row)
-    credentials.replace(grant, actor=Actor.person(user), columns=columns)
-    gaps.record(gap, grant=grant, actor=Actor.person(user))
+    question.answer(row.organization_id, [row.pk], actor=actor)
+    superseding.replace(grant, actor=actor, columns=columns)
+    gaps.record(gap, grant=grant, actor=actor)
 
 
 def store_mws_auth_token(*, connection: Connection, token: Secret) -> None:
@@ -373,11 +383,13 @@ def remove_abandoned_rows() -> int:
 
 def abandoned_rows() -> QuerySet[Connection]:
     """Rows that waited for a consent for a day, without a trip since. One that belongs to a client
-    was planned, and waits for that client as long as it takes."""
+    was planned, and waits for that client as long as it takes; so does one whose client was asked
+    by link."""
     oldest = timezone.now() - ABANDONED_AFTER
     rows = Connection.objects.filter(
         selling_partner_id__isnull=True, client__isnull=True, created_at__lt=oldest
     )
+    rows = rows.exclude(client_links__status__in=ClientLink.LIVE)
     return rows.exclude(authorization_requests__created_at__gt=oldest)
 
 

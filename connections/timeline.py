@@ -18,7 +18,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from connections.countries import marketplace_name
 from connections.health_models import Capability, DataSet
@@ -32,7 +33,6 @@ EVENTS_PER_PAGE = 50
 
 Kind = AuditEvent.ActorKind
 Words = str | Promise
-_lazy = gettext_lazy
 
 # (words, icon, tone). Words may hold details named in SHOWN.
 CODES: dict[str, tuple[Words, str, str]] = {
@@ -65,6 +65,28 @@ CODES: dict[str, tuple[Words, str, str]] = {
     ),
     "authorization_ended": (_lazy("A trip to Amazon was completed"), "external", "neutral"),
     "authorization_refused": (_lazy("A return from Amazon was not accepted"), "alert", "warning"),
+    # Links for people without a login
+    "client_link_made": (_lazy("A link for the client was made"), "link", "neutral"),
+    "client_link_sent": (_lazy("The link was sent to the client"), "mail", "neutral"),
+    "client_link_opened": (
+        _lazy("The client's link was opened, by the client or by a mail scanner"),
+        "search",
+        "neutral",
+    ),
+    "client_link_left": (_lazy("The client set out to Amazon"), "external", "neutral"),
+    "client_link_failed": (_lazy("The client's link did not work yet"), "alert", "warning"),
+    "client_link_consented": (
+        _lazy("The client gave the consent by link"),
+        "check-circle",
+        "success",
+    ),
+    "client_link_declined": (
+        _lazy("The recipient of a link does not know the request"),
+        "stop",
+        "warning",
+    ),
+    "client_link_expired": (_lazy("A link for the client expired"), "clock", "neutral"),
+    "client_link_revoked": (_lazy("A link for the client was ended"), "minus", "neutral"),
     # Selling Partner
     "spapi_grant_stored": (_lazy("First consent of Selling Partner"), "key", "success"),
     "imported_token_waiting": (
@@ -194,6 +216,8 @@ NOT_FOR_TENANTS = frozenset(
         "client_changed",
         "client_created",
         "client_deleted",
+        "client_reminders_off",
+        "client_reminders_on",
         "client_secret_dated",
         "client_secret_rotated",
         "client_secret_rotation_requested",
@@ -349,6 +373,8 @@ def who_of(event: AuditEvent) -> str:
         return _("Support")
     if event.actor_kind == Kind.WORKER:
         return _("Automatically")
+    if event.actor_kind == Kind.CLIENT:
+        return _("The client, by link")
     if event.actor is None:
         return _("Somebody who left")
     return event.actor.name or event.actor.email

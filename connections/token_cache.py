@@ -13,13 +13,16 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
+from django.utils import timezone
 
 from connections.models import AdsGrant, Grant, SpApiGrant
 from sellerlegend import crypto, shared_cache
+from sellerlegend.amazon.lwa import LONGEST_SECONDS
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.crypto import Place
 
@@ -28,6 +31,8 @@ logger = logging.getLogger(__name__)
 AnyGrant = SpApiGrant | AdsGrant
 
 EXPIRY_MARGIN_SECONDS = 300
+# Of what is kept here, with a minute for clocks that differ.
+LONGEST_LIFE = timedelta(seconds=LONGEST_SECONDS - EXPIRY_MARGIN_SECONDS + 60)
 # Nobody tells other processes that a token was rejected, so theirs must end soon: a process that
 # meets such a copy drops it and looks into the shared cache. And a copy outlives the shared one by
 # this, so it must be less than what a token has left then.
@@ -50,11 +55,20 @@ def read(grant: AnyGrant, data_key: str) -> Secret | None:
     key = key_of(grant)
     sealed = _own_copy(key)
     if sealed is None:
-        sealed = _stored(key)
+        sealed = None if _is_long_over(grant) else _stored(key)
         if not isinstance(sealed, str):
             return None
         _keep(key, sealed, COPY_SECONDS)
     return _opened(grant, sealed, data_key)
+
+
+def _is_long_over(grant: AnyGrant) -> bool:
+    """Whether the row says that its last token has ended, and nobody is getting another or died
+    over it: then the shared cache need not be asked."""
+    last = grant.last_refreshed_at
+    if last is None or grant.refresh_lease_until is not None:
+        return False
+    return timezone.now() - last > LONGEST_LIFE
 
 
 def _opened(grant: AnyGrant, sealed: str, data_key: str) -> Secret | None:
@@ -67,12 +81,12 @@ def _opened(grant: AnyGrant, sealed: str, data_key: str) -> Secret | None:
 def remember(grant: AnyGrant, token: Secret, expires_in: int, data_key: str) -> None:
     """`expires_in` in seconds, as Amazon said it."""
     seconds = max(30, expires_in - EXPIRY_MARGIN_SECONDS)
-    sealed = crypto.seal(token, _place(grant), data_key=data_key)
+    sealed, key = crypto.seal(token, _place(grant), data_key=data_key), key_of(grant)
     with _tolerating_its_faults():
-        cache.set(key_of(grant), sealed, seconds)
-    _own.pop(key_of(grant), None)
+        cache.set(key, sealed, seconds)
+    _own.pop(key, None)
     longest = OWN_SECONDS if shared_cache.is_deaf() else COPY_SECONDS
-    _keep(key_of(grant), sealed, min(seconds, longest))
+    _keep(key, sealed, min(seconds, longest))
 
 
 def remember_many(

@@ -7,7 +7,9 @@ from connections import (
     authoriser_views,
     bulk_views,
     calendar_views,
+    client_link_views,
     client_list_views,
+    client_pages,
     doors,
     export_views,
     grouping_views,
@@ -28,6 +30,7 @@ LIST = "o/<slug:slug>/connections/"
 GROUPS = "o/<slug:slug>/groups"
 VIEWS = f"{LIST}views"
 QUEUE = "o/<slug:slug>/reconnect-queue"
+CLIENT_LINKS = "o/<slug:slug>/client-links"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
@@ -43,7 +46,7 @@ urlpatterns = [
     path(f"{IMPORT}tokens/<uuid:import_id>", import_views.token_import, name="token_import"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
     path(
-        "o/<slug:slug>/connections/overview",
+        "o/<slug:slug>/connections/pictures",
         picture_views.connections_overview,
         name="connections_overview",
     ),
@@ -118,4 +121,23 @@ urlpatterns = [
     path(f"{QUEUE}/take-up", queue_views.reconnect_queue_take_up, name="reconnect_queue_take_up"),
     path(f"{QUEUE}/finish", queue_views.reconnect_queue_finish, name="reconnect_queue_finish"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
+    path(f"{ROW}ask-client", client_link_views.client_link_new, name="client_link_new"),
+    path(CLIENT_LINKS, client_link_views.client_link_list, name="client_links"),
+    path(
+        f"{CLIENT_LINKS}/<uuid:link_id>/again",
+        client_link_views.client_link_again,
+        name="client_link_again",
+    ),
+    path(
+        f"{CLIENT_LINKS}/<uuid:link_id>/revoke",
+        client_link_views.client_link_revoke,
+        name="client_link_revoke",
+    ),
+    path(
+        f"{NOTIFICATIONS}/ask-clients",
+        client_link_views.client_reminders_switch,
+        name="client_reminders_switch",
+    ),
+    path("c/<str:token>", client_pages.client_link, name="client_link"),
+    path("c/ended/<str:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]

@@ -11,10 +11,20 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import catalogue, departures, list_address, removal, screen, services, timeline
+from connections import (
+    catalogue,
+    departures,
+    list_address,
+    question,
+    removal,
+    screen,
+    services,
+    timeline,
+)
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
@@ -154,8 +164,16 @@ def connection_new(request: OrganizationRequest) -> HttpResponseBase:
         except services.NameTaken:
             form.add_error("name", _("You already have a connection with this name."))
         else:
-            return leave_for_seller_central(request, connection)
+            return leave_or_ask_client(request, connection)
     return show_form(request, "connections/new.html", form)
+
+
+def leave_or_ask_client(request: OrganizationRequest, connection: Connection) -> HttpResponseBase:
+    """The second button of the form: somebody else has to give this consent."""
+    if "ask_client" not in request.POST:
+        return leave_for_seller_central(request, connection)
+    url = reverse("client_link_new", args=[request.organization.slug, connection.pk])
+    return HttpResponseRedirect(url, status=303)
 
 
 def show_form(
@@ -235,6 +253,7 @@ def confirmed_removal(
     template: str,
     remove: Callable[..., None],
     done: str,
+    refused: str = "",
 ) -> HttpResponseBase:
     """GET asks, POST does. A row that may not go this way any more says so."""
     if request.method != "POST":
@@ -243,7 +262,7 @@ def confirmed_removal(
     try:
         remove(connection=connection, actor=request.actor())
     except services.NotRemovable:
-        messages.error(request, _("This connection can no longer be removed here."))
+        messages.error(request, refused or _("This connection can no longer be removed here."))
     else:
         messages.success(request, done)
     return HttpResponseRedirect(back_to_list(request), status=303)
@@ -281,9 +300,21 @@ def connection_undo(request: OrganizationRequest, connection_id: UUID) -> HttpRe
     is_own_step = services.has_just_consented(connection, request.user)
     if not (is_own_step or has_fresh_sign_in(request)):
         return ask_for_proof(request)
-    done = _("%(name)s was disconnected and its token destroyed.") % {"name": connection.name}
+    name = {"name": connection.name}
+    refused = _(
+        "%(name)s is in use or was confirmed, so it is not undone. An administrator can end its "
+        "consent with Disconnect, in the menu of its row."
+    )
+    if request.method != "POST" and not question.is_open(connection):
+        context = {"connection": connection, "refused": refused % name}
+        return render_part(request, "connections/undo.html", "dialog", context)
     return confirmed_removal(
-        request, connection, "connections/undo.html", services.undo_connection, done
+        request,
+        connection,
+        "connections/undo.html",
+        services.undo_connection,
+        _("%(name)s was disconnected and its token destroyed.") % name,
+        refused % name,
     )
 
 

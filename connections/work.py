@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from connections import (
     aftermath,
+    client_link_mails,
+    client_links,
+    client_reminders,
     imported_tokens,
     notice_mails,
     notice_sending,
     notices,
     repeated_refusals,
+    revisions,
     services,
 )
 from sellerlegend.jobs import budgets, incident_counts, incident_watch, incidents, ledger
@@ -27,6 +31,10 @@ incidents.register_listener(notices.tell_of_incident)
 setup.count_sellers_with(services.count_sellers)
 
 
+def show_row(job: Job) -> None:
+    revisions.touch(job.organization_id, [job.connection_id] if job.connection_id else [])
+
+
 def show_nothing(_job: Job) -> None:
     """No row of the screen looks different."""
 
@@ -42,3 +50,14 @@ ledger.register(
 )
 ledger.register_sweeper(notices.derive_in_turn)
 ledger.register_sweeper(notice_mails.plan_mails)
+ledger.register(
+    ledger.Kind(
+        name=client_links.MAIL,
+        run=budgets.watched(client_link_mails.send),
+        changed=show_row,
+        give_up=client_link_mails.given_up,
+        queue="background",
+    )
+)
+ledger.register_sweeper(client_links.end_overdue)
+ledger.register_sweeper(client_reminders.ask_in_turn)

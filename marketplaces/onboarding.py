@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from connections import credentials, revisions, verdicts
+from connections import credentials, question, revisions, verdicts
 from connections.models import Connection
 from marketplaces import services
 from marketplaces.models import Marketplace, MarketplaceAccount
@@ -65,6 +65,9 @@ def begin_onboarding_of_rows(
             organization=organization_id,
             subjects=[(account.pk, account.connection_id) for account in chosen],
         )
+        if chosen:
+            begun = {account.connection_id for account in chosen}
+            question.answer(organization_id, begun, actor=actor)
         return list(_accounts(organization_id, [account.pk for account in chosen]))
 
 

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from connections import credentials, revisions, services
+from connections import question, revisions, services, superseding
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
@@ -115,6 +115,7 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
             ended[Side.PPC] = destroyed
         if ended:
             _end_trips(connection, ended, actor)
+            question.answer(connection.organization_id, [connection.pk], actor=actor)
             record_event(
                 "connection_disconnected",
                 actor=actor,
@@ -164,7 +165,7 @@ def _disconnect_spapi(connection: Connection, actor: Actor) -> list[dict[str, An
             reason="disconnected",
             onboarding_changed_at=now,
         )
-    credentials.destroy(grant, actor=actor, reason="disconnected")
+    superseding.destroy(grant, actor=actor, reason="disconnected")
     rows = Connection.objects.for_organization(connection.organization_id)
     rows.filter(pk=connection.pk).update(
         mws_auth_token="",
@@ -182,7 +183,7 @@ def _disconnect_ppc(connection: Connection, actor: Actor) -> list[dict[str, Any]
     for grant in grants:
         _stop_listing(grant)
         destroyed.append(_what(Side.PPC, grant, _linked_by(grant)))
-        credentials.destroy(grant, actor=actor, reason="disconnected")
+        superseding.destroy(grant, actor=actor, reason="disconnected")
     links = PpcLink.objects.for_organization(connection.organization_id)
     mine = links.filter(account__connection=connection, status=PpcLink.Status.WORKING)
     if grants or not usable_grants(connection.organization_id):

@@ -21,7 +21,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from connections import credentials, imported_tokens, revisions
+from connections import imported_tokens, refusals, revisions, superseding
+from connections.client_link_models import ClientLink, ClientReminders
 from connections.feed_models import CalendarFeed
 from connections.grouping_models import Client, Reach, SavedView, Tag
 from connections.import_models import ClientList, TokenImport
@@ -105,7 +106,7 @@ def _destroy_tokens(organization: Organization, actor: Actor) -> int:
         living = model.objects.for_organization(organization)
         grants += living.exclude(status=Grant.Status.DISCONNECTED)
     for grant in grants:
-        credentials.destroy(grant, actor=actor, reason="organization_deleted")
+        superseding.destroy(grant, actor=actor, reason="organization_deleted")
     Connection.objects.for_organization(organization).update(
         mws_auth_token="", mws_auth_token_tail="", mws_auth_token_updated_at=None
     )
@@ -179,7 +180,7 @@ def ended_by_amazon(grants: QuerySet[G], before: datetime | None) -> QuerySet[G]
     environment made invalid, nor a text that does not open, before a consent's year is over."""
     long_ago = (before or timezone.now()) - KEPT_AFTER_END
     client = configured_client(grants.model.application)
-    is_refused = Q(last_error_code=credentials.REFUSED, client_id__in=["", client.client_id])
+    is_refused = Q(last_error_code=refusals.REFUSED, client_id__in=["", client.client_id])
     return (
         grants.filter(status=Grant.Status.INVALID, status_changed_at__lt=long_ago)
         .filter(is_refused | Q(authorized_at__lt=long_ago - timedelta(days=CONSENT_DAYS)))
@@ -264,6 +265,8 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
         AuthorizationRequest,
         ReconnectItem,
         ReconnectQueue,
+        ClientLink,
+        ClientReminders,
         NoticeMail,
         Notice,
         NoticeSnooze,
@@ -313,7 +316,7 @@ def erase_ads_grant(grant: AdsGrant, *, actor: Actor) -> None:
 
 def erase_token(grant: SpApiGrant | AdsGrant, *, actor: Actor) -> None:
     """Of a consent that Amazon ended. Row, name and history stay for the new one."""
-    credentials.forget_token(grant, actor=actor)
+    superseding.forget_token(grant, actor=actor)
     _receipt(grant.owner_id(), Counter(refresh_tokens=1), 0, actor)
 
 

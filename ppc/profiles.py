@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials, gaps, notices, verification
+from connections import credentials, gaps, notices, superseding, verification
 from connections.models import AdsGrant, Grant
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon import ads
@@ -124,7 +124,7 @@ def retire_superseded(grant: AdsGrant) -> None:
             _move_links(previous, mine)
             _remember_gap(grant, previous)
             notices.hand_over(previous, grant)
-            credentials.destroy(previous, actor=WORKER, reason="superseded")
+            superseding.destroy(previous, actor=WORKER, reason="superseded")
 
 
 def _remember_gap(grant: AdsGrant, previous: AdsGrant) -> None:

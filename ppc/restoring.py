@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from connections import credentials, revisions
+from connections import revisions, superseding
 from connections.models import AdsGrant, Grant, SpApiGrant
 from ppc import erasure
 from sellerlegend import deletions
@@ -90,4 +90,4 @@ def end_again(kind: str, row_id: UUID) -> None:
         grant = GRANTS[kind].objects.get(pk=row_id)
         revisions.touch_all(grant.owner_id())
         if grant.status != Grant.Status.DISCONNECTED:
-            credentials.destroy(grant, actor=COMMAND, reason="ended_before_restore")
+            superseding.destroy(grant, actor=COMMAND, reason="ended_before_restore")

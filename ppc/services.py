@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from connections import credentials, revisions, verdicts
+from connections import credentials, question, revisions, verdicts
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces.models import Marketplace, MarketplaceAccount
 from marketplaces.onboarding import chooser
@@ -143,6 +143,8 @@ def begin_linking(
             organization=connection.organization_id,
             subjects=[(link.pk, connection.pk) for link in links],
         )
+        if links:
+            question.answer(connection.organization_id, [connection.pk], actor=actor)
         return links
 
 

@@ -22,11 +22,12 @@ SECRET_NAMES = (
     "code_verifier",
     "mws_auth_token",
 )
-# Amazon's token, code and secret shapes, our own vault text, and what follows a telling name in
-# a query string, a JSON body or a printed dictionary.
+# Amazon's token, code and secret shapes, our own vault text, addresses that are secrets, and what
+# follows a telling name in a query string, a JSON body or a printed dictionary.
 SECRET_SHAPES = re.compile(
     r"Atz[a-z](?:\||%7C)[\w\-./+=|%]+|amzn1\.oa2-cs\.[\w.\-]+|amzn\.mws\.[\w\-]+"
     r"|v1\.[A-Za-z0-9]+\.[\w-]{16}\.[\w-]{22,}"
+    r"|/(?:c|calendar)/[\w-]{43}"
     rf"|\b(?i:{'|'.join(SECRET_NAMES)})(?:=|[\"']\s*:\s*)[\"']?[^&\s\"',}}]+"
 )
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

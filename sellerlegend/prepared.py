@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -36,7 +36,8 @@ class Compiled:
 
 class PreparedQuery:
     """`build(**values)` returns a queryset of `.values(...)`; `kinds` are the values' types:
-    UUID, datetime, str or int. The values may only be compared with, never decide what is built."""
+    UUID, datetime, date, str or int. The values may only be compared with or written, never decide
+    what is built."""
 
     def __init__(self, build: Callable[..., QuerySet[Any, Any]], **kinds: type) -> None:
         self.build = build
@@ -47,13 +48,7 @@ class PreparedQuery:
         """Run the query. Raises KeyError when a value is missing."""
         connection = connections[DEFAULT_DB_ALIAS]
         compiled = self._compiled.get(connection.vendor) or self._compile()
-        with connection.cursor() as cursor:
-            cursor.execute(compiled.sql, [bind(values) for bind in compiled.binds])
-            found: Any = cursor.fetchall()
-        if compiled.converters:
-            found = compiled.compiler.apply_converters(found, compiled.converters)
-        names = compiled.names
-        return [dict(zip(names, row, strict=True)) for row in found]
+        return fetched(connection, compiled, values)
 
     def _compile(self) -> Compiled:
         samples = {name: sample_of(kind) for name, kind in self.kinds.items()}
@@ -82,17 +77,17 @@ class PreparedUpdate:
     ) -> None:
         self.build = build
         self.kinds = kinds
-        self._compiled: dict[str, tuple[str, tuple[Bind, ...]]] = {}
+        self._compiled: dict[str, Compiled] = {}
 
     def run(self, **values: Any) -> int:
         """Returns how many rows. Raises KeyError when a value is missing."""
         connection = connections[DEFAULT_DB_ALIAS]
-        sql, binds = self._compiled.get(connection.vendor) or self._compile()
+        compiled = self._compiled.get(connection.vendor) or self._compile()
         with connection.cursor() as cursor:
-            cursor.execute(sql, [bind(values) for bind in binds])
+            cursor.execute(compiled.sql, [bind(values) for bind in compiled.binds])
             return int(cursor.rowcount)
 
-    def _compile(self) -> tuple[str, tuple[Bind, ...]]:
+    def _compile(self) -> Compiled:
         samples = {name: sample_of(kind) for name, kind in self.kinds.items()}
         rows, columns = self.build(**samples)
         query: Any = rows.query.chain(UpdateQuery)
@@ -101,8 +96,53 @@ class PreparedUpdate:
         sql, parameters = compiler.as_sql()
         ops = compiler.connection.ops
         binds = tuple(bind_of(parameter, samples, ops) for parameter in parameters)
-        self._compiled[compiler.connection.vendor] = sql, binds
-        return sql, binds
+        compiled = self._finished(rows, compiler, sql, binds)
+        self._compiled[compiler.connection.vendor] = compiled
+        return compiled
+
+    def _finished(
+        self, _rows: QuerySet[Any], compiler: Any, sql: str, binds: tuple[Bind, ...]
+    ) -> Compiled:
+        return Compiled(sql, binds, (), compiler, {})
+
+
+class PreparedReturning(PreparedUpdate):
+    """An UPDATE that gives its rows back, all columns as they are after it."""
+
+    def rows(self, **values: Any) -> list[dict[str, Any]]:
+        """Raises KeyError when a value is missing, NotSupportedError where `is_known` is False."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        compiled = self._compiled.get(connection.vendor) or self._compile()
+        return fetched(connection, compiled, values)
+
+    @staticmethod
+    def is_known() -> bool:
+        """Whether the database has RETURNING: SQLite since 3.35."""
+        return bool(connections[DEFAULT_DB_ALIAS].features.can_return_columns_from_insert)
+
+    def _finished(
+        self, rows: QuerySet[Any], compiler: Any, sql: str, binds: tuple[Bind, ...]
+    ) -> Compiled:
+        fields = rows.model._meta.concrete_fields
+        columns = [field.get_col(rows.model._meta.db_table) for field in fields]
+        returning, _ = compiler.connection.ops.return_insert_columns(fields)
+        return Compiled(
+            f"{sql} {returning}",
+            binds,
+            tuple(field.attname for field in fields),
+            compiler,
+            compiler.get_converters(columns),
+        )
+
+
+def fetched(connection: Any, compiled: Compiled, values: dict[str, Any]) -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(compiled.sql, [bind(values) for bind in compiled.binds])
+        found: Any = cursor.fetchall()
+    if compiled.converters:
+        found = compiled.compiler.apply_converters(found, compiled.converters)
+    names = compiled.names
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def sample_of(kind: type) -> Any:
@@ -111,6 +151,8 @@ def sample_of(kind: type) -> Any:
         return uuid.uuid4()
     if kind is datetime:
         return datetime.fromtimestamp(secrets.randbits(40) / 1_000, UTC)
+    if kind is date:
+        return date.min + timedelta(days=secrets.randbelow(700_000))
     return secrets.randbits(60) if kind is int else secrets.token_hex(16)
 
 
@@ -128,6 +170,8 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
         # One without time zones compares text.
         if isinstance(sample, datetime) and parameter == ops.adapt_datetimefield_value(sample):
             return partial(adapted_time, name, ops)
+        if type(sample) is date and parameter == ops.adapt_datefield_value(sample):
+            return partial(adapted_day, name, ops)
     return lambda _values: parameter
 
 
@@ -143,3 +187,7 @@ def hexadecimal(name: str, values: dict[str, Any]) -> str:
 
 def adapted_time(name: str, ops: Any, values: dict[str, Any]) -> Any:
     return ops.adapt_datetimefield_value(values[name])
+
+
+def adapted_day(name: str, ops: Any, values: dict[str, Any]) -> Any:
+    return ops.adapt_datefield_value(values[name])

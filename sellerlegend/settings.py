@@ -280,6 +280,7 @@ CSRF_COOKIE_NAME = f"{_cookie_prefix}csrf"
 LANGUAGE_COOKIE_NAME = f"{_cookie_prefix}language"
 MESSAGES_COOKIE_NAME = f"{_cookie_prefix}messages"
 DEVICE_COOKIE_NAME = f"{_cookie_prefix}device"
+CLIENT_COOKIE_NAME = f"{_cookie_prefix}client"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -131,3 +131,7 @@ class SharedCache(RedisCache):
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._class = PatientClient
+
+    def validate_key(self, key: str) -> None:
+        """Redis takes any key. Django looks at every letter, as memcached would refuse some, and
+        that costs as much as the look-up."""

@@ -154,7 +154,7 @@ def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> 
             connection=connection,
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
-            user=owner_of(connection.organization),
+            actor=Actor.person(owner_of(connection.organization)),
         )
     return stored.row
 

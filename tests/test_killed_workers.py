@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from connections import notice_mails, token_imports
+from connections import client_links, notice_mails, token_imports
+from connections.client_link_models import ClientLink
 from connections.import_models import ImportedToken
 from connections.models import Connection
 from connections.notice_models import NoticeMail, NotificationChoice
@@ -27,7 +28,7 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import AuditEvent, Organization
-from tests import factories
+from tests import client_trips, factories
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import JAPAN, US
 from tests.workers import Office, open_office, wait_until
@@ -35,6 +36,7 @@ from tests.workers import Office, open_office, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NORTHSTAR, BLUE_HARBOR, SAKURA = "A1NORTHSTAR001", "A2BLUEHARBOR02", "A3SAKURATEA003"
+MAILS = (notice_mails.MAIL, client_links.MAIL, farewell.RECEIPT)
 MARKETING, AGENCY = "ads@northstar.example", "agency@ads.example"
 
 
@@ -82,6 +84,7 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     mail_notice(reading)
     import_token(amazon)
     end_an_organization()
+    client_trips.ask(reading)
     found = {job.kind: job for job in Job._base_manager.all()}
     assert set(found) == set(ledger.KINDS), "a kind of work that this test does not know yet"
     return found
@@ -180,6 +183,7 @@ def assert_done_once(jobs: dict[str, Job]) -> None:
     assert factories.grant_of(brought.connection).fingerprint == brought.fingerprint
     assert AdsProfile._base_manager.count() == 6 + 4 + 6 + 6
     assert [mail.status for mail in NoticeMail._base_manager.all()] == ["sent"]
+    assert [link.status for link in ClientLink._base_manager.all()] == ["sent"]
 
 
 EFFECTS = sorted(
@@ -202,7 +206,7 @@ def test_a_worker_killed_in_the_middle_of_every_kind_of_work_is_replaced(
     amazon.ledger.wait_for(6, timeout=30, surface="sellers")
     amazon.ledger.wait_for(4, timeout=30, surface="ads")
     # Mails ask nothing of Amazon.
-    mails = {kind: jobs.pop(kind) for kind in (notice_mails.MAIL, farewell.RECEIPT)}
+    mails = {kind: jobs.pop(kind) for kind in MAILS}
     assert set(statuses(jobs).values()) == {"running"}
 
     office.hire()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from connections import credentials, observations, services
+from connections import credentials, observations, refusals, services
 from connections.models import Connection, SpApiGrant
 from connections.verdicts import GrantDoubted
 from marketplaces import services as marketplace_services
@@ -58,8 +58,8 @@ NOTES: dict[str, Note] = {
     "a missing role": lambda old: observations.note_failure(
         old, AccessDenied(detail=Denial.MISSING_ROLE)
     ),
-    "a refusal": lambda old: credentials._refused(old, credentials.REFUSED),
-    "an end of refusals": lambda old: credentials._trust_again(old, "call_succeeded"),
+    "a refusal": lambda old: refusals.refused(old, refusals.REFUSED),
+    "an end of refusals": lambda old: refusals.trust_again(old, "call_succeeded"),
 }
 
 
@@ -84,7 +84,7 @@ def in_trouble() -> dict[str, Any]:
         "refusals": 3,
         "first_refused_at": long_ago,
         "last_refused_at": long_ago,
-        "last_error_code": credentials.REFUSED,
+        "last_error_code": refusals.REFUSED,
         "last_success_at": long_ago,
         "last_failure_at": long_ago,
         "last_failure_code": "amazon_throttled",
@@ -101,7 +101,7 @@ def test_what_an_old_consent_met_and_a_reconnect(
 ) -> None:
     """Between the call and its note, inside the note, and on either side of the new consent."""
     seam(monkeypatch, observations, "current")
-    seam(monkeypatch, credentials, "_current")
+    seam(monkeypatch, refusals, "_current")
     seam(monkeypatch, services, "_next_grant")
     for order in orders(2, 2):
         row = connect(amazon, **in_trouble())
@@ -124,7 +124,7 @@ def test_a_call_that_was_on_its_way_when_the_seller_reconnected(
 ) -> None:
     """Whole calls: the old token is refused, the new one is good. Never the other way round."""
     seam(monkeypatch, credentials, "_ask_lwa", after=False)
-    seam(monkeypatch, credentials, "_refused")
+    seam(monkeypatch, refusals, "refused")
     seam(monkeypatch, services, "_next_grant")
     for order in orders(3, 2):
         row = connect(amazon, **in_trouble())

@@ -472,7 +472,7 @@ def test_undo_during_a_reading_leaves_no_late_rows(
     assert codes(organization, "participations_read") == 0
 
 
-def test_undo_against_many_workers_and_choices_ends_in_nothing(
+def test_undo_against_many_workers_and_choices_ends_in_nothing_or_is_refused(
     amazon: RunningEmulator, member: User, connection: Connection
 ) -> None:
     organization = connection.organization
@@ -483,17 +483,20 @@ def test_undo_against_many_workers_and_choices_ends_in_nothing(
     for account in accounts:
         factories.make_link(account)
 
-    run_together(
+    answers = run_together(
+        lambda: services.undo_connection(connection=connection, actor=actor),
         lambda: onboarding.begin_onboarding(connection=connection, account_ids=ids, actor=actor),
         lambda: ppc_services.begin_linking(connection=connection, account_ids=ids, actor=actor),
         lambda: ledger.drain("interactive"),
         lambda: ledger.drain("interactive"),
-        lambda: services.undo_connection(connection=connection, actor=actor),
     )
     ledger.drain("interactive")
 
-    assert Connection.objects.for_organization(organization).count() == 0
-    assert accounts.all().count() == 0
+    # Who came first decides: a row that is used is not undone any more.
+    is_kept = isinstance(answers[0], services.NotRemovable)
+    assert Connection.objects.for_organization(organization).count() == int(is_kept)
+    assert accounts.all().count() == (len(ids) if is_kept else 0)
+    assert codes(organization, "connection_undone") == int(not is_kept)
     live = Job.objects.for_organization(organization).filter(status__in=Job.LIVE)
     assert list(live.values_list("kind", "status")) == []
 

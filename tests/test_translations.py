@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,20 @@ from babel.messages.catalog import Catalog, Message
 
 from connections.countries import NAMES
 from sellerlegend.amazon.regions import MARKETPLACES
-from tests.demo.messages import LOCALES, messages_of_the_source, read_catalogue, update_catalogues
+from tests.demo.environment import CHECKOUT
+from tests.demo.messages import (
+    LOCALES,
+    messages_of_the_source,
+    read_catalogue,
+    source_files,
+    update_catalogues,
+)
 
 CATALOGUES = sorted(LOCALES.glob("*/LC_MESSAGES/django.po"))
 # %(name)s, %d, {name}, and the tags of the few texts that hold any.
 PLACES = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}|</?\w+[^>]*>")
+# Django's functions of translation, by their own names.
+CALL = re.compile(r"(n?p?gettext)(_lazy|_noop)?$")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +48,64 @@ def test_the_source_holds_texts_of_python_and_templates(source: Catalog) -> None
 
     assert "connections/health_words.py" in found
     assert "templates/connections/account_connections.html" in found
+
+
+def translated_calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """Calls of a function of translation, whatever it is called there: the name of Django's own."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "django.utils.translation":
+            names |= {alias.asname or alias.name: alias.name for alias in node.names}
+
+    def called(node: ast.expr | None) -> str:
+        name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+        name = names.get(name, name if isinstance(node, ast.Attribute) else "")
+        return name if CALL.match(name) else ""
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and called(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {t.id: called(node.value) for t in targets if isinstance(t, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and called(node.func):
+            yield called(node.func), node
+
+
+def literal_text(name: str, call: ast.Call) -> str:
+    """The text, or its singular; empty where only the running program knows it."""
+    arguments = call.args[1:] if "pgettext" in name else call.args
+    first = arguments[0] if arguments else None
+    is_text = isinstance(first, ast.Constant) and isinstance(first.value, str)
+    return str(first.value) if isinstance(first, ast.Constant) and is_text else ""
+
+
+def unknown_texts(code: str, known: set[str]) -> list[str]:
+    calls = (literal_text(*found) for found in translated_calls(ast.parse(code)))
+    return sorted(text for text in set(calls) - known if text)
+
+
+def test_a_text_under_any_local_name_of_gettext_is_seen() -> None:
+    code = """
+from django.utils import translation
+from django.utils.translation import gettext_lazy, ngettext as many
+later = gettext_lazy
+later("By assignment"); many("One", "More", 2); translation.pgettext("where", "By module")
+later(name); print("No text"); later("Known")
+"""
+
+    assert unknown_texts(code, {"Known"}) == ["By assignment", "By module", "One"]
+
+
+def test_the_source_holds_each_text_under_whatever_name_it_is_translated(source: Catalog) -> None:
+    known = {texts(message)[0] for message in source if message.id}
+
+    missing = {
+        path.relative_to(CHECKOUT).as_posix(): unknown_texts(path.read_text("utf-8"), known)
+        for path in source_files(CHECKOUT)
+        if path.suffix == ".py"
+    }
+
+    assert {place: found for place, found in missing.items() if found} == {}
 
 
 def test_every_marketplace_has_a_name_to_translate() -> None:

@@ -23,7 +23,16 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connections import credentials, notice_mails, token_cache, token_imports, verification
+from connections import (
+    client_links,
+    credentials,
+    notice_mails,
+    superseding,
+    token_cache,
+    token_imports,
+    verification,
+)
+from connections.client_link_models import ClientLink
 from connections.import_models import ImportedToken
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import NoticeMail
@@ -60,6 +69,7 @@ MACHINES: tuple[Any, ...] = (
     MarketplaceAccount,
     PpcLink,
     NoticeMail,
+    ClientLink,
     ImportedToken,
 )
 SUBJECTS: dict[str, Any] = {
@@ -73,6 +83,7 @@ SUBJECTS: dict[str, Any] = {
     checking.VERIFY: AdsGrant,
     checking.CHECK: AdsGrant,
     notice_mails.MAIL: NoticeMail,
+    client_links.MAIL: ClientLink,
     token_imports.IMPORT: ImportedToken,
 }
 SPAPI_ALONE, BOTH_SIDES = frozenset({Side.SPAPI}), frozenset(Side)
@@ -298,7 +309,7 @@ class Walk(RuleBasedStateMachine):
         if connection is None or connection.waits_for_consent:
             return
         grant = factories.grant_of(connection)
-        credentials.require_reconnect(grant, actor=COMMAND, reason="staff")
+        superseding.require_reconnect(grant, actor=COMMAND, reason="staff")
 
     @rule(org=which, row=number, force=st.booleans())
     def ask_for_a_token(self, org: int, row: int, force: bool) -> None:

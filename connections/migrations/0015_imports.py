@@ -12,7 +12,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("connections", "0013_grouping"),
+        ("connections", "0014_client_links"),
         ("organizations", "0016_limited_members"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -11,22 +11,23 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPException, HTTPMessage
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import urlencode
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from sellerlegend import tallies
+from sellerlegend.amazon import direct
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.amazon.errors import AmazonUnavailable
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.amazon.transport import CONNECT_SECONDS, DeadlineAdapter, deadline
+from sellerlegend.amazon.transport import CONNECT_SECONDS, IDLE_SECONDS, DeadlineAdapter, deadline
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,6 @@ EXCHANGE_SECONDS = 10.0
 REFRESH_SECONDS = 23.0
 BODY_BYTES = 10 * 1024 * 1024
 RETRY_AFTER_SECONDS = 3600.0
-# Shorter than any idle timeout on the way: a connection dropped in silence costs a whole call.
-IDLE_SECONDS = 30.0
 INTEGER_DIGITS = 100
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
@@ -46,7 +45,11 @@ LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 USER_AGENT = (
     f"SellerLegend/1.0 (Language=Python/{platform.python_version()}; Platform={platform.system()})"
 )
+HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
+FORM_HEADERS = HEADERS | {"Content-Type": "application/x-www-form-urlencoded;charset=UTF-8"}
 
+# All but what RFC 3986 calls unreserved.
+_TO_QUOTE = re.compile(rb"[^A-Za-z0-9._~-]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _LONE_SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 _BIDI_CONTROL = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -77,7 +80,6 @@ def send(
     operation: str,
     headers: Mapping[str, str | Secret] | None = None,
     params: Mapping[str, str] | None = None,
-    form: Mapping[str, str | Secret] | None = None,
     seconds: float = CALL_SECONDS,
 ) -> Reply:
     """Call one of the APIs of `endpoints`; whatever status comes back is returned.
@@ -87,10 +89,37 @@ def send(
     Raises AmazonUnavailable when no whole answer came, AddressNotAllowed before anything is sent
     to any other host.
     """
+
+    def call() -> Reply:
+        return _request(method, url, _revealed(headers or {}), params or {}, seconds)
+
+    return _answer_of(call, url, endpoints, operation)
+
+
+def post_form(
+    url: str,
+    form: Mapping[str, str | Secret],
+    *,
+    endpoints: Endpoints,
+    operation: str,
+    seconds: float = CALL_SECONDS,
+) -> Reply:
+    """Ask the token endpoint. Promises and raises what `send` does, at a third of the CPU."""
+
+    def call() -> Reply:
+        with deadline(seconds):
+            response, body = direct.post(url, FORM_HEADERS, _encoded(form), BODY_BYTES)
+        return _reply(response.status, response.headers, body)
+
+    return _answer_of(call, url, endpoints, operation)
+
+
+def _answer_of(call: Callable[[], Reply], url: str, endpoints: Endpoints, operation: str) -> Reply:
+    """One call, timed and counted."""
     if not endpoints.may_be_called(url):
         raise AddressNotAllowed(operation)
     began = time.monotonic()
-    reply = _perform(method, url, operation, headers or {}, params or {}, form, seconds)
+    reply = _perform(call, operation)
     tallies.observe(
         "amazon_call_seconds", time.monotonic() - began, LATENCY_BOUNDS, operation=operation
     )
@@ -106,42 +135,26 @@ def _status_class(reply: Reply | None) -> str:
     return "429" if reply.status == HTTPStatus.TOO_MANY_REQUESTS else f"{reply.status // 100}xx"
 
 
-def _perform(
-    method: str,
-    url: str,
-    operation: str,
-    headers: Mapping[str, str | Secret],
-    params: Mapping[str, str],
-    form: Mapping[str, str | Secret] | None,
-    seconds: float,
-) -> Reply | None:
-    """None instead of an exception: those of `requests` hold headers and bodies, tokens included,
-    and so do the frames a traceback would keep."""
-    headers = _revealed(headers)
-    data = None
-    if form is not None:
-        data = urlencode(_revealed(form)).encode("ascii")
-        headers["Content-Type"] = "application/x-www-form-urlencoded;charset=UTF-8"
+def _perform(call: Callable[[], Reply], operation: str) -> Reply | None:
+    """None instead of an exception: those of a call hold headers and bodies, tokens included, and
+    so do the frames a traceback would keep."""
     try:
-        with (
-            deadline(seconds),
-            _session().request(
-                method,
-                url,
-                params=params,
-                data=data,
-                headers=headers,
-                timeout=(CONNECT_SECONDS, seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response,
-        ):
-            return _reply(response)
-    except (OSError, HTTPError, ValueError) as error:
+        return call()
+    except (OSError, HTTPError, HTTPException, ValueError) as error:
         logger.warning(
             "amazon_unreachable", extra={"operation": operation, "cause": type(error).__name__}
         )
         return None
+
+
+def _encoded(form: Mapping[str, str | Secret]) -> bytes:
+    """As `urlencode`, which takes a token byte by byte once it finds one that it must quote."""
+    fields = _revealed(form).items()
+    return b"&".join(b"%b=%b" % (_quoted(name), _quoted(value)) for name, value in fields)
+
+
+def _quoted(text: str) -> bytes:
+    return _TO_QUOTE.sub(lambda found: b"%%%02X" % found[0][0], text.encode())
 
 
 def _revealed(fields: Mapping[str, str | Secret]) -> dict[str, str]:
@@ -151,24 +164,40 @@ def _revealed(fields: Mapping[str, str | Secret]) -> dict[str, str]:
     }
 
 
-def _reply(response: requests.Response) -> Reply:
-    skew = _seconds_until(response.headers.get("Date", ""))
+def _request(
+    method: str, url: str, headers: dict[str, str], params: Mapping[str, str], seconds: float
+) -> Reply:
+    with (
+        deadline(seconds),
+        _session().request(
+            method,
+            url,
+            params=params,
+            headers=headers,
+            timeout=(CONNECT_SECONDS, seconds),
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
+        body = bytearray()
+        while len(body) <= BODY_BYTES:
+            # Compressed bodies were not asked for and are not opened: they can hide any size.
+            chunk = response.raw.read(64 * 1024, decode_content=False)
+            if not chunk:
+                break
+            body += chunk
+        return _reply(response.status_code, response.headers, bytes(body))
+
+
+def _reply(status: int, headers: Mapping[str, str] | HTTPMessage, body: bytes) -> Reply:
+    skew = _seconds_until(headers.get("Date", ""))
     if math.isfinite(skew):
         tallies.remember("amazon_clock_skew_seconds", skew)
-    body = bytearray()
-    while len(body) <= BODY_BYTES:
-        # Compressed bodies were not asked for and are not opened: they can hide any size.
-        chunk = response.raw.read(64 * 1024, decode_content=False)
-        if not chunk:
-            break
-        body += chunk
     return Reply(
-        status=response.status_code,
-        body=bytes(body[:BODY_BYTES]),
-        request_id=clean_request_id(
-            response.headers.get("x-amzn-RequestId") or response.headers.get("x-amz-rid")
-        ),
-        retry_after=_retry_after(response.headers.get("Retry-After")),
+        status=status,
+        body=body[:BODY_BYTES],
+        request_id=clean_request_id(headers.get("x-amzn-RequestId") or headers.get("x-amz-rid")),
+        retry_after=_retry_after(headers.get("Retry-After")),
         truncated=len(body) > BODY_BYTES,
     )
 
@@ -199,13 +228,7 @@ def _new_session() -> requests.Session:
     session.verify = True
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.clear()
-    session.headers.update(
-        {
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        }
-    )
+    session.headers.update(HEADERS)
     session.mount("https://", DeadlineAdapter())
     session.mount("http://", DeadlineAdapter())
     return session

@@ -27,7 +27,7 @@ from sellerlegend.amazon.http import (
     REFRESH_SECONDS,
     Reply,
     parse_json,
-    send,
+    post_form,
 )
 from sellerlegend.amazon.secret import Secret
 
@@ -198,12 +198,11 @@ def _ask_with(
 ) -> TokenReply | AmazonError:
     who: dict[str, str | Secret] = {"client_id": client.client_id, "client_secret": secret}
     try:
-        reply = send(
-            "POST",
+        reply = post_form(
             endpoints.lwa_token(),
+            {**question.fields, **who},
             endpoints=endpoints,
             operation=question.operation,
-            form={**question.fields, **who},
             seconds=seconds,
         )
     except AmazonUnavailable as error:

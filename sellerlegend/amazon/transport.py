@@ -1,4 +1,4 @@
-"""A total deadline for `requests`, which by itself only limits each single wait.
+"""A total deadline for a call; `requests`, as sockets, only limits each single wait.
 
 A server that sends a byte a second never trips a read timeout, neither in the headers nor in the
 body. Here every wait of a call, from the first address tried to the last byte of the body, gets
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CONNECT_SECONDS = 3.0
+# Shorter than any idle timeout on the way: a connection dropped in silence costs a whole call.
+IDLE_SECONDS = 30.0
 
 
 class Deadline:
@@ -44,12 +46,17 @@ _deadline: ContextVar[Deadline] = ContextVar("_deadline")
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Calls made through a DeadlineAdapter inside the block share `seconds`."""
+    """Calls made inside the block, by whichever way of this package, share `seconds`."""
     token = _deadline.set(Deadline(seconds))
     try:
         yield
     finally:
         _deadline.reset(token)
+
+
+def current() -> Deadline:
+    """Raises LookupError outside a `deadline` block: a call fails instead of waiting for ever."""
+    return _deadline.get()
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -72,7 +79,7 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class Response(http.client.HTTPResponse):
     def __init__(
         self,
         sock: socket.socket,
@@ -85,17 +92,17 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(raw, sock, _deadline.get()))
 
 
-def _connect(connection: HTTPConnection) -> socket.socket:
+def connect(host: str, port: int) -> socket.socket:
     """Try each address of the host for three seconds, all of them within the deadline."""
     clock = _deadline.get()
     failure = OSError("the host has no address")
-    addresses = socket.getaddrinfo(connection._dns_host, connection.port, type=socket.SOCK_STREAM)
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, address in addresses:
         try:
             return create_connection(
                 (str(address[0]), int(address[1])),
                 timeout=clock.remaining(at_most=CONNECT_SECONDS),
-                socket_options=connection.socket_options,
+                socket_options=HTTPConnection.default_socket_options,
             )
         except OSError as error:
             failure = error
@@ -103,20 +110,20 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 
 
 class _HTTPConnection(HTTPConnection):
-    response_class = _Response
+    response_class = Response
     # The standard library's switch prints headers and bodies, so tokens: ours stays off.
     debuglevel = 0
 
     def _new_conn(self) -> socket.socket:
-        return _connect(self)
+        return connect(self._dns_host, self.port)
 
 
 class _HTTPSConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = Response
     debuglevel = 0
 
     def _new_conn(self) -> socket.socket:
-        return _connect(self)
+        return connect(self._dns_host, self.port)
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -14,9 +14,9 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from connections import verification
-from connections.credentials import VAULT_LOCKED
 from connections.health import Health, health_of, moments
 from connections.models import CONSENT_DAYS, AdsGrant, Connection, Grant, SpApiGrant
+from connections.refusals import VAULT_LOCKED
 from marketplaces.models import MarketplaceAccount
 from ppc import erasure, pruning
 from ppc.models import PpcLink

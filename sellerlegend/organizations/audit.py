@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 
@@ -18,10 +19,13 @@ REFERENCE_LENGTH = 8
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a signed-in person, staff, a worker or an operator's command."""
+    """Who acts: a signed-in person, staff, a worker, an operator's command, or a client without a
+    login. `facts` go into every event; `name` says who that client is, and goes into none."""
 
     kind: AuditEvent.ActorKind
     user: User | None = None
+    name: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def person(cls, user: User) -> Actor:
@@ -30,6 +34,13 @@ class Actor:
     @classmethod
     def staff(cls, user: User) -> Actor:
         return cls(AuditEvent.ActorKind.STAFF, user)
+
+    @classmethod
+    def client(cls, link_id: UUID, *, made_by: UUID | None, name: str = "") -> Actor:
+        """Whoever holds this link, and who of ours made it."""
+        maker = str(made_by) if made_by else ""
+        facts = (("client_link", str(link_id)), ("link_made_by", maker))
+        return cls(AuditEvent.ActorKind.CLIENT, None, name, facts)
 
 
 WORKER = Actor(AuditEvent.ActorKind.WORKER)
@@ -78,7 +89,7 @@ def event_of(
         subject_type=(subject._meta.model_name or "") if subject else "",
         subject_id=subject.pk if subject else None,
         connection_id=connection_key(subject),
-        details=details,
+        details={**details, **dict(actor.facts)},
     )
 
 

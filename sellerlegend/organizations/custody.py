@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.crypto import Place, Purpose
 from sellerlegend.organizations.models import Organization, VaultKey, VaultUse
+from sellerlegend.prepared import PreparedUpdate
 
 # So many rows say whether a key without a canary is the right one.
 SAMPLE = 3
@@ -50,15 +52,28 @@ def open_many(
 def count_use(organization_id: UUID, purpose: Purpose, *, times: int = 1) -> None:
     """So many more today. One statement, but for the first of a day."""
     day = timezone.now().date()
-    uses = VaultUse.objects.for_organization(organization_id)
-    today = uses.filter(purpose=purpose.value, day=day)
-    if today.update(count=F("count") + times):
+    use: dict[str, Any] = {
+        "organization_id": organization_id,
+        "purpose": purpose.value,
+        "day": day,
+        "times": times,
+    }
+    if COUNT.run(**use):
         return
     try:
         with transaction.atomic():
+            uses = VaultUse.objects.for_organization(organization_id)
             uses.create(purpose=purpose.value, day=day, count=times)
     except IntegrityError:
-        today.update(count=F("count") + times)
+        COUNT.run(**use)
+
+
+def counted_uses(*, organization_id: UUID, purpose: str, day: date, times: int) -> Any:
+    uses = VaultUse.objects.for_organization(organization_id)
+    return uses.filter(purpose=purpose, day=day), {"count": F("count") + times}
+
+
+COUNT = PreparedUpdate(counted_uses, organization_id=UUID, purpose=str, day=date, times=int)
 
 
 ORGANIZATIONS = "organizations"

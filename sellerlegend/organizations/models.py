@@ -295,6 +295,7 @@ class AuditEvent(ScopedModel):
         STAFF = "staff", _("Staff")
         WORKER = "worker", _("Worker")
         COMMAND = "command", _("Command")
+        CLIENT = "client", _("Client by link")
 
     id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey(

@@ -55,6 +55,7 @@ def changes_want_proof(view: View[R, P]) -> Callable[..., Any]:
             return view(request, *args, **kwargs)
         return ask_for_proof(request)
 
+    guarded.changes_want_proof = True  # type: ignore[attr-defined]  # read by test_step_up.py
     return guarded
 
 

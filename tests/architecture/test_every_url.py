@@ -19,7 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from connections.models import Connection
 from sellerlegend.organizations.models import Organization, Role
-from tests import bells
+from tests import bells, client_trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     make_account,
@@ -134,6 +134,11 @@ ORGANIZATION_ROUTES = (
     Route("member_reach", FORM, Role.ADMIN, MEMBER),
     Route("member_leave", FORM, Role.VIEWER),
     Route("ownership_transfer", FORM, Role.OWNER),
+    Route("client_link_new", FORM, Role.MEMBER, ROW),
+    Route("client_links", READ[:1], Role.MEMBER),
+    Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_reminders_switch", ACTION, Role.ADMIN),
+    Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
 )
 
 PERSONAL_ROUTES = (
@@ -196,6 +201,9 @@ PUBLIC_ROUTES = frozenset(
         # (`tests/sellerlegend/organizations/test_invitations.py`).
         "invitation",
         "invitation_link",
+        # For people without a login (`tests/connections/test_client_link_attacks.py`).
+        "client_link",
+        "client_link_ended",
         # For probes (`tests/sellerlegend/monitoring/`).
         "healthz",
         "readyz",
@@ -226,6 +234,7 @@ class Scene:
     invitation_id: UUID
     tag_id: int
     client_id: UUID
+    link_id: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -240,6 +249,7 @@ class Scene:
             "invitation_id": self.invitation_id,
             "tag_id": self.tag_id,
             "client_id": self.client_id,
+            "link_id": self.link_id,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -259,6 +269,7 @@ def scene() -> Scene:
     member = colleague.memberships.get()
     invitation, _token = make_invitation(organization)
     tag, owner = make_tag(organization), make_client(organization)
+    link = client_trips.ask(connection)
     outsider = owner_of(make_organization("Somebody else"))
     return Scene(
         organization,
@@ -271,6 +282,7 @@ def scene() -> Scene:
         invitation.pk,
         tag.pk,
         owner.pk,
+        link.pk,
         outsider,
     )
 

@@ -75,6 +75,8 @@ DOORS: dict[str, dict[str, str]] = {
     "account_reset_password_from_key": {"uidb36": "1", "key": "set-password"},
     "mfa_authenticate": {},
     "mfa_login_webauthn": {},
+    "client_link": {"token": "A" * 43},
+    "client_link_ended": {"reference": "BCDFGH23"},
 }
 
 

@@ -30,7 +30,7 @@ from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
-from tests import bells, trips
+from tests import bells, client_trips, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import (
     ALL_METHODS,
@@ -84,6 +84,7 @@ class Tree:
     invitation: Invitation
     tag: Tag
     client: AgencyClient
+    link: client_trips.Asked
     reference: str
     passkey: Authenticator
 
@@ -102,6 +103,7 @@ def make_tree(name: str) -> Tree:
     member = make_member(organization, Role.VIEWER).memberships.get()
     invitation, _token = make_invitation(organization)
     tag, client = make_tag(organization), make_client(organization)
+    link = client_trips.ask(connection)
     return Tree(
         organization,
         connection,
@@ -112,6 +114,7 @@ def make_tree(name: str) -> Tree:
         invitation,
         tag,
         client,
+        link,
         trip.reference,
         passkey,
     )
@@ -214,6 +217,7 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "invitation_id": tree.invitation.pk,
         "tag_id": tree.tag.pk,
         "client_id": tree.client.pk,
+        "link_id": tree.link.pk,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -232,6 +236,7 @@ def made_up() -> dict[str, Any]:
         "invitation_id": uuid4(),
         "tag_id": 999_999_999,
         "client_id": uuid4(),
+        "link_id": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",

@@ -296,6 +296,41 @@ rename = action_of_row(NA, "Rename")
 remove = action_of_row(WAITING, "Remove")
 another_region = action_of_row(BLUE_HARBOR, "Connect another region")
 
+ask_client = action_of_row(NA, "Ask the client by link")
+
+
+def asked_client(page: Page) -> None:
+    """The list with a link in it, and the address that was shown once before."""
+    address = client_link(page)
+    page.goto("/o/northstar-trading/client-links")
+    expect(page.get_by_role("table", name="Links to clients")).to_be_visible()
+    assert address not in page.content()
+
+
+def client_link(page: Page) -> str:
+    """Made by hand, and shown once."""
+    behind_password("/accounts/2fa/webauthn/")(page)
+    ask_client(page)
+    page.get_by_role("button", name="Make the link").click()
+    return page.get_by_label("The link, shown this once").input_value()
+
+
+def shown_once(page: Page) -> None:
+    client_link(page)
+
+
+def client_page(page: Page) -> None:
+    page.goto(client_link(page))
+    expect(page.get_by_role("button", name="Continue to Amazon")).to_be_visible()
+
+
+def client_declined(page: Page) -> None:
+    client_page(page)
+    page.get_by_text("I do not know them").click()
+    page.get_by_role("button", name="Decline: this is not for me").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Declined")
+
+
 CONNECTIONS = (
     Place("list", at(NORTHSTAR)),
     Place("list of a viewer", at(NORTHSTAR), VIEWER),
@@ -364,6 +399,14 @@ CONNECTIONS = (
     Place("login URI alone", at("/amazon/spapi/login"), NOBODY),
     Place("login URI, garbled", at("/amazon/spapi/login?amazon_state=x"), NOBODY, status=400),
     Place("a step that is over", at("/amazon/spapi/start/unknown"), status=404),
+    Place("ask the client pop-up", ask_client),
+    Place("ask the client page", page_of(ask_client)),
+    Place("the client's link, shown once", shown_once),
+    Place("links to clients", asked_client),
+    Place("client's page", client_page),
+    Place("client declined", client_declined),
+    Place("client's link, unknown", at(f"/c/{'A' * 43}"), NOBODY, status=410),
+    Place("client's trip, refused", at("/c/ended/BCDFGH23"), NOBODY, status=400),
     Place("outcome: refused", at("/amazon/spapi/callback?state=unknown"), status=400),
 )
 PEOPLE = (

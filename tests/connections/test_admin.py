@@ -320,7 +320,7 @@ def test_a_refresh_on_its_way_does_not_undo_it(
     data_key = connection.organization.data_key
     act(support, "require_reconnect", [connection], reason="now")
 
-    credentials._refresh(slow, data_key)
+    credentials._refresh(slow, data_key, timezone.now())
 
     assert factories.grant_of(connection).status == "invalid"
     with pytest.raises(GrantInvalid):

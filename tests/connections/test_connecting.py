@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import credentials, services
+from connections import credentials, services, superseding
 from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
@@ -748,7 +748,7 @@ def test_numbered_names_fit_the_column(organization: Organization, member: User)
 def test_nobody_can_use_a_disconnected_grant(organization: Organization, member: User) -> None:
     connection = factories.make_connection(organization)
     grant = factories.grant_of(connection)
-    credentials.destroy(grant, actor=Actor.person(member), reason="test")
+    superseding.destroy(grant, actor=Actor.person(member), reason="test")
 
     stored = factories.grant_of(connection)
 

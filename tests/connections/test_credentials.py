@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from django.core.cache import cache
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db import connection as database
 from django.utils import timezone
 from pytest_django import Settings
 
-from connections import credentials, services, token_cache
+from connections import credentials, grants, refusals, services, superseding, token_cache
 from connections.credentials import access_token, ads_call, spapi_call
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.verdicts import (
@@ -211,7 +213,7 @@ def test_a_process_keeps_a_sealed_copy_that_ends_with_the_consent_it_came_from(
     second = token_of(connection)
     assert second != first
     with transaction.atomic():
-        credentials.destroy(factories.grant_of(connection), actor=WORKER, reason="disconnected")
+        superseding.destroy(factories.grant_of(connection), actor=WORKER, reason="disconnected")
     with pytest.raises(GrantMissing):
         credentials.live_token(connection)
     assert token_cache.read(grant, "") is None
@@ -326,6 +328,117 @@ def test_whoever_waits_gets_the_token_that_came_meanwhile(
     write(connection, refresh_lease_until=timezone.now() + timedelta(seconds=20))
 
     assert token_of(connection) == token
+
+
+def test_a_refresh_is_four_statements_and_a_look_is_one(
+    amazon: RunningEmulator, connection: Connection, django_assert_num_queries: Any
+) -> None:
+    """The row, the lease that gives it back, the vault's count, and the acceptance that frees the
+    lease."""
+    token_of(connection)  # what a process reads once
+    expire_cached_token(connection)
+
+    with django_assert_num_queries(4):
+        credentials.live_token(connection)
+    with django_assert_num_queries(1):
+        credentials.live_token(connection)
+
+    grant = factories.grant_of(connection)
+    assert grant.refresh_lease_until is None
+    assert refreshes(amazon) == 2
+
+
+def test_a_database_without_returning_reads_the_row_again(
+    amazon: RunningEmulator, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database.features, "can_return_columns_from_insert", False)
+
+    assert token_of(connection) == token_of(connection)
+
+    assert refreshes(amazon) == 1
+    assert factories.grant_of(connection).refresh_lease_until is None
+
+
+def test_what_a_neighbour_got_between_our_look_and_our_lease_is_found(
+    amazon: RunningEmulator, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He had it all in that moment: the lease, the token, and the lease free again."""
+    take_lease = credentials._take_lease
+    got: list[str] = []
+
+    def take_after_a_neighbour(grant: SpApiGrant) -> Any:
+        if not got:
+            got.append("")
+            got.append(token_of(connection))
+            token_cache._own.clear()
+        return take_lease(grant)
+
+    monkeypatch.setattr(credentials, "_take_lease", take_after_a_neighbour)
+
+    assert token_of(connection) == got[1]
+    assert refreshes(amazon) == 1
+    assert factories.grant_of(connection).refresh_lease_until is None
+
+
+def test_the_cache_is_not_asked_for_a_token_that_the_row_says_has_ended(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    token_of(connection)
+    token_cache._own.clear()
+    over = timezone.now() - token_cache.LONGEST_LIFE - timedelta(seconds=1)
+    write(connection, last_refreshed_at=over)
+
+    with patch.object(cache, "get", side_effect=AssertionError("the shared cache was asked")):
+        token_of(connection)
+
+    assert refreshes(amazon) == 2
+
+
+def test_whoever_dies_between_the_cache_and_the_acceptance_loses_nothing(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """His token is good, although the row knows of none that young, and his lease is still there;
+    also when that has ended."""
+    grant, data_key = factories.grant_of(connection), connection.organization.data_key
+    token_cache.remember(grant, Secret("Atza|of-a-dead-worker"), 3600, data_key)
+    token_cache._own.clear()
+    long_ago = timezone.now() - timedelta(hours=5)
+    for lease in (timedelta(seconds=20), timedelta(seconds=-1)):
+        write(connection, last_refreshed_at=long_ago, refresh_lease_until=timezone.now() + lease)
+
+        assert token_of(connection) == "Atza|of-a-dead-worker"
+
+    assert refreshes(amazon) == 0
+
+
+@pytest.mark.parametrize("what", ["replaced", "ended", "fails"])
+def test_an_acceptance_that_fails_leaves_no_token_in_the_cache(
+    amazon: RunningEmulator, connection: Connection, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    grant = factories.grant_of(connection)
+    note_refresh = grants.note_refresh
+
+    def note_late(late: SpApiGrant, **columns: Any) -> bool:
+        monkeypatch.setattr(grants, "note_refresh", note_refresh)
+        assert cache.get(token_cache.key_of(grant)) is not None
+        if what == "fails":
+            raise DatabaseError
+        if what == "replaced":
+            factories.consent(connection, refresh_token=amazon.world.authorize(NORTHSTAR, "NA"))
+        else:
+            with transaction.atomic():
+                superseding.destroy(factories.grant_of(connection), actor=WORKER, reason="test")
+        return note_refresh(late, **columns)
+
+    monkeypatch.setattr(grants, "note_refresh", note_late)
+    expected = {"replaced": None, "ended": GrantMissing, "fails": DatabaseError}[what]
+    with pytest.raises(expected) if expected else nullcontext():
+        credentials.live_token(connection)
+
+    assert cache.get(token_cache.key_of(grant)) is None
+    assert token_cache.key_of(grant) not in token_cache._own
+    assert factories.grant_of(connection).refresh_lease_until is None
+    assert refreshes(amazon) == (2 if what == "replaced" else 1)
 
 
 def test_the_lease_of_a_dead_worker_ends_by_itself(
@@ -651,7 +764,7 @@ def test_a_late_refusal_of_the_old_consent_does_not_touch_the_new_one(
     factories.consent(connection, refresh_token=newer)
     after = snapshot(connection)
 
-    error = credentials._refused(late, "invalid_grant")
+    error = refusals.refused(late, "invalid_grant")
 
     assert isinstance(error, GrantDoubted)
     assert snapshot(connection) == after
@@ -666,7 +779,7 @@ def test_a_late_success_of_the_old_consent_does_not_touch_the_new_one(
     write(connection, status=Grant.Status.DOUBTED, refusals=1, first_refused_at=timezone.now())
     after = snapshot(connection)
 
-    token = credentials._refresh(late, connection.organization.data_key)
+    token = credentials._refresh(late, connection.organization.data_key, timezone.now())
 
     assert token is None
     assert snapshot(connection) == after
@@ -954,7 +1067,7 @@ def test_a_destroyed_consent_is_overwritten_and_unusable(
     amazon.ledger.clear()
 
     with transaction.atomic():
-        credentials.destroy(
+        superseding.destroy(
             grant, actor=Actor.person(factories.owner_of(connection.organization)), reason="undone"
         )
 

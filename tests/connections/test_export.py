@@ -18,8 +18,8 @@ from django.utils import timezone
 from connections import export, export_files, screen
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Tag, Tagging
-from connections.listing import Chosen
 from connections.health_models import DataSetReport
+from connections.listing import Chosen
 from connections.models import Connection, SpApiGrant
 from connections.reader import Reader
 from marketplaces.models import MarketplaceAccount

@@ -908,6 +908,104 @@ def test_who_knows_of_the_end_still_hears_that_it_works_again(
     assert told[-1].endswith(": Works again")
 
 
+def days_of_mails(clock: Clock, days: int) -> list[str]:
+    """What is told until then: looked at twice a day, and once the alarms have waited."""
+    told = []
+    for _day in range(days):
+        for later in (timedelta(hours=23), timedelta(minutes=11), timedelta(minutes=49)):
+            clock.shift(later)
+            told += [subject.rpartition(": ")[2] for subject in post()]
+    return told
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new consent", "taken back"])
+def test_who_snoozed_a_loss_hears_that_it_works_again(
+    shop: Organization, owner: User, clock: Clock, is_new: bool
+) -> None:
+    row = revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 1
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=30)
+    clock.shift(timedelta(hours=1))
+    if is_new:
+        factories.consent(row, refresh_token="Atzr|newer")
+    else:
+        works(row)
+
+    assert days_of_mails(clock, 3) == ["Works again"]
+
+
+def test_a_snooze_is_over_with_its_consent(shop: Organization, owner: User, clock: Clock) -> None:
+    row = ending(shop, 13.9)
+    look()
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=30)
+    clock.shift(timedelta(hours=1))
+    factories.consent(row, refresh_token="Atzr|newer")
+    clock.shift(timedelta(hours=1))
+    set_facts(row, permission_missing_since=timezone.now(), last_success_at=timezone.now())
+    look()
+    notice = notice_of(row)
+    assert notice.kind == "permission_missing"
+    assert notification_choices.snoozed_until(shop, owner, [notice]) == {}
+
+    assert days_of_mails(clock, 2) == ["A permission is missing"]
+
+
+def test_snoozing_does_not_repeat_that_it_works_again(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    row = revoked(factories.make_connection(shop))
+    post()
+    works(row)
+    assert days_of_mails(clock, 1) == ["Works again"]
+    set_facts(row, permission_missing_since=timezone.now(), last_success_at=timezone.now())
+    look()
+    missing = Notice._base_manager.get(kind="permission_missing")
+
+    notification_choices.snooze(notice=missing, user=owner, days=7)
+
+    assert days_of_mails(clock, 3) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "kind"), [(None, "revoked"), (-0.1, "expired"), (0.9, "expiring")]
+)
+def test_who_knows_of_a_loss_hides_it_from_no_colleague(
+    shop: Organization, owner: User, clock: Clock, days: float | None, kind: str
+) -> None:
+    member = factories.make_member(shop, Role.MEMBER)
+    choose(shop, member, wants="all")
+    row = revoked(factories.make_connection(shop)) if days is None else ending(shop, days)
+    look()
+    assert notice_of(row).kind == kind
+    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(member))
+
+    clock.shift(timedelta(minutes=11))
+    post()
+    assert recipients() == [owner.email]
+    assert notice_of(row).settled_at is not None
+
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=1)
+    clock.move_to(TOMORROW)
+    post()
+    assert recipients() == [owner.email]
+
+
+def test_who_snoozed_a_loss_that_a_colleague_knows_of_is_not_reminded(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    row = revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 2
+    notification_choices.snooze(notice=notice_of(row), user=owner, days=1)
+    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(admin))
+
+    assert days_of_mails(clock, 3) == []
+
+
 def test_the_first_who_knows_stands(shop: Organization, owner: User, clock: Clock) -> None:
     row = ending(shop)
     look()

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from connections import attention, credentials, notices
+from connections import attention, notices, superseding
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
 from ppc import disconnecting
@@ -287,7 +287,7 @@ def test_whose_doing_it_was_is_told(grant: SpApiGrant, code: str, reason: str) -
 
 
 def test_staff_who_require_a_reconnect_are_told_as_such(grant: SpApiGrant) -> None:
-    credentials.require_reconnect(grant, actor=COMMAND, reason="asked")
+    superseding.require_reconnect(grant, actor=COMMAND, reason="asked")
 
     derive()
 

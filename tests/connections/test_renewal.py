@@ -15,6 +15,7 @@ from connections.models import Connection, SpApiGrant
 from connections.reader import Reader
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import AuditEvent, Organization, User
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
@@ -224,7 +225,7 @@ def test_the_next_renewal_in_time_forgets_the_gap(row: Connection) -> None:
 def store_and_fail(row: Connection, user: User) -> None:
     with transaction.atomic():
         services.store_spapi_grant(
-            connection=row, seller=NORTHSTAR, token=Secret("Atzr|new"), user=user
+            connection=row, seller=NORTHSTAR, token=Secret("Atzr|new"), actor=Actor.person(user)
         )
         raise ZeroDivisionError
 

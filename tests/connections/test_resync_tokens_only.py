@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
+from pytest_django import Settings
 
-from connections import bulk_refresh, credentials
+from connections import bulk_refresh, credentials, token_cache
+from connections.management.commands import resync_tokens
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from sellerlegend import crypto
+from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.jobs.models import Job
+from sellerlegend.jobs.models import Breaker, Job
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization, VaultUse
@@ -21,6 +31,7 @@ from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.demo import BLUE_HARBOR, NORTHSTAR, NORTHSTAR_LOGIN, SAKURA
 from tests.operators import Run, run_command
+from tests.sellerlegend.amazon.scripted_server import ScriptedServer, reply
 
 pytestmark = pytest.mark.django_db
 MOMENTS = (
@@ -165,6 +176,8 @@ def test_a_newer_consent_that_comes_meanwhile_wins(
         results = bulk_refresh.finish(batch, submit)
 
     assert results == {grant.pk: None}
+    # Of the old one's answer nothing is left, not even where nobody looks for it.
+    assert cache.get(token_cache.key_of(grant)) is None
     grant.refresh_from_db()
     assert (grant.version, grant.fingerprint) == (2, newer["fingerprint"])
     assert grant.refresh_lease_until is None
@@ -227,6 +240,104 @@ def test_no_secret_is_printed(amazon: RunningEmulator, rows: list[Connection]) -
 
     printed = run.out + run.err
     assert [secret for secret in [*amazon.issued_secrets(), *stored] if secret in printed] == []
+
+
+def test_another_refresh_token_in_an_answer_is_kept(
+    amazon: RunningEmulator, rows: list[Connection]
+) -> None:
+    """Amazon does not rotate today; losing a rotated token would lose the seller (C7)."""
+    rotated = amazon.world.authorize(SAKURA, "FE")
+    fields = {"access_token": "Atza|one", "refresh_token": rotated, "token_type": "bearer"}
+    body = json.dumps(fields | {"expires_in": 3600}).encode()
+    amazon.faults.add(surface="lwa", status=200, body=body, times=1)
+    before = grant_of(SAKURA)
+
+    run = tokens_only("--seller-id", SAKURA)
+
+    grant = grant_of(SAKURA)
+    assert endings(run) == {SAKURA: ("done", "")}
+    assert calls(amazon, "lwa") == 1
+    assert grant.fingerprint == crypto.fingerprint(Secret(rotated)) != before.fingerprint
+    assert (grant.version, grant.refresh_lease_until) == (before.version, None)
+    assert grant.last_refreshed_at is not None
+    [row] = [row for row in rows if row.selling_partner_id == SAKURA]
+    assert credentials.live_token(row) == Secret("Atza|one")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "asked", "words"),
+    [("breaker", 0, "amazon_unavailable"), ("wrong_secret", 1, "client_misconfigured")],
+)
+def test_what_every_further_one_would_meet_stops_the_run(
+    amazon: RunningEmulator, rows: list[Connection], trouble: str, asked: int, words: str
+) -> None:
+    before = [columns(grant) for grant in SpApiGrant._base_manager.order_by("pk")]
+    if trouble == "breaker":
+        now = timezone.now()
+        later = now + timedelta(seconds=30)
+        Breaker.objects.create(name="lwa", window_started_at=now, open_until=later)
+    else:
+        amazon.scenario(trouble)
+
+    run = tokens_only()
+
+    assert (run.code, run.objects) == (3, [])
+    assert f"Stopped: {words}." in run.err
+    assert run.err.endswith("Stopped before the end.")
+    # One answer is enough: our own client's breaker holds the others back.
+    assert calls(amazon, "lwa") == asked
+    assert [columns(grant) for grant in SpApiGrant._base_manager.order_by("pk")] == before
+
+
+def test_a_signal_ends_it_behind_what_runs_and_after_resumes_there(
+    amazon: RunningEmulator, rows: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resync_tokens, "ROWS_OF_A_BATCH", 1)
+    monkeypatch.setattr(resync_tokens, "BATCHES_AT_ONCE", 1)
+    ask = credentials.ask
+
+    def ask_while_told_to_stop(*told: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ask(*told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(credentials, "ask", ask_while_told_to_stop)
+        run = tokens_only()
+    rest = tokens_only("--after", rows[0].pk)
+
+    assert run.code == 3
+    assert [(line["id"], line["outcome"]) for line in run.objects] == [(str(rows[0].pk), "done")]
+    assert run.err.endswith(f"Stopped before the end. Continue with --after {rows[0].pk}.")
+    assert rest.code == 0
+    assert [line["id"] for line in rest.objects] == [str(row.pk) for row in rows[1:]]
+    assert calls(amazon, "lwa") == len(rows)
+    assert not SpApiGrant._base_manager.exclude(refresh_lease_until=None).exists()
+
+
+@pytest.mark.needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_sixty_four_at_once_are_so_many_at_amazon(
+    organization: Organization, settings: Settings
+) -> None:
+    """Nobody is answered before the last of them has asked."""
+    together = 40
+    for number in range(together):
+        seller = f"ATOGETHER{number:04d}"
+        factories.make_connection(organization, seller=seller, refresh_token=f"Atzr|{number}")
+    all_asked = threading.Barrier(together)
+
+    def answer(connection: socket.socket) -> None:
+        all_asked.wait(timeout=60)
+        fields = {"access_token": "Atza|x", "token_type": "bearer", "expires_in": 3600}
+        reply(200, fields)(connection)
+
+    with ScriptedServer() as server:
+        server.answer = answer
+        settings.AMAZON_ENDPOINTS = Endpoints.emulator(server.url)
+        run = tokens_only("--concurrency", 64)
+
+    assert (run.code, len(run.objects)) == (0, together)
+    assert not all_asked.broken
 
 
 @pytest.mark.needs_postgresql

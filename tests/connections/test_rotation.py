@@ -445,6 +445,7 @@ from django.db import transaction
 from connections import services
 from connections.models import Connection
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.scoping import across_organizations
 from tests.factories import owner_of
 with across_organizations("the test's writer"):
@@ -457,7 +458,7 @@ while True:
         with transaction.atomic():
             services.store_spapi_grant(
                 connection=row, seller=row.selling_partner_id,
-                token=Secret(f"Atzr|{row.pk}|{number}"), user=people[row.pk],
+                token=Secret(f"Atzr|{row.pk}|{number}"), actor=Actor.person(people[row.pk]),
             )
         print(row.pk, number, flush=True)
 """

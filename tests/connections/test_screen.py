@@ -160,7 +160,13 @@ def test_a_row_without_consent_waits_and_offers_two_ways(organization: Organizat
     assert row.spapi.button.label == "Resume"
     assert row.ppc == Cell(sign=None, lines=(), progress="", button=None)
     assert row.spapi.lines == ()
-    assert labels(row.menu) == ["Remove", "Tags and client", "Timeline", "Rename"]
+    assert labels(row.menu) == [
+        "Ask the client by link",
+        "Remove",
+        "Tags and client",
+        "Timeline",
+        "Rename",
+    ]
     assert not row.is_moving
     assert not row.asks_for_you
 
@@ -462,13 +468,21 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
         (
             Role.MEMBER,
             "act",
-            ["Reconnect", "Connect another region", "Check now", "Tags and client", "Timeline"],
+            [
+                "Reconnect",
+                "Ask the client by link",
+                "Connect another region",
+                "Check now",
+                "Tags and client",
+                "Timeline",
+            ],
         ),
         (
             Role.ADMIN,
             "administer",
             [
                 "Reconnect",
+                "Ask the client by link",
                 "Connect another region",
                 "Check now",
                 "Tags and client",
@@ -658,7 +672,8 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(
     with Queries() as warm_queries:
         warm = browser.get(page_url(organization))
 
-    assert (len(cold_queries), len(warm_queries)) == (WARM_QUERIES + 1, WARM_QUERIES)
+    # What is not stored asks for the marketplaces, and which clients were asked.
+    assert (len(cold_queries), len(warm_queries)) == (WARM_QUERIES + 2, WARM_QUERIES)
     assert len(shown_ids(cold)) == min(rows, 25)
     assert shown_ids(warm) == shown_ids(cold)
 

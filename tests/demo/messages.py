@@ -19,7 +19,7 @@ from tests.demo.environment import CHECKOUT
 LOCALES = CHECKOUT / "sellerlegend" / "locale"
 ROOMS = ("connections", "marketplaces", "ppc", "sellerlegend", "templates")
 KEYWORDS = {
-    **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop")),
+    **dict.fromkeys(("_", "_lazy", "gettext", "gettext_lazy", "gettext_noop")),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
     **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
     **dict.fromkeys(("npgettext", "npgettext_lazy"), ((1, "c"), 2, 3)),

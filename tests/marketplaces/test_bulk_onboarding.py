@@ -257,7 +257,7 @@ def test_many_rows_are_started_with_few_queries(
     for row in rows:
         factories.make_account(row)
 
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(46):
         response = send(browser, page, *rows)
 
     assert response.context["count"] == 60

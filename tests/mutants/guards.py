@@ -139,6 +139,22 @@ MUTANTS = (
         tests=(f"{CREDENTIALS}::test_fifty_readers_of_a_cold_cache_make_one_refresh",),
     ),
     Mutant(
+        guard="an answer for an older consent leaves no token",
+        file="connections/credentials.py",
+        old="if not is_mine:\n            token_cache.forget(",
+        new="if False:\n            token_cache.forget(",
+        tests=(f"{CREDENTIALS}::test_an_acceptance_that_fails_leaves_no_token_in_the_cache",),
+    ),
+    Mutant(
+        guard="a token that came between the look and the lease is found",
+        file="connections/credentials.py",
+        old="if not force and seen != (None, grant.last_refreshed_at):",
+        new="if False:",
+        tests=(
+            f"{CREDENTIALS}::test_what_a_neighbour_got_between_our_look_and_our_lease_is_found",
+        ),
+    ),
+    Mutant(
         guard="our own wrong secret is no seller's fault",
         file="sellerlegend/amazon/classify.py",
         old="return ClientSecretRefused(request_id, operation)",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from connections import credentials
+from connections import credentials, refusals, superseding
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from ppc import erasure, pruning
 from sellerlegend.amazon.errors import GrantInvalid
@@ -79,9 +79,9 @@ def test_the_sweeps_do_it_by_themselves(row: Connection) -> None:
 @pytest.mark.parametrize(
     ("cause", "columns"),
     [
-        (credentials.VAULT_LOCKED, {}),
-        (credentials.RECONNECT_REQUIRED, {}),
-        (credentials.ACCESS_TOKEN_REJECTED, {}),
+        (refusals.VAULT_LOCKED, {}),
+        (refusals.RECONNECT_REQUIRED, {}),
+        (refusals.ACCESS_TOKEN_REJECTED, {}),
         ("invalid_grant", {"client_id": "amzn1.application-oa2-client.another"}),
         ("invalid_grant", {"status": Grant.Status.DOUBTED}),
         ("invalid_grant", {"status": Grant.Status.ACTIVE}),
@@ -98,7 +98,7 @@ def test_what_is_our_own_fault_or_not_sure_keeps_its_token(
 
 
 def test_no_token_outlasts_the_consents_year(row: Connection) -> None:
-    grant = ended(factories.grant_of(row), days=100, cause=credentials.VAULT_LOCKED)
+    grant = ended(factories.grant_of(row), days=100, cause=refusals.VAULT_LOCKED)
     SpApiGrant._base_manager.filter(pk=grant.pk).update(authorized_at=ago(365 + 28 + 1))
 
     assert pruned() == {"refused_consents": 1}
@@ -130,7 +130,7 @@ def test_who_reconnects_meanwhile_keeps_the_new_token(row: Connection) -> None:
     grant = ended(factories.grant_of(row), days=29)
     factories.consent(row, refresh_token="Atzr|made-up-for-the-new-consent")
 
-    credentials.forget_token(grant, actor=COMMAND)  # as it was read before
+    superseding.forget_token(grant, actor=COMMAND)  # as it was read before
 
     assert factories.grant_of(row).refresh_token
     assert not AuditEvent._base_manager.filter(code="spapi_grant_token_erased").exists()

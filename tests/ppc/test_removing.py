@@ -201,7 +201,7 @@ def test_a_consent_that_is_being_stored_finds_the_row_removed(
             connection=row,
             seller=NORTHSTAR,
             token=Secret("Atzr|made-up-too-late"),
-            user=owner_of(organization),
+            actor=Actor.person(owner_of(organization)),
             began_at=timezone.now() - timedelta(minutes=1),
         )
     assert factories.grant_of(row).status == Grant.Status.DISCONNECTED

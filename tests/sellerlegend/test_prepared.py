@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db.models import F, QuerySet
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from connections.models import Connection
 from sellerlegend.organizations.scoping import UnscopedQuery
-from sellerlegend.prepared import PreparedQuery
+from sellerlegend.prepared import PreparedQuery, PreparedReturning, PreparedUpdate
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -64,3 +66,31 @@ def test_a_value_that_is_missing_is_refused_before_it_is_sent(
 
     with django_assert_num_queries(0), pytest.raises(KeyError, match="organization_id"):
         query.rows(name="One", above=0)
+
+
+def renamed(organization_id: UUID, day: date, at: datetime, name: str) -> Any:
+    rows = Connection.objects.for_organization(organization_id)
+    found = rows.filter(created_at__date__gte=day, created_at__lt=at, region="NA")
+    return found, {"name": name}
+
+
+def test_an_update_binds_its_own_values_and_gives_back_the_rows_as_they_are(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    kinds: dict[str, type] = {"organization_id": UUID, "day": date, "at": datetime, "name": str}
+    update, returning = PreparedUpdate(renamed, **kinds), PreparedReturning(renamed, **kinds)
+    row = factories.make_connection(factories.make_organization(), name="One")
+    later = timezone.now() + timedelta(hours=1)
+    values = {"organization_id": row.organization_id, "day": later.date(), "at": later}
+    days = {True: timedelta(days=2), False: timedelta(days=-2)}
+
+    for is_found, back in days.items():
+        day = later.date() - back
+        for name in ("Two", "Three"):
+            with django_assert_num_queries(2):
+                assert update.run(**values | {"name": name, "day": day}) == int(is_found)
+                found = returning.rows(**values | {"name": f"{name} again", "day": day})
+
+            stored = Connection._base_manager.filter(pk=row.pk).values().get()
+            assert found == ([stored] if is_found else [])
+            assert not is_found or stored["name"] == f"{name} again"

@@ -40,6 +40,9 @@ from sellerlegend.organizations.scoping import across_organizations
 logger = logging.getLogger(__name__)
 
 ROWS_OF_A_BATCH = 500
+# So many that the threads have work while one is written and another is taken, and so few that none
+# waits longer than its leases allow.
+BATCHES_AT_ONCE = 3
 OWNER = "connection__organization_id"
 IsNew = Callable[[uuid.UUID], bool]
 # Says nothing of the consent, and would be said of every further one.
@@ -120,7 +123,7 @@ class Command(OpsCommand):
                     self.say(f"Stopped: {reason_of(error)}.")
                     break
                 # The next ones are under way while the first are written.
-                if len(started) > 1:
+                if len(started) >= BATCHES_AT_ONCE:
                     yield from self.finished(started.popleft(), submit)
             while started:
                 yield from self.finished(started.popleft(), submit)

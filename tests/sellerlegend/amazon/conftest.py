@@ -8,6 +8,7 @@ import pytest
 
 from sellerlegend.amazon.endpoints import Endpoints
 from tests.sellerlegend.amazon.scripted_server import ScriptedServer
+from tests.sellerlegend.amazon.ways import WAYS, Way
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +25,9 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def endpoints(server: ScriptedServer) -> Endpoints:
     return Endpoints.emulator(server.url)
+
+
+@pytest.fixture(params=list(WAYS.values()), ids=list(WAYS))
+def way(request: pytest.FixtureRequest) -> Way:
+    found: Way = request.param
+    return found

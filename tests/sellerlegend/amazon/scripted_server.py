@@ -90,6 +90,12 @@ class ScriptedServer:
         for thread in self._threads:
             thread.join(5)
 
+    def hang_up(self) -> None:
+        """End what is open; new connections are let in as before."""
+        for waiting in self._open:
+            with suppress(OSError):
+                waiting.shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         while True:
             try:

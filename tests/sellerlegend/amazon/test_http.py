@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import given
@@ -17,29 +18,25 @@ from hypothesis import strategies as st
 from sellerlegend.amazon import http
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.amazon.errors import AmazonUnavailable
-from sellerlegend.amazon.http import clean_request_id, clean_text, parse_json, send
+from sellerlegend.amazon.http import clean_request_id, clean_text, parse_json, post_form, send
 from sellerlegend.amazon.regions import Region
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.amazon.transport import IDLE_SECONDS
 from tests.sellerlegend.amazon.scripted_server import Answer, ScriptedServer, cut, drip, raw, reply
+from tests.sellerlegend.amazon.ways import WAYS, Way, ask
 
 CANARY = "Atza|canary"
 
 
-def _get(server: ScriptedServer, *, seconds: float = 5.0) -> http.Reply:
-    return send(
-        "GET",
-        f"{server.url}/path",
-        endpoints=Endpoints.emulator(server.url),
-        operation="op",
-        seconds=seconds,
-    )
+def _get(way: Way, server: ScriptedServer, *, seconds: float = 5.0) -> http.Reply:
+    return ask(way, f"{server.url}/path", seconds=seconds)
 
 
 # What is sent ---------------------------------------------------------------------------------
 
 
 def test_a_get_says_who_we_are_and_nothing_more(server: ScriptedServer) -> None:
-    _get(server)
+    _get(WAYS["send"], server)
 
     [request] = server.requests
     assert request.line == "GET /path HTTP/1.1"
@@ -60,26 +57,50 @@ def test_the_user_agent_has_amazons_form() -> None:
     assert len(http.USER_AGENT) < 500
 
 
+def test_a_form_says_who_we_are_and_its_fields(server: ScriptedServer) -> None:
+    fields: dict[str, str | Secret] = {"code": Secret("a+b &=|é~-._"), "plain": "text", "empty": ""}
+    post_form(
+        f"{server.url}/token?q=1",
+        fields,
+        endpoints=Endpoints.emulator(server.url),
+        operation="op",
+    )
+
+    [request] = server.requests
+    assert request.line == "POST /token?q=1 HTTP/1.1"
+    assert request.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": http.USER_AGENT,
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "content-type": "application/x-www-form-urlencoded;charset=UTF-8",
+        "content-length": str(len(request.body)),
+    }
+    assert request.body == "code=a%2Bb%20%26%3D%7C%C3%A9~-._&plain=text&empty="
+    assert parse_qs(request.body, keep_blank_values=True) == {
+        "code": ["a+b &=|é~-._"],
+        "plain": ["text"],
+        "empty": [""],
+    }
+
+
 def test_secrets_are_sent_as_they_are(server: ScriptedServer) -> None:
     send(
-        "POST",
-        f"{server.url}/token",
+        "GET",
+        f"{server.url}/profiles",
         endpoints=Endpoints.emulator(server.url),
         operation="op",
         params={"q": "a b"},
         headers={"x-amz-access-token": Secret(CANARY)},
-        form={"code": Secret("a+b &=|é"), "plain": "text"},
     )
 
     [request] = server.requests
-    assert request.line == "POST /token?q=a+b HTTP/1.1"
+    assert request.line == "GET /profiles?q=a+b HTTP/1.1"
     assert request.headers["x-amz-access-token"] == CANARY
-    assert request.headers["content-type"] == "application/x-www-form-urlencoded;charset=UTF-8"
-    assert request.body == "code=a%2Bb+%26%3D%7C%C3%A9&plain=text"
 
 
 def test_proxies_netrc_and_trust_stores_of_the_environment_are_ignored(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    way: Way, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password word\n")
@@ -88,16 +109,18 @@ def test_proxies_netrc_and_trust_stores_of_the_environment_are_ignored(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
 
-    assert _get(server).status == 200
+    assert _get(way, server).status == 200
 
     assert "authorization" not in server.requests[0].headers
 
 
-def test_cookies_are_not_carried_from_one_call_to_the_next(server: ScriptedServer) -> None:
+def test_cookies_are_not_carried_from_one_call_to_the_next(
+    way: Way, server: ScriptedServer
+) -> None:
     server.answer = reply(200, {}, Set_Cookie="session-id=1; Path=/")
 
-    _get(server)
-    _get(server)
+    _get(way, server)
+    _get(way, server)
 
     assert "cookie" not in server.requests[1].headers
 
@@ -121,46 +144,48 @@ def test_a_header_that_cannot_be_sent_is_refused_without_showing_it(server: Scri
 # What comes back ------------------------------------------------------------------------------
 
 
-def test_any_whole_answer_is_returned(server: ScriptedServer) -> None:
+def test_any_whole_answer_is_returned(way: Way, server: ScriptedServer) -> None:
     server.answer = reply(418, b"\xff\x00", x_amzn_RequestId="req-1", Retry_After="7")
 
-    assert _get(server) == http.Reply(418, b"\xff\x00", "req-1", 7.0, truncated=False)
+    assert _get(way, server) == http.Reply(418, b"\xff\x00", "req-1", 7.0, truncated=False)
 
 
-def test_the_other_request_id_serves_when_there_is_only_that(server: ScriptedServer) -> None:
+def test_the_other_request_id_serves_when_there_is_only_that(
+    way: Way, server: ScriptedServer
+) -> None:
     server.answer = reply(200, {}, x_amz_rid="rid-1")
 
-    assert _get(server).request_id == "rid-1"
+    assert _get(way, server).request_id == "rid-1"
 
 
-def test_a_redirect_is_returned_and_not_followed(server: ScriptedServer) -> None:
+def test_a_redirect_is_returned_and_not_followed(way: Way, server: ScriptedServer) -> None:
     server.answer = reply(302, "", Location=f"{server.url}/elsewhere")
 
-    assert _get(server).status == 302
+    assert _get(way, server).status == 302
     assert len(server.requests) == 1
 
 
-def test_a_compressed_body_is_not_opened(server: ScriptedServer) -> None:
+def test_a_compressed_body_is_not_opened(way: Way, server: ScriptedServer) -> None:
     import gzip
 
     packed = gzip.compress(b"0" * 1_000_000)
     server.answer = reply(200, packed, Content_Encoding="gzip")
 
-    assert _get(server).body == packed
+    assert _get(way, server).body == packed
 
 
-def test_no_more_than_ten_megabytes_are_read(server: ScriptedServer) -> None:
+def test_no_more_than_ten_megabytes_are_read(way: Way, server: ScriptedServer) -> None:
     server.answer = reply(200, b"0" * (http.BODY_BYTES + 1_000_000))
 
-    long = _get(server)
+    long = _get(way, server)
 
     assert (len(long.body), long.truncated) == (http.BODY_BYTES, True)
 
 
-def test_exactly_ten_megabytes_are_a_whole_answer(server: ScriptedServer) -> None:
+def test_exactly_ten_megabytes_are_a_whole_answer(way: Way, server: ScriptedServer) -> None:
     server.answer = reply(200, b"0" * http.BODY_BYTES)
 
-    assert not _get(server).truncated
+    assert not _get(way, server).truncated
 
 
 def test_a_reply_does_not_show_its_body() -> None:
@@ -185,33 +210,36 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     ],
     ids=["nothing", "half a line", "short body", "bad chunk", "not http", "long line", "many"],
 )
-def test_an_answer_that_is_not_whole_is_no_answer(server: ScriptedServer, answer: Answer) -> None:
+def test_an_answer_that_is_not_whole_is_no_answer(
+    way: Way, server: ScriptedServer, answer: Answer
+) -> None:
     server.answer = answer
 
     with pytest.raises(AmazonUnavailable) as caught:
-        _get(server)
+        _get(way, server)
 
     assert (caught.value.operation, caught.value.retry_after) == ("op", None)
     assert not caught.value.throttled
 
 
-def test_a_closed_port_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_closed_port_is_an_outage(way: Way, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(AmazonUnavailable):
-        send("GET", f"{url}/", endpoints=Endpoints.emulator(url), operation="op")
+        ask(way, f"{url}/")
 
     [record] = [r for r in caplog.records if r.name == http.__name__]
     assert record.getMessage() == "amazon_unreachable"
-    assert (record.__dict__["operation"], record.__dict__["cause"]) == ("op", "ConnectionError")
+    assert record.__dict__["operation"] == "op"
+    assert record.__dict__["cause"] in ("ConnectionError", "ConnectionRefusedError")
 
 
-def test_an_unknown_host_is_an_outage() -> None:
+def test_an_unknown_host_is_an_outage(way: Way) -> None:
     url = "http://amazon.invalid."
     with pytest.raises(AmazonUnavailable):
-        send("GET", f"{url}/", endpoints=Endpoints.emulator(url), operation="op", seconds=5.0)
+        ask(way, f"{url}/")
 
 
 @pytest.mark.parametrize(
@@ -224,23 +252,73 @@ def test_an_unknown_host_is_an_outage() -> None:
     ],
     ids=["silence", "headers", "body", "chunks"],
 )
-def test_a_slow_drip_ends_with_the_deadline(server: ScriptedServer, answer: Answer) -> None:
+def test_a_slow_drip_ends_with_the_deadline(
+    way: Way, server: ScriptedServer, answer: Answer
+) -> None:
     server.answer = answer
     started = time.monotonic()
 
     with pytest.raises(AmazonUnavailable):
-        _get(server, seconds=0.5)
+        _get(way, server, seconds=0.5)
 
     assert 0.4 < time.monotonic() - started < 2.0
 
 
-def test_after_a_failure_the_next_call_uses_a_new_connection(server: ScriptedServer) -> None:
+def test_after_a_failure_the_next_call_uses_a_new_connection(
+    way: Way, server: ScriptedServer
+) -> None:
     server.answer = drip(HEAD + b"Content-Length: 1000\r\n\r\n", b"0")
     with pytest.raises(AmazonUnavailable):
-        _get(server, seconds=0.2)
+        _get(way, server, seconds=0.2)
     server.answer = reply(200, {"fresh": True})
 
-    assert _get(server).body == b'{"fresh": true}'
+    assert _get(way, server).body == b'{"fresh": true}'
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+            b"{}",
+        ),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (b"HTTP/1.1 204 None\r\n\r\n", b""),
+        (HEAD + b"content-LENGTH:2\r\n\r\n{}", b"{}"),
+        (HEAD + b"X: 1\r\n Content-Length: 7\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+    ],
+    ids=["chunks", "continue", "no content", "any case", "folded"],
+)
+def test_the_end_of_an_answer_is_known_and_the_connection_serves_again(
+    way: Way, server: ScriptedServer, head: bytes, body: bytes
+) -> None:
+    server.answer = raw(head)
+
+    assert [_get(way, server).body for _ in range(2)] == [body, body]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.0 200 OK\r\n\r\n", HEAD + b"Connection: close\r\n\r\n", HEAD + b"\r\n"]
+)
+def test_an_answer_may_end_with_its_connection(
+    way: Way, server: ScriptedServer, head: bytes
+) -> None:
+    server.answer = cut(head + b"{}")
+
+    assert [_get(way, server).body for _ in range(2)] == [b"{}", b"{}"]
+    assert server.connections == 2
+
+
+def test_a_connection_that_the_other_side_ended_is_not_used(
+    way: Way, server: ScriptedServer
+) -> None:
+    """It ends between two calls, without a word: the second one is not lost."""
+    _get(way, server)
+    server.hang_up()
+
+    assert _get(way, server).status == 200
+    assert server.connections == 2
 
 
 # Connections ----------------------------------------------------------------------------------
@@ -249,36 +327,38 @@ def test_after_a_failure_the_next_call_uses_a_new_connection(server: ScriptedSer
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     real = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: real() + http.IDLE_SECONDS + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + IDLE_SECONDS + 1)
     yield
     monkeypatch.undo()
 
 
-def test_calls_in_a_row_share_a_connection(server: ScriptedServer) -> None:
-    _get(server)
-    _get(server)
+def test_calls_in_a_row_share_a_connection(way: Way, server: ScriptedServer) -> None:
+    _get(way, server)
+    _get(way, server)
 
     assert (len(server.requests), server.connections) == (2, 1)
 
 
 def test_a_connection_that_rested_is_not_trusted(
-    server: ScriptedServer, request: pytest.FixtureRequest
+    way: Way, server: ScriptedServer, request: pytest.FixtureRequest
 ) -> None:
-    _get(server)
+    _get(way, server)
     request.getfixturevalue("later")
-    _get(server)
+    _get(way, server)
 
     assert server.connections == 2
 
 
-def test_a_forked_process_does_not_share_its_parents_connection(server: ScriptedServer) -> None:
-    _get(server)
+def test_a_forked_process_does_not_share_its_parents_connection(
+    way: Way, server: ScriptedServer
+) -> None:
+    _get(way, server)
 
     child = os.fork()
     if not child:
         status = 1
         try:
-            _get(server)
+            _get(way, server)
             status = 0
         finally:
             os._exit(status)
@@ -307,17 +387,19 @@ def test_a_forked_process_does_not_share_its_parents_connection(server: Scripted
         ("Wed, 21 Oct 9999 07:28:00 GMT", 3600.0),
     ],
 )
-def test_retry_after_is_read(server: ScriptedServer, value: str, expected: float | None) -> None:
+def test_retry_after_is_read(
+    way: Way, server: ScriptedServer, value: str, expected: float | None
+) -> None:
     server.answer = reply(429, "", Retry_After=value)
 
-    assert _get(server).retry_after == expected
+    assert _get(way, server).retry_after == expected
 
 
-def test_retry_after_may_be_a_date(server: ScriptedServer) -> None:
+def test_retry_after_may_be_a_date(way: Way, server: ScriptedServer) -> None:
     moment = datetime.now(UTC) + timedelta(seconds=120)
     server.answer = reply(429, "", Retry_After=format_datetime(moment, usegmt=True))
 
-    assert _get(server).retry_after == pytest.approx(120, abs=5)
+    assert _get(way, server).retry_after == pytest.approx(120, abs=5)
 
 
 # Reading --------------------------------------------------------------------------------------
@@ -404,12 +486,14 @@ def test_clean_text_stays_clean(value: str, length: int) -> None:
     cleaned.encode()
 
 
-def test_raw_bytes_after_an_answer_do_not_reach_the_next_call(server: ScriptedServer) -> None:
+def test_raw_bytes_after_an_answer_do_not_reach_the_next_call(
+    way: Way, server: ScriptedServer
+) -> None:
     server.answer = raw(HEAD + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n")
-    first = _get(server)
+    first = _get(way, server)
     server.answer = reply(200, "[]")
 
-    assert (first.body, _get(server).body) == (b"{}", b"[]")
+    assert (first.body, _get(way, server).body) == (b"{}", b"[]")
 
 
 # Only Amazon's own hosts (ASVS 15.3.2) -------------------------------------------------------
@@ -430,21 +514,23 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("url", ELSEWHERE)
-def test_nothing_is_sent_anywhere_else(url: str) -> None:
+def test_nothing_is_sent_anywhere_else(way: Way, url: str) -> None:
     with pytest.raises(http.AddressNotAllowed) as refused:
-        send("GET", url, endpoints=Endpoints.amazon(), operation="op")
+        way(url, endpoints=Endpoints.amazon(), operation="op")
 
     assert str(refused.value) == "op"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/api.amazon.com/auth/o2/token"])
-def test_with_the_emulator_not_even_amazon_is_called(server: ScriptedServer, path: str) -> None:
+def test_with_the_emulator_not_even_amazon_is_called(
+    way: Way, server: ScriptedServer, path: str
+) -> None:
     endpoints = Endpoints.emulator(server.url)
     port = int(server.url.rpartition(":")[2])
 
     for origin in ("https://api.amazon.com", f"http://127.0.0.1:{port + 1}", "http://127.0.0.1"):
         with pytest.raises(http.AddressNotAllowed):
-            send("GET", f"{origin}{path}", endpoints=endpoints, operation="op")
+            way(f"{origin}{path}", endpoints=endpoints, operation="op")
 
     assert server.requests == []
 

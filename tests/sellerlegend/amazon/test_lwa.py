@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from urllib.parse import parse_qs
 
 import pytest
-import requests
-import responses
 
-from sellerlegend.amazon import lwa
+from sellerlegend.amazon import http, lwa, transport
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.amazon.errors import (
     AmazonError,
@@ -19,8 +17,8 @@ from sellerlegend.amazon.errors import (
     UnexpectedReply,
 )
 from sellerlegend.amazon.secret import Secret
+from tests.sellerlegend.amazon.scripted_server import ScriptedServer, cut, reply
 
-ENDPOINTS = Endpoints.amazon()
 CLIENT = lwa.LwaClient("amzn1.application-oa2-client.demo", (Secret("amzn1.oa2-cs.v1.demo"),))
 GRANTED = {
     "access_token": "Atza|IQEBLjAsAhRmHjNgHpi0U-Dme37rR6CuUpSR",
@@ -31,22 +29,34 @@ GRANTED = {
 
 
 @pytest.fixture
-def token_endpoint() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock() as mock:
-        yield mock
+def token_endpoint(server: ScriptedServer) -> ScriptedServer:
+    return server
 
 
-def _answer(token_endpoint: responses.RequestsMock, status: int = 200, **options: Any) -> None:
-    token_endpoint.post("https://api.amazon.com/auth/o2/token", status=status, **options)
+def _answer(
+    token_endpoint: ScriptedServer,
+    status: int = 200,
+    *,
+    json: object = None,
+    body: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    token_endpoint.answer = reply(status, body if json is None else json, **(headers or {}))
 
 
-def _refresh() -> lwa.TokenReply:
-    return lwa.refresh(endpoints=ENDPOINTS, client=CLIENT, refresh_token=Secret("Atzr|old|+"))
+def _refresh(token_endpoint: ScriptedServer) -> lwa.TokenReply:
+    return lwa.refresh(
+        endpoints=Endpoints.emulator(token_endpoint.url),
+        client=CLIENT,
+        refresh_token=Secret("Atzr|old|+"),
+    )
 
 
-def _exchange(code_verifier: Secret | None = None) -> lwa.TokenReply:
+def _exchange(
+    token_endpoint: ScriptedServer, code_verifier: Secret | None = None
+) -> lwa.TokenReply:
     return lwa.exchange_code(
-        endpoints=ENDPOINTS,
+        endpoints=Endpoints.emulator(token_endpoint.url),
         client=CLIENT,
         code=Secret("RHcode+/ "),
         redirect_uri="https://app.example/amazon/spapi/callback",
@@ -54,16 +64,16 @@ def _exchange(code_verifier: Secret | None = None) -> lwa.TokenReply:
     )
 
 
-def _form(token_endpoint: responses.RequestsMock) -> dict[str, list[str]]:
-    body = token_endpoint.calls[0].request.body
-    assert isinstance(body, bytes)
-    return parse_qs(body.decode(), strict_parsing=True)
+def _form(token_endpoint: ScriptedServer) -> dict[str, list[str]]:
+    [request] = token_endpoint.requests
+    assert request.line == "POST /api.amazon.com/auth/o2/token HTTP/1.1"
+    return parse_qs(request.body, strict_parsing=True)
 
 
-def test_a_code_becomes_tokens(token_endpoint: responses.RequestsMock) -> None:
+def test_a_code_becomes_tokens(token_endpoint: ScriptedServer) -> None:
     _answer(token_endpoint, json=GRANTED)
 
-    reply = _exchange()
+    reply = _exchange(token_endpoint)
 
     assert reply == lwa.TokenReply(
         Secret(str(GRANTED["access_token"])), Secret(str(GRANTED["refresh_token"])), 3600
@@ -77,18 +87,18 @@ def test_a_code_becomes_tokens(token_endpoint: responses.RequestsMock) -> None:
     }
 
 
-def test_an_ads_code_is_exchanged_with_its_verifier(token_endpoint: responses.RequestsMock) -> None:
+def test_an_ads_code_is_exchanged_with_its_verifier(token_endpoint: ScriptedServer) -> None:
     _answer(token_endpoint, json=GRANTED)
 
-    _exchange(code_verifier=Secret("verifier"))
+    _exchange(token_endpoint, code_verifier=Secret("verifier"))
 
     assert _form(token_endpoint)["code_verifier"] == ["verifier"]
 
 
-def test_a_refresh_sends_no_scope(token_endpoint: responses.RequestsMock) -> None:
+def test_a_refresh_sends_no_scope(token_endpoint: ScriptedServer) -> None:
     _answer(token_endpoint, json=GRANTED)
 
-    _refresh()
+    _refresh(token_endpoint)
 
     assert _form(token_endpoint) == {
         "grant_type": ["refresh_token"],
@@ -100,12 +110,12 @@ def test_a_refresh_sends_no_scope(token_endpoint: responses.RequestsMock) -> Non
 
 @pytest.mark.parametrize("blank", [{}, {"refresh_token": None}, {"refresh_token": " \n"}])
 def test_a_blank_refresh_token_is_none(
-    token_endpoint: responses.RequestsMock, blank: dict[str, str | None]
+    token_endpoint: ScriptedServer, blank: dict[str, str | None]
 ) -> None:
     rest = {name: value for name, value in GRANTED.items() if name != "refresh_token"}
     _answer(token_endpoint, json=rest | blank)
 
-    assert _refresh().refresh_token is None
+    assert _refresh(token_endpoint).refresh_token is None
 
 
 @pytest.mark.parametrize(
@@ -122,18 +132,18 @@ def test_a_blank_refresh_token_is_none(
     ],
 )
 def test_a_lifetime_is_kept_within_bounds(
-    token_endpoint: responses.RequestsMock, sent: object, seconds: int
+    token_endpoint: ScriptedServer, sent: object, seconds: int
 ) -> None:
     _answer(token_endpoint, json=GRANTED | {"expires_in": sent})
 
-    assert _refresh().expires_in == seconds
+    assert _refresh(token_endpoint).expires_in == seconds
 
 
-def test_a_missing_lifetime_is_the_shortest(token_endpoint: responses.RequestsMock) -> None:
+def test_a_missing_lifetime_is_the_shortest(token_endpoint: ScriptedServer) -> None:
     rest = {name: value for name, value in GRANTED.items() if name != "expires_in"}
     _answer(token_endpoint, json=rest)
 
-    assert _refresh().expires_in == 60
+    assert _refresh(token_endpoint).expires_in == 60
 
 
 @pytest.mark.parametrize(
@@ -158,22 +168,20 @@ def test_a_missing_lifetime_is_the_shortest(token_endpoint: responses.RequestsMo
     ],
 )
 def test_an_odd_success_is_an_outage(
-    token_endpoint: responses.RequestsMock, change: dict[str, object]
+    token_endpoint: ScriptedServer, change: dict[str, object]
 ) -> None:
     _answer(token_endpoint, json=GRANTED | change)
 
     with pytest.raises(AmazonUnavailable):
-        _refresh()
+        _refresh(token_endpoint)
 
 
 @pytest.mark.parametrize("body", ["<html>ok</html>", "", "[]", "null", '"Atza|x"', "{}"])
-def test_another_body_with_200_is_an_outage(
-    token_endpoint: responses.RequestsMock, body: str
-) -> None:
+def test_another_body_with_200_is_an_outage(token_endpoint: ScriptedServer, body: str) -> None:
     _answer(token_endpoint, body=body)
 
     with pytest.raises(AmazonUnavailable):
-        _exchange()
+        _exchange(token_endpoint)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +196,7 @@ def test_another_body_with_200_is_an_outage(
     ],
 )
 def test_a_refusal_says_who_must_act(
-    token_endpoint: responses.RequestsMock,
+    token_endpoint: ScriptedServer,
     status: int,
     error: str,
     on_refresh: type[AmazonError],
@@ -198,13 +206,13 @@ def test_a_refusal_says_who_must_act(
         token_endpoint,
         status=status,
         json={"error": error, "error_description": "The request has an invalid grant parameter"},
-        headers={"x-amzn-RequestId": "req-9"},
+        headers={"x_amzn_RequestId": "req-9"},
     )
 
     with pytest.raises(AmazonError) as refreshed:
-        _refresh()
+        _refresh(token_endpoint)
     with pytest.raises(AmazonError) as exchanged:
-        _exchange()
+        _exchange(token_endpoint)
 
     assert (type(refreshed.value), type(exchanged.value)) == (on_refresh, on_exchange)
     assert (refreshed.value.operation, exchanged.value.operation) == (
@@ -214,34 +222,40 @@ def test_a_refusal_says_who_must_act(
     assert refreshed.value.request_id == "req-9"
 
 
-def test_throttling_carries_the_wait(token_endpoint: responses.RequestsMock) -> None:
-    _answer(token_endpoint, status=429, headers={"Retry-After": "30"})
+def test_throttling_carries_the_wait(token_endpoint: ScriptedServer) -> None:
+    _answer(token_endpoint, status=429, headers={"Retry_After": "30"})
 
     with pytest.raises(AmazonUnavailable) as caught:
-        _refresh()
+        _refresh(token_endpoint)
 
     assert (caught.value.throttled, caught.value.retry_after) == (True, 30.0)
 
 
-def test_no_connection_is_an_outage(token_endpoint: responses.RequestsMock) -> None:
-    _answer(token_endpoint, body=requests.ConnectTimeout("with a body: client_secret=demo"))
+def test_no_connection_is_an_outage(token_endpoint: ScriptedServer) -> None:
+    token_endpoint.answer = cut(b"")
 
     with pytest.raises(AmazonUnavailable) as caught:
-        _exchange()
+        _exchange(token_endpoint)
 
     assert caught.value.__context__ is None
 
 
 def test_an_exchange_gets_ten_seconds_and_a_refresh_twenty_three(
-    token_endpoint: responses.RequestsMock,
+    token_endpoint: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _answer(token_endpoint, json=GRANTED)
+    granted: list[float] = []
 
-    _exchange()
-    _refresh()
+    def deadline(seconds: float) -> AbstractContextManager[None]:
+        granted.append(seconds)
+        return transport.deadline(seconds)
 
-    waits = [call.request.req_kwargs["timeout"] for call in token_endpoint.calls]  # type: ignore[attr-defined]
-    assert waits == [(3.0, 10.0), (3.0, 23.0)]
+    monkeypatch.setattr(http, "deadline", deadline)
+
+    _exchange(token_endpoint)
+    _refresh(token_endpoint)
+
+    assert granted == [10.0, 23.0]
 
 
 def test_a_client_does_not_show_its_secret() -> None:

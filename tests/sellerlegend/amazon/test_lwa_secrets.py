@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-import requests
-import responses
 
 from sellerlegend.amazon import lwa
 from sellerlegend.amazon.endpoints import Endpoints
@@ -21,9 +19,8 @@ from sellerlegend.amazon.errors import (
     UnexpectedReply,
 )
 from sellerlegend.amazon.secret import Secret
+from tests.sellerlegend.amazon.scripted_server import ScriptedServer, cut, reply
 
-URL = "https://api.amazon.com/auth/o2/token"
-ENDPOINTS = Endpoints.amazon()
 NEW, OLD = Secret("amzn1.oa2-cs.v1.new"), Secret("amzn1.oa2-cs.v1.old")
 GRANTED = {
     "access_token": "Atza|IQEBLjAsAhRmHjNgHpi0U-Dme37rR6CuUpSR",
@@ -49,23 +46,23 @@ class Watch:
 class Amazon:
     """A token endpoint that knows some secrets; others are 401 invalid_client."""
 
-    def __init__(self, mock: responses.RequestsMock) -> None:
-        self.mock = mock
+    def __init__(self, server: ScriptedServer) -> None:
+        self.server = server
         self.known = {"new", "old"}
-        self.answer: dict[str, Any] = {"json": GRANTED, "status": 200}
-        mock.add_callback(responses.POST, URL, self._answer)
+        self.answer = reply(200, GRANTED)
+        server.answer = self._answer
 
-    def _answer(self, request: Any) -> tuple[int, dict[str, str], str]:
-        form = parse_qs(request.body.decode())
-        is_known = form["client_secret"][0].rpartition(".")[2] in self.known
-        given = self.answer if is_known else {"json": UNKNOWN_CLIENT, "status": 401}
-        prepared = responses.Response(responses.POST, URL, **given)
-        return prepared.status, {}, prepared.body  # type: ignore[return-value]
+    def _answer(self, connection: socket.socket) -> None:
+        is_known = self.asked_with[-1] in self.known
+        (self.answer if is_known else reply(401, UNKNOWN_CLIENT))(connection)
+
+    @property
+    def forms(self) -> list[dict[str, list[str]]]:
+        return [parse_qs(request.body) for request in self.server.requests]
 
     @property
     def asked_with(self) -> list[str]:
-        forms = [parse_qs(call.request.body.decode()) for call in self.mock.calls]  # type: ignore[union-attr]
-        return [form["client_secret"][0].rpartition(".")[2] for form in forms]
+        return [form["client_secret"][0].rpartition(".")[2] for form in self.forms]
 
 
 @pytest.fixture
@@ -80,18 +77,21 @@ def client(watch: Watch) -> lwa.LwaClient:
 
 
 @pytest.fixture
-def amazon() -> Iterator[Amazon]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield Amazon(mock)
+def amazon(server: ScriptedServer) -> Amazon:
+    return Amazon(server)
 
 
-def refresh(client: lwa.LwaClient) -> lwa.TokenReply:
-    return lwa.refresh(endpoints=ENDPOINTS, client=client, refresh_token=Secret("Atzr|a"))
+def refresh(amazon: Amazon, client: lwa.LwaClient) -> lwa.TokenReply:
+    return lwa.refresh(
+        endpoints=Endpoints.emulator(amazon.server.url),
+        client=client,
+        refresh_token=Secret("Atzr|a"),
+    )
 
 
-def exchange(client: lwa.LwaClient) -> lwa.TokenReply:
+def exchange(amazon: Amazon, client: lwa.LwaClient) -> lwa.TokenReply:
     return lwa.exchange_code(
-        endpoints=ENDPOINTS,
+        endpoints=Endpoints.emulator(amazon.server.url),
         client=client,
         code=Secret("code"),
         redirect_uri="https://app.example/back",
@@ -103,7 +103,7 @@ def exchange(client: lwa.LwaClient) -> lwa.TokenReply:
 def test_the_newer_secret_is_asked_with_first(
     amazon: Amazon, client: lwa.LwaClient, watch: Watch, ask: Any
 ) -> None:
-    ask(client)
+    ask(amazon, client)
 
     assert amazon.asked_with == ["new"]
     assert watch.told == [("accepted", "new")]
@@ -115,7 +115,7 @@ def test_a_refused_newer_secret_leads_to_the_older_one(
 ) -> None:
     amazon.known = {"old"}
 
-    reply = ask(client)
+    reply = ask(amazon, client)
 
     assert reply.access_token.reveal() == GRANTED["access_token"]
     assert amazon.asked_with == ["new", "old"]
@@ -126,7 +126,7 @@ def test_which_one_works_is_remembered(amazon: Amazon, client: lwa.LwaClient) ->
     amazon.known = {"old"}
 
     for _ in range(3):
-        refresh(client)
+        refresh(amazon, client)
 
     assert amazon.asked_with == ["new", "old", "old", "old"]
 
@@ -135,12 +135,12 @@ def test_the_newer_one_is_tried_again_after_a_while(
     amazon: Amazon, client: lwa.LwaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     amazon.known = {"old"}
-    refresh(client)
+    refresh(amazon, client)
     amazon.known = {"new", "old"}
     monkeypatch.setattr(lwa, "_set_aside", dict.fromkeys(lwa._set_aside, 0.0))
 
-    refresh(client)
-    refresh(client)
+    refresh(amazon, client)
+    refresh(amazon, client)
 
     assert amazon.asked_with == ["new", "old", "new", "new"]
 
@@ -149,10 +149,10 @@ def test_an_old_secret_that_dies_while_it_is_used_leads_back(
     amazon: Amazon, client: lwa.LwaClient
 ) -> None:
     amazon.known = {"old"}
-    refresh(client)
+    refresh(amazon, client)
     amazon.known = {"new"}
 
-    refresh(client)
+    refresh(amazon, client)
 
     assert amazon.asked_with == ["new", "old", "old", "new"]
 
@@ -163,7 +163,7 @@ def test_when_both_are_refused_the_client_is_at_fault(
     amazon.known = set()
 
     with pytest.raises(ClientSecretRefused):
-        refresh(client)
+        refresh(amazon, client)
 
     assert amazon.asked_with == ["new", "old"]
     assert watch.told == [("refused", "new"), ("refused", "old")]
@@ -171,7 +171,7 @@ def test_when_both_are_refused_the_client_is_at_fault(
 
 def test_a_client_without_a_secret_asks_nobody(amazon: Amazon) -> None:
     with pytest.raises(ClientMisconfigured):
-        refresh(lwa.LwaClient("amzn1.application-oa2-client.bare", ()))
+        refresh(amazon, lwa.LwaClient("amzn1.application-oa2-client.bare", ()))
 
     assert amazon.asked_with == []
 
@@ -195,32 +195,31 @@ def test_no_other_answer_leads_to_the_older_secret(
     raised: type[Exception],
     told: list[tuple[str, str]],
 ) -> None:
-    amazon.answer = {"json": {"error": error}, "status": status}
+    amazon.answer = reply(status, {"error": error})
 
     with pytest.raises(raised):
-        refresh(client)
+        refresh(amazon, client)
 
     assert amazon.asked_with == ["new"]
     assert watch.told == told
 
 
 def test_a_refused_code_is_not_offered_twice(amazon: Amazon, client: lwa.LwaClient) -> None:
-    amazon.answer = {"json": {"error": "invalid_grant"}, "status": 400}
+    amazon.answer = reply(400, {"error": "invalid_grant"})
 
     with pytest.raises(CodeRejected):
-        exchange(client)
+        exchange(amazon, client)
 
     assert amazon.asked_with == ["new"]
 
 
-def test_no_connection_leads_nowhere(client: lwa.LwaClient) -> None:
-    with responses.RequestsMock() as mock:
-        mock.post(URL, body=requests.ConnectTimeout())
+def test_no_connection_leads_nowhere(amazon: Amazon, client: lwa.LwaClient) -> None:
+    amazon.answer = cut(b"")
 
-        with pytest.raises(AmazonUnavailable):
-            refresh(client)
+    with pytest.raises(AmazonUnavailable):
+        refresh(amazon, client)
 
-        assert len(mock.calls) == 1
+    assert amazon.asked_with == ["new"]
 
 
 def test_a_second_call_needs_time_that_is_left(
@@ -230,18 +229,19 @@ def test_a_second_call_needs_time_that_is_left(
     monkeypatch.setattr(lwa, "SECOND_CALL_SECONDS", 10.0)
 
     with pytest.raises(ClientSecretRefused):
-        exchange(client)
+        exchange(amazon, client)
 
     # Less than that is left: a call that would only be cut off is not made.
     assert amazon.asked_with == ["new"]
 
 
 def test_a_token_for_no_seller(amazon: Amazon, client: lwa.LwaClient) -> None:
-    reply = lwa.grantless_token(endpoints=ENDPOINTS, client=client, scope="a::b")
+    reply = lwa.grantless_token(
+        endpoints=Endpoints.emulator(amazon.server.url), client=client, scope="a::b"
+    )
 
     assert reply.refresh_token is None
-    form = parse_qs(amazon.mock.calls[0].request.body.decode())  # type: ignore[union-attr]
-    assert form == {
+    assert amazon.forms[0] == {
         "grant_type": ["client_credentials"],
         "scope": ["a::b"],
         "client_id": ["amzn1.application-oa2-client.two"],
@@ -250,10 +250,10 @@ def test_a_token_for_no_seller(amazon: Amazon, client: lwa.LwaClient) -> None:
 
 
 def test_a_secret_is_proved_without_any_consent(amazon: Amazon, client: lwa.LwaClient) -> None:
-    amazon.answer = {"json": {"error": "invalid_grant"}, "status": 400}
+    amazon.answer = reply(400, {"error": "invalid_grant"})
 
-    lwa.prove_secret(endpoints=ENDPOINTS, client=client)
+    lwa.prove_secret(endpoints=Endpoints.emulator(amazon.server.url), client=client)
 
     amazon.known = set()
     with pytest.raises(ClientSecretRefused):
-        lwa.prove_secret(endpoints=ENDPOINTS, client=client)
+        lwa.prove_secret(endpoints=Endpoints.emulator(amazon.server.url), client=client)

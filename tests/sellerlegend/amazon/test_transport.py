@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sellerlegend.amazon.endpoints import Endpoints
+from sellerlegend.amazon import direct
 from sellerlegend.amazon.errors import AmazonUnavailable
-from sellerlegend.amazon.http import send
 from sellerlegend.amazon.transport import Deadline, DeadlineAdapter, deadline
 from tests.sellerlegend.amazon.scripted_server import ScriptedServer, drip, reply
+from tests.sellerlegend.amazon.ways import Way, ask
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def tls_server(certificate: Path) -> Iterator[ScriptedServer]:
 
 
 def test_an_unknown_certificate_is_an_outage_even_if_the_environment_trusts_it(
-    tls_server: ScriptedServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    way: Way, tls_server: ScriptedServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, str(certificate))
 
     with pytest.raises(AmazonUnavailable):
-        send("GET", tls_server.url, endpoints=Endpoints.emulator(tls_server.url), operation="op")
+        ask(way, tls_server.url)
 
     assert tls_server.requests == []
 
@@ -76,17 +76,17 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_certificate_of_another_name_is_an_outage_and_not_asked_again(
-    tls_server: ScriptedServer, trusted: None
+    way: Way, tls_server: ScriptedServer, trusted: None
 ) -> None:
     url = tls_server.url.replace("127.0.0.1", "localhost")
 
     with pytest.raises(AmazonUnavailable):
-        send("GET", url, endpoints=Endpoints.emulator(url), operation="op")
+        ask(way, url)
 
     assert (tls_server.connections, tls_server.requests) == (1, [])
 
 
-def test_who_never_lets_us_in_costs_three_seconds() -> None:
+def test_who_never_lets_us_in_costs_three_seconds(way: Way) -> None:
     """A black hole: the queue of a listener is full, and the kernel drops what comes."""
     with socket.socket() as listener, ExitStack() as stack:
         listener.bind(("127.0.0.1", 0))
@@ -100,48 +100,38 @@ def test_who_never_lets_us_in_costs_three_seconds() -> None:
         started = time.monotonic()
 
         with pytest.raises(AmazonUnavailable):
-            send("GET", url, endpoints=Endpoints.emulator(url), operation="op", seconds=20)
+            ask(way, url, seconds=20)
 
         assert 2.5 < time.monotonic() - started < 4.0
 
 
-def test_a_trusted_certificate_is_served(tls_server: ScriptedServer, trusted: None) -> None:
+def test_a_trusted_certificate_is_served(
+    way: Way, tls_server: ScriptedServer, trusted: None
+) -> None:
     tls_server.answer = reply(200, {"over": "tls"})
 
-    assert (
-        send(
-            "GET", tls_server.url, endpoints=Endpoints.emulator(tls_server.url), operation="op"
-        ).body
-        == b'{"over": "tls"}'
-    )
+    assert ask(way, tls_server.url).body == b'{"over": "tls"}'
 
 
 def test_a_slow_drip_over_tls_ends_with_the_deadline(
-    tls_server: ScriptedServer, trusted: None
+    way: Way, tls_server: ScriptedServer, trusted: None
 ) -> None:
     tls_server.answer = drip(b"HTTP/1.1 200 OK\r\n", b"X")
     started = time.monotonic()
 
     with pytest.raises(AmazonUnavailable):
-        send(
-            "GET",
-            tls_server.url,
-            endpoints=Endpoints.emulator(tls_server.url),
-            operation="op",
-            seconds=0.5,
-        )
+        ask(way, tls_server.url, seconds=0.5)
 
     assert time.monotonic() - started < 2.0
 
 
 def test_a_server_that_accepts_and_never_greets_ends_with_the_deadline(
-    server: ScriptedServer,
+    way: Way, server: ScriptedServer
 ) -> None:
     started = time.monotonic()
 
-    url = server.url.replace("http", "https")
     with pytest.raises(AmazonUnavailable):
-        send("GET", url, endpoints=Endpoints.emulator(url), operation="op", seconds=0.5)
+        ask(way, server.url.replace("http", "https"), seconds=0.5)
 
     assert time.monotonic() - started < 2.0
 
@@ -156,11 +146,9 @@ def test_a_deadline_gives_what_is_left_and_then_nothing() -> None:
         over.remaining()
 
 
-def test_no_time_left_means_no_connection(server: ScriptedServer) -> None:
+def test_no_time_left_means_no_connection(way: Way, server: ScriptedServer) -> None:
     with pytest.raises(AmazonUnavailable):
-        send(
-            "GET", server.url, endpoints=Endpoints.emulator(server.url), operation="op", seconds=0.0
-        )
+        ask(way, server.url, seconds=0.0)
 
     assert server.connections == 0
 
@@ -174,3 +162,5 @@ def test_without_a_deadline_a_call_fails_instead_of_waiting(server: ScriptedServ
             session.get(server.url, timeout=1)
         with deadline(5.0):
             assert session.get(server.url, timeout=1).status_code == 200
+    with pytest.raises(LookupError):
+        direct.post(server.url, {}, b"", 10)

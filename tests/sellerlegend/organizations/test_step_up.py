@@ -203,7 +203,10 @@ FRESH = {
     "member_leave",
     "ownership_transfer",
 }
+CHANGES_WANT_PROOF = {"client_link_new", "client_link_again"}
 COSTLY = {
+    "client_link_new",
+    "client_link_again",
     "connection_new",
     "connection_add_as_new",
     "connection_another_region",
@@ -252,5 +255,6 @@ def marked(attribute: str) -> set[str]:
 
 def test_nobody_took_a_guard_away() -> None:
     assert marked("wants_fresh_sign_in") >= FRESH
+    assert marked("changes_want_proof") >= CHANGES_WANT_PROOF
     assert marked("is_costly") >= COSTLY
     assert marked("opens_trip") == TRIPS

@@ -1,0 +1,71 @@
+"""What a person types to ask a client by link."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from connections import client_links
+from connections.client_links import Recipient
+from sellerlegend.amazon.http import clean_text
+
+# What mail programs turn into something to click on: a mail of ours leads to our page alone.
+LINK = re.compile(r"://|www\.|@|[a-z0-9-]{2,}\.[a-z]{2,}", re.IGNORECASE)
+
+
+def refuse_links(text: str) -> None:
+    if LINK.search(text):
+        raise forms.ValidationError(
+            _("Leave out web and mail addresses. The link to our page is added by itself."),
+            code="link",
+        )
+
+
+class AskClientForm(forms.Form):
+    recipient_name = forms.CharField(
+        label=_("Name of the client"),
+        required=False,
+        max_length=client_links.LONGEST_NAME,
+        help_text=_("How the mail greets them, and how the list here calls them."),
+    )
+    recipient_email = forms.EmailField(
+        label=_("Email address of the client"),
+        required=False,
+        max_length=254,
+        help_text=_("Leave it empty to get a link that you hand over yourself."),
+    )
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    message = forms.CharField(
+        label=_("Your message"),
+        required=False,
+        max_length=client_links.LONGEST_MESSAGE,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("Plain text, 500 characters at most, without addresses of pages."),
+    )
+    days = forms.IntegerField(
+        label=_("Days until the link expires"),
+        min_value=client_links.FEWEST_DAYS,
+        max_value=client_links.MOST_DAYS,
+        initial=client_links.DAYS,
+    )
+
+    def clean_recipient_name(self) -> str:
+        name = clean_text(self.cleaned_data["recipient_name"], client_links.LONGEST_NAME)
+        refuse_links(name)
+        return name
+
+    def clean_message(self) -> str:
+        lines = self.cleaned_data["message"].replace("\r\n", "\n").split("\n")
+        longest = client_links.LONGEST_MESSAGE
+        text = "\n".join(clean_text(line, longest) for line in lines).strip()[:longest]
+        refuse_links(text)
+        return text
+
+    @property
+    def recipient(self) -> Recipient:
+        data: dict[str, Any] = self.cleaned_data
+        return Recipient(data["recipient_name"], data["recipient_email"], data["language"])

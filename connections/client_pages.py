@@ -1,0 +1,159 @@
+"""What somebody with a client link sees: no sign-in, no page of the product, one question.
+
+Every answer keeps the address, which is the secret, out of caches, referrers and search engines.
+Unknown and ended links are one kind of answer, and only a link that exists names its organization.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils import translation
+from django.views.decorators.http import require_http_methods
+
+from connections import (
+    amazon_codes,
+    arrivals,
+    catalogue,
+    client_browsers,
+    client_link_words,
+    client_links,
+    departures,
+    flows,
+)
+from connections.client_link_models import ClientLink
+from connections.client_link_words import masked
+from connections.words import exact_time
+from sellerlegend.errors import too_many_requests
+from sellerlegend.organizations import limits
+from sellerlegend.organizations.limits import client_address
+
+GONE, AWAY = 410, 503
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_not_required
+def client_link(request: HttpRequest, token: str) -> HttpResponseBase:
+    """Who asks for what, and the way to Seller Central. Looking uses nothing up."""
+    wait = limits.take((client_links.LOOK, client_address(request)))
+    if wait:
+        return private(too_many_requests(request, wait))
+    link = client_links.by_token(token)
+    why = client_links.standing(link) if link else "unknown"
+    if link is None or why:
+        return over(request, link, why)
+    if request.method == "POST":
+        return act(request, link)
+    if request.method == "GET" and not is_ahead_of_its_reader(request):
+        client_links.note_opened(link)
+    return page(request, link, "ask", ask_context(link))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_not_required
+def client_link_ended(request: HttpRequest, reference: str) -> HttpResponseBase:
+    """How the trip ended, for the browser that made it; for every other one nothing."""
+    wait = limits.take((client_links.LOOK, client_address(request)))
+    if wait:
+        return private(too_many_requests(request, wait))
+    browser = arrivals.browser_of(request)
+    ending = flows.ending_by_link(browser=browser, reference=reference[:12])
+    trip = ending.request
+    link = trip.client_link if trip else None
+    if trip is None or link is None:
+        return page(request, None, "refused", {"entry": catalogue.outcome_entry("refused")}, 400)
+    if request.method == "POST":
+        why = client_links.standing(link)
+        return over(request, link, why) if why else act(request, link)
+    if ending.succeeded:
+        return page(request, link, "done", {})
+    context = {
+        "outcome": ending.outcome,
+        "reference": reference,
+        "words": client_link_words.client_reason(ending.outcome, link.organization.name),
+        "entry": catalogue.outcome_entry(ending.outcome),
+        "expected": masked(trip.expected_selling_partner_id),
+        "returned": masked(trip.returned_selling_partner_id),
+        "may_try_again": not client_links.standing(link) and ending.outcome != "in_progress",
+    }
+    return page(request, link, "failed", context)
+
+
+def act(request: HttpRequest, link: ClientLink) -> HttpResponseBase:
+    """One of the two answers to the question."""
+    if request.POST.get("decision") == "decline":
+        client_links.decline(link=link)
+        return page(request, link, "declined", {})
+    wait = limits.take((client_links.TRIP, link.pk.hex))
+    if wait:
+        return private(too_many_requests(request, wait))
+    browser = client_browsers.known_or_new(request, link.pk)
+    try:
+        url = departures.start_client_authorization(link=link, browser=browser)
+    except client_links.LinkOver:
+        link.refresh_from_db()
+        return over(request, link, client_links.why_over(link))
+    except (departures.CredentialsMissing, departures.VaultClosed) as error:
+        name = "vault_closed" if isinstance(error, departures.VaultClosed) else "not_configured"
+        return page(request, link, "not_now", {"entry": catalogue.page_entry(name)}, AWAY)
+    response = private(HttpResponseRedirect(url))
+    response.headers["Referrer-Policy"] = "no-referrer"
+    client_browsers.remember(response, link.pk, browser)
+    return response
+
+
+def ask_context(link: ClientLink) -> dict[str, Any]:
+    connection = link.connection
+    return {
+        "is_reconnect": link.purpose == ClientLink.Purpose.RECONNECT,
+        "store": connection.name,
+        "seller": masked(connection.selling_partner_id or ""),
+        "maker": link.made_by.name if link.made_by else "",
+        "expires": exact_time(link.expires_at),
+        "codes": list(amazon_codes.CODES.items()),
+    }
+
+
+def over(request: HttpRequest, link: ClientLink | None, why: str) -> HttpResponse:
+    """410 whether it ever worked or not."""
+    name = link.organization.name if link and why != "organization_gone" else ""
+    title, text = client_link_words.over_words(why, name)
+    context = {"title": title, "text": text, "entry": catalogue.page_entry("client_link_over")}
+    status = AWAY if why == "quarantined" else GONE
+    return page(request, link if name else None, "over", context, status)
+
+
+def page(
+    request: HttpRequest,
+    link: ClientLink | None,
+    name: str,
+    context: dict[str, Any],
+    status: int = 200,
+) -> HttpResponse:
+    """In the language that was chosen for the client."""
+    known = link.language if link and link.language in dict(settings.LANGUAGES) else ""
+    with translation.override(known or translation.get_language()):
+        shown = {"link": link, "brand": link.organization.name if link else "", **context}
+        template = f"connections/client/{name}.html"
+        response = render(request, template, shown, status=status)
+        if known:
+            response.headers["Content-Language"] = known
+    return private(response)
+
+
+def private(response: HttpResponse) -> HttpResponse:
+    """`strict-origin` and not `no-referrer`: with that one browsers post `Origin: null`."""
+    response.headers["Referrer-Policy"] = "strict-origin"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return response
+
+
+def is_ahead_of_its_reader(request: HttpRequest) -> bool:
+    """A browser that loads what somebody may click on soon says so."""
+    told = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
+    return "prefetch" in told or "prerender" in told
