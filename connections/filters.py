@@ -11,6 +11,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections.countries import marketplace_name
 from connections.facets import EVERYTHING, FOUND, Counts
 from connections.groups import Groups
 from connections.health import Health
@@ -108,7 +109,7 @@ CHIP_WORDS: dict[str, Callable[[str, Groups], str]] = {
     "expiry": lambda expiry, _groups: expiry_words(expiry),
     "side": lambda side, _groups: side_words(side),
     "region": lambda region, _groups: region_words(region),
-    "marketplace": lambda key, _groups: MARKETPLACES[key].name,
+    "marketplace": lambda key, _groups: marketplace_name(key),
     "client": client_words,
     "authorised": person_words,
 }
@@ -191,7 +192,7 @@ class Panel:
 
     @property
     def marketplaces(self) -> tuple[Option, ...]:
-        names = [(key, marketplace.name) for key, marketplace in MARKETPLACES.items()]
+        names = [(key, marketplace_name(key)) for key in MARKETPLACES]
         return self._options("marketplace", sorted(names, key=lambda name: name[1]))
 
     @property

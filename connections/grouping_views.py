@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -221,11 +222,12 @@ def client_delete(request: OrganizationRequest, client_id: UUID) -> HttpResponse
 
 @form_page
 @organization_view(Role.MEMBER)
-@unlimited
 @costly
 def connection_groups(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """Which tags a row has, and whose it is."""
     connection = connection_of(request, connection_id)
+    if request.membership.is_limited:
+        raise PermissionDenied("tags and clients are what a limited reach is made of")
     known = groups.groups_of(request.membership)
     error = ""
     if request.method == "POST":

@@ -139,5 +139,5 @@ urlpatterns = [
         name="client_reminders_switch",
     ),
     path("c/<str:token>", client_pages.client_link, name="client_link"),
-    path("c/ended/<str:reference>", client_pages.client_link_ended, name="client_link_ended"),
+    path("c/ended/<slug:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]

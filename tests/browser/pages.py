@@ -244,7 +244,7 @@ def bulk(action: str) -> Arrive:
 
 def bulk_result(page: Page) -> None:
     bulk("Client")(page)
-    page.get_by_label("Client").select_option("none")
+    page.get_by_label("Client", exact=True).select_option("none")
     page.get_by_role("button", name="Set the client").click()
     expect(page.get_by_role("dialog", name="Without a client")).to_be_visible()
 

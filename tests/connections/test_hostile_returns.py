@@ -204,7 +204,6 @@ def test_a_removed_member_finds_nothing_new_on_an_old_outcome(
     Connection.objects.for_organization(organization).update(name="Renamed afterwards")
 
     page = browser.get(reverse("authorization_outcome", args=[consented.trip.reference]))
-    restart = browser.post(page.context["restart_url"])
 
     assert "Renamed afterwards" not in page.content.decode()
-    assert restart.status_code == 404
+    assert page.context["restart_url"] == reverse("home")

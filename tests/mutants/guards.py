@@ -60,8 +60,8 @@ MUTANTS = (
     Mutant(
         guard="a state belongs to one browser",
         file="connections/authorization.py",
-        old="if not constant_time_compare(browser, request.browser_hash):",
-        new="if False:",
+        old="return constant_time_compare(_digest(value), request.browser_hash)",
+        new="return True",
         tests=(
             f"{CALLBACKS}::test_a_victim_cannot_be_made_to_finish_an_attackers_trip",
             f"{CALLBACKS}::test_signed_out_in_between_the_trip_is_kept_and_the_code_is_not",

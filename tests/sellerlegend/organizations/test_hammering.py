@@ -254,6 +254,9 @@ def look_as_a_script(name: str) -> int:
     takes = {
         "account_reset_password_from_key": {"uidb36": "1", "key": "x-y"},
         "calendar_feed": {"token": "of-nobody"},
+        "client_link": {"token": "of-nobody"},
+        "client_link_ended": {"reference": "OFNOBODY"},
+        "invitation_link": {"token": "of-nobody"},
     }
     headers = {"X-Requested-With": "XMLHttpRequest", "Accept": "application/json"}
     return Client().get(reverse(name, kwargs=takes.get(name)), headers=headers).status_code
