@@ -162,7 +162,8 @@ class ScopedQuerySet(models.QuerySet[M]):
 
     def _raw_delete(self, using: str | None) -> int:
         self.query.require_scope()
-        return int(super()._raw_delete(using))
+        # None where Django knows without asking that no row can match.
+        return int(super()._raw_delete(using) or 0)
 
     def raw(self, *args: Any, **kwargs: Any) -> Any:
         if not _across.get():
