@@ -16,7 +16,7 @@ from connections.health import NEEDS_A_PERSON, STALE_AFTER, Health
 from connections.health_reasons import HEALTH
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END, Grant
 from connections.reader import Reader
-from connections.reasons import Reason, reason_for
+from connections.reasons import Reason, ads_reason_for, reason_for
 from connections.refusals import RECONNECT_REQUIRED, VAULT_LOCKED
 from connections.words import (
     Button,
@@ -90,9 +90,8 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
     state = fact["spapi_health"]
     sign = SIGNS[state]()
     reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
-    if state == Health.REVOKED and fact["grant_error"] in STOPPED_BY_US:
-        sign = Sign(_("New consent needed"), "alert", "warning")
-        reason = reason_for(fact["grant_error"])
+    if state == Health.REVOKED and fact["last_error_code"] in STOPPED_BY_US:
+        sign, reason = new_consent_sign(), reason_for(fact["last_error_code"])
     if is_overdue(state, fact["grant_status"], fact):
         sign, reason = overdue_sign(), HEALTH["health_overdue"]
     if reason is not None and state == Health.DISCONNECTED:
@@ -122,6 +121,11 @@ def overdue_sign() -> Sign:
     return Sign(_("Renewal overdue"), "alert", "danger")
 
 
+def new_consent_sign() -> Sign:
+    """How a consent reads that we stopped ourselves: nobody revoked it."""
+    return Sign(_("New consent needed"), "alert", "warning")
+
+
 def disconnected_words(since: datetime) -> str:
     """Until when it can be had back, and what only the seller can do."""
     return _(
@@ -136,6 +140,8 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
     state = consent["health"]
     is_told = state not in (*WITHOUT_NOTICE, Health.DISCONNECTED)
     sign, reason = SIGNS[state](), HEALTH[f"health_ads_{state}"] if is_told else None
+    if state == Health.REVOKED and consent["last_error_code"] in STOPPED_BY_US:
+        sign, reason = new_consent_sign(), ads_reason_for(consent["last_error_code"])
     if is_overdue(state, consent.get("status"), consent):
         sign, reason = overdue_sign(), HEALTH["health_ads_overdue"]
     return SideHealth(

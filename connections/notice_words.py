@@ -17,7 +17,7 @@ from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reach import FEEDS, within_reach
-from connections.reasons import reason_for
+from connections.reasons import Reason, ads_reason_for, reason_for
 from connections.words import Sign, exact_day, exact_time
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import Membership, Organization
@@ -187,6 +187,12 @@ def days_left(notice: Notice) -> int:
     return days_until(notice.consent_at + timedelta(days=CONSENT_DAYS))
 
 
+def loss_of(notice: Notice) -> Reason:
+    """Why a consent was lost: one of Amazon Ads has nothing to do with Seller Central."""
+    is_of_ads = notice.ads_grant_id is not None
+    return ads_reason_for(notice.reason) if is_of_ads else reason_for(notice.reason)
+
+
 def title_of(notice: Notice) -> str:
     if notice.kind == Kind.EXPIRING:
         days = days_left(notice)
@@ -196,7 +202,7 @@ def title_of(notice: Notice) -> str:
             "The consent ends in %(days)d day", "The consent ends in %(days)d days", days
         ) % {"days": days}
     if notice.kind == Kind.REVOKED:
-        return str(reason_for(notice.reason).title)
+        return str(loss_of(notice).title)
     titles = {
         Kind.EXPIRED: _("The year of the consent is over"),
         Kind.PERMISSION_MISSING: _("A permission is missing"),
@@ -209,7 +215,7 @@ def title_of(notice: Notice) -> str:
 
 def impact_of(notice: Notice) -> str:
     if notice.kind == Kind.REVOKED:
-        why = str(reason_for(notice.reason).meaning)
+        why = str(loss_of(notice).meaning)
         return why + " " + _("Nothing new is read from Amazon; what we have is kept.")
     impacts = {
         Kind.EXPIRING: _(
@@ -231,7 +237,7 @@ def impact_of(notice: Notice) -> str:
 
 def next_step_of(notice: Notice) -> str:
     if notice.kind == Kind.REVOKED:
-        return str(reason_for(notice.reason).next_step)
+        return str(loss_of(notice).next_step)
     steps = {
         Kind.EXPIRING: _("Reconnect before that day; it takes a minute and keeps everything."),
         Kind.EXPIRED: _("Reconnect; it takes a minute and keeps everything."),

@@ -162,6 +162,18 @@ REASONS: dict[str, Reason] = {
         _("Connect Amazon Ads again."),
         "connect_ads",
     ),
+    "ads_reconnect_required": Reason(
+        _("Our support asks for a new Amazon Ads consent"),
+        _("The present one is kept, but it is not used any more."),
+        _("Connect Amazon Ads again."),
+        "connect_ads",
+    ),
+    "ads_vault_locked": Reason(
+        _("The stored Amazon Ads consent cannot be read"),
+        _("Our safeguards refused to open it, so it was not used."),
+        _("Connect Amazon Ads again; support has been told."),
+        "connect_ads",
+    ),
 }
 
 UNKNOWN = Reason(
@@ -174,6 +186,11 @@ UNKNOWN = Reason(
 
 def reason_for(code: str) -> Reason:
     return REASONS.get(code, UNKNOWN)
+
+
+def ads_reason_for(code: str) -> Reason:
+    """What also happens to a consent of Selling Partner, where that of Amazon Ads is meant."""
+    return REASONS.get(f"ads_{code}") or reason_for(code)
 
 
 # How a trip to Amazon ended ----------------------------------------------------------------

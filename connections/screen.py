@@ -331,7 +331,6 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         reading_due=live_job(organization_id, "next_attempt_at", "pk"),
         reading_reason=live_job(organization_id, "waiting_reason", "pk"),
         grant_status=F("spapi_grant__status"),
-        grant_error=F("spapi_grant__last_error_code"),
         authorized_at=F("spapi_grant__authorized_at"),
         authorized_by=Coalesce(
             F("spapi_grant__authorized_by__name"),
@@ -353,6 +352,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
 MOMENT_KINDS = dict.fromkeys(MOMENTS, datetime)
 # What health was computed from: since when, and what came of the last calls.
 GRANT_FACTS = (
+    "last_error_code",
     "status_changed_at",
     "first_refused_at",
     "last_success_at",
@@ -385,7 +385,6 @@ CONNECTION_COLUMNS = (
     "reading_due",
     "reading_reason",
     "grant_status",
-    "grant_error",
     "authorized_at",
     "authorized_by",
     "authorized_by_email",

@@ -15,7 +15,7 @@ from connections.health import Health
 from connections.health_words import SideHealth, ads_health, feeding
 from connections.models import Grant
 from connections.reader import Reader
-from connections.reasons import reason_for
+from connections.reasons import ads_reason_for
 from connections.words import (
     Button,
     Cell,
@@ -156,7 +156,7 @@ def ppc_side(part: Facts, fact: Facts, reader: Reader) -> Side | None:
         return None
     needs_you = part["link_status"] == Link.NEEDS_ATTENTION
     code = part["link_reason"] if needs_you else part["link_job_reason"]
-    problem = reason_for(code) if code else None
+    problem = ads_reason_for(code) if code else None
     button = next_button("ppc_retry", problem, part, fact, reader) if needs_you else None
     return Side(
         sign=ppc_sign(part),

@@ -33,7 +33,7 @@ LOOKED_AT = ("aria-label", "alt", "title", "placeholder", "data-label")
 # Names and codes, the same in every language: of Amazon's, of ours, of what the tests made.
 NAMES = re.compile(
     r"\b(SellerLegend|Amazon|Seller Central|Northstar|Maria|en_US)\b"
-    r"|\b(Store|Client|tag|Brought|Listed) \d+\b"
+    r"|\b(Store|Client|tag|Brought|Listed) \d+\b|\b[0-9a-f]{8,}\b"
     r"|\b[\w.+-]+@[\w.-]+\b|https?://\S+|/\S+|\bA[0-9A-Z]{8,}\b|amzn\S+|SL-\d+"
     r"|\b[A-Z_]{2,}\d*\b|\b[A-Z0-9]{8}\b|\b(Nihongo|English|Deutsch)\b"
 )

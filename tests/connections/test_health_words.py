@@ -365,6 +365,25 @@ def test_ppc_says_how_its_consent_is(
     assert (row.ppc_health.reason is None) == (word == "Connected")
 
 
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        ("reconnect_required", "Our support asks for a new Amazon Ads consent"),
+        ("vault_locked", "The stored Amazon Ads consent cannot be read"),
+    ],
+)
+def test_an_ads_consent_that_we_stopped_ourselves_is_not_called_revoked(
+    organization: Organization, code: str, title: str
+) -> None:
+    row = shown(with_ads(organization, {"status": "invalid", "last_error_code": code}))
+
+    assert row.ppc_health is not None
+    assert row.ppc_health.sign.word == "New consent needed"
+    assert row.ppc_health.reason is not None
+    assert str(row.ppc_health.reason.title) == title
+    assert [found.label for found in row.ppc_health.buttons] == ["Connect Amazon Ads again"]
+
+
 def test_the_worst_consent_speaks_for_ppc_and_leaves_one_button(
     organization: Organization,
 ) -> None:

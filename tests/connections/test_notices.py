@@ -12,6 +12,7 @@ from django.utils import timezone
 from connections import attention, notices, superseding
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
+from connections.notice_words import words_of
 from ppc import disconnecting
 from ppc.disconnecting import Side
 from ppc.models import PpcLink
@@ -284,6 +285,30 @@ def test_whose_doing_it_was_is_told(grant: SpApiGrant, code: str, reason: str) -
     derive()
 
     assert Notice._base_manager.get().reason == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        (REFUSED, "Amazon no longer accepts the Amazon Ads consent"),
+        ("reconnect_required", "Our support asks for a new Amazon Ads consent"),
+        ("vault_locked", "The stored Amazon Ads consent cannot be read"),
+    ],
+)
+def test_a_lost_ads_consent_is_told_in_words_of_ads(
+    organization: Organization, code: str, title: str
+) -> None:
+    grant = factories.make_ads_grant(organization)
+    factories.put_to_use(grant)
+    revoke(grant, last_error_code=code)
+
+    derive()
+
+    [words] = words_of(organization, notices.open_notices(organization))
+    assert words.title == title
+    assert words.next_step.startswith("Connect Amazon Ads again")
+    assert "Seller Central" not in words.impact
+    assert "primary user" not in words.next_step
 
 
 def test_staff_who_require_a_reconnect_are_told_as_such(grant: SpApiGrant) -> None:
