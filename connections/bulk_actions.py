@@ -29,10 +29,10 @@ class Action:
 
 ACTIONS = (
     Action(gettext_lazy("Check now"), "connections_check", Role.MEMBER),
-    Action(gettext_lazy("Reconnect queue"), "reconnect_queue_add", Role.MEMBER),
-    Action(gettext_lazy("Start onboarding"), "marketplaces_onboard_many", Role.MEMBER),
     Action(gettext_lazy("Tag"), "connections_tag", Role.MEMBER, sorts=True),
     Action(gettext_lazy("Client"), "connections_client", Role.MEMBER, sorts=True),
+    Action(gettext_lazy("Reconnect queue"), "reconnect_queue_add", Role.MEMBER),
+    Action(gettext_lazy("Start onboarding"), "marketplaces_onboard_many", Role.MEMBER),
     Action(gettext_lazy("Export"), "connections_export", Role.VIEWER),
 )
 

@@ -29,7 +29,14 @@ from connections.import_models import ClientList, TokenImport
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice
 from marketplaces.models import MarketplaceAccount
-from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
+from sellerlegend.organizations.models import (
+    Allowance,
+    Invitation,
+    Membership,
+    Organization,
+    Role,
+    User,
+)
 from tests import bells, client_trips, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import (
@@ -370,6 +377,7 @@ Answers = dict[tuple[str, str, bool], Answer]
 def answers_to(route: Route, person: Person, ways: dict[str, Ids]) -> Answers:
     answers = {}
     for (way, ids), (method, is_htmx) in itertools.product(ways.items(), REQUESTS):
+        Allowance.objects.all().delete()  # how often one may is told elsewhere
         path = ids.path(route)
         is_refused = refusal(route, person, method, is_htmx, ids.kind) is not None
         with nullcontext() if is_refused else undone(person):

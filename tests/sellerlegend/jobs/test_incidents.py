@@ -205,6 +205,8 @@ def test_no_other_kind_of_breaker_is_used_by_the_product() -> None:
         "sellers.{connection.region}",
         "ads.{region}",
         "{kind}.{connection.region}",
+        "sellers.{row.region}",
+        "{ProbeKind.LISTINGS}.{row.region}",
     }
 
 
