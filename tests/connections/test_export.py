@@ -168,6 +168,32 @@ def test_only_what_the_filter_shows_or_what_was_ticked(
     assert [row["Name"] for row in ticked] == ["Fine"]
 
 
+def test_a_limited_member_exports_the_rows_in_reach_alone(
+    organization: Organization, amazon: RunningEmulator
+) -> None:
+    """Whatever is asked for: all, a filter, ticked rows, or a row outside by its id."""
+    inside = factories.make_connection(organization, name="Inside store")
+    outside = factories.make_connection(organization, name="Outside store")
+    member = factories.make_member(organization)
+    factories.limit(member, organization, inside)
+    browser = signed_in_freshly(member)
+    both = [str(inside.pk), str(outside.pk)]
+
+    asked: list[dict[str, Any]] = [{}, {"all": "1", "q": "store"}, {"row": both}]
+    for fields in asked:
+        assert [row["Name"] for row in exported(browser, organization, **fields)] == [
+            "Inside store"
+        ], fields
+    events = AuditEvent.objects.for_organization(organization).filter(code="connections_exported")
+    assert [event.details["rows"] for event in events] == [1, 1, 1]
+
+    with nothing_changes(amazon, events=()):
+        refused = browser.post(url_of(organization), {"kind": "csv", "row": str(outside.pk)})
+    assert refused.status_code == 422
+    assert "Outside store" not in refused.text
+    assert events.count() == 3
+
+
 def test_the_question_says_how_many_and_carries_the_choice(
     organization: Organization, browser: Client
 ) -> None:

@@ -241,6 +241,22 @@ def test_the_end_of_the_consent_in_a_window_or_a_month(organization: Organizatio
     assert found["month"]["2027-04"] == 1
 
 
+def test_an_imported_consent_of_an_unknown_day_has_no_end(organization: Organization) -> None:
+    imported = {"imported_at": NOW, "is_consent_dated": False}
+    ending(organization, "unknown", NOW + 3 * DAY, **imported)
+    ending(organization, "unknown and old", NOW - DAY, **imported)
+    ending(organization, "in 3", NOW + 3 * DAY, imported_at=NOW)
+
+    assert names(organization, expiry="7") == ["in 3"]
+    assert names(organization, expiry="overdue") == []
+    assert names(organization, expiry=f"{NOW + 3 * DAY:%Y-%m}") == ["in 3"]
+    found = counts(organization)
+    assert found["window"] == {"7": 1, "30": 1, "60": 1, "90": 1}
+    assert found["month"] == {f"{NOW + 3 * DAY:%Y-%m}": 1}
+    assert names(organization, sort="renew_by")[0] == "in 3"
+    assert names(organization, sort="-renew_by")[0] == "in 3"
+
+
 def test_a_month_is_the_readers(organization: Organization) -> None:
     """23:30 UTC is the next day in Berlin."""
     ending(organization, "late", datetime(2027, 3, 31, 23, 30, tzinfo=UTC))

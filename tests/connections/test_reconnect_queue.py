@@ -268,6 +268,31 @@ def test_the_start_offers_choices_that_have_rows(
     assert reverse("authorisers", args=[organization.slug]) in text_of(page)
 
 
+def test_an_imported_consent_of_an_unknown_day_ends_in_no_month_and_can_be_renewed(
+    browser: Client, organization: Organization
+) -> None:
+    """Its day is that of the import, from which nothing follows."""
+    today, near_the_end = (
+        given_days_ago(
+            factories.make_connection(organization, name=f"Imported {days}"),
+            days,
+            imported_at=timezone.now(),
+            is_consent_dated=False,
+            last_success_at=timezone.now(),
+        )
+        for days in (0, 320)
+    )
+    month = timezone.localdate(timezone.now() + timedelta(days=45))
+    page = url("reconnect_queue_add", organization)
+
+    assert walk_page(browser, organization).context["picks"] == []
+    for query in ("pick=ending", f"month={month:%Y-%m}"):
+        assert browser.get(f"{page}?{query}").context["able"] == [], query
+
+    fill(browser, organization, today, near_the_end)
+    assert states(organization) == [("Imported 0", "waiting"), ("Imported 320", "waiting")]
+
+
 # The walk ----------------------------------------------------------------------------------
 
 

@@ -444,6 +444,24 @@ def test_who_connected_or_disconnected_meanwhile_is_not_overruled(
     assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
 
 
+def test_who_removed_the_row_after_the_confirmation_is_not_overruled(
+    organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    row, before = connected(organization, amazon)
+    SpApiGrant.objects.for_organization(organization).update(status="invalid")
+    found = bring(
+        browser, organization, table(("Northstar", "US", NORTHSTAR, authorize(amazon), ""))
+    )
+    confirm(browser, found, *rows_of(found))
+    Connection.objects.for_organization(organization).update(removed_at=timezone.now())
+    ledger.drain("interactive")
+
+    assert outcomes(found) == [("refused", "import_row_removed")]
+    assert not Connection.objects.for_organization(organization).exists()
+    assert factories.grant_of(row).fingerprint == before.fingerprint
+    assert [each.refresh_token for each in rows_of(found)] == [""]
+
+
 def test_a_waiting_row_of_this_name_takes_the_token(
     organization: Organization, browser: Client, amazon: RunningEmulator
 ) -> None:
