@@ -144,11 +144,13 @@ def masked(seller: str) -> str:
 
 
 def client_reason(outcome: str, organization: str) -> Reason:
-    """How the trip ended, for somebody who has no page of ours to go to."""
-    reason = outcome_words(outcome)
+    """How the trip ended, for somebody who has no page of ours to go to, and is told nothing of
+    the organization's other rows."""
+    reason = outcome_words("row_gone" if outcome == "row_removed" else outcome)
     ask = _("Ask %(organization)s what to do.") % {"organization": organization}
     steps: dict[str, str] = {
         "row_gone": ask,
+        "row_removed": ask,
         "link_over": ask,
         "vault_refused": ask,
         "disconnected_meanwhile": ask,

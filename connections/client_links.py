@@ -117,20 +117,10 @@ def make(
         row = _row(connection)
         for earlier in _live_of(row):
             advance(earlier, to=Status.REVOKED, actor=actor, reason="replaced", ended_at=now)
-        link = ClientLink(
-            id=uuid4(),
-            organization_id=row.organization_id,
-            connection=row,
-            purpose=Purpose.CONNECT if row.waits_for_consent else Purpose.RECONNECT,
-            recipient_name=clean_text(recipient.name, LONGEST_NAME),
-            recipient_email=recipient.email,
-            language=recipient.language,
-            message=message[:LONGEST_MESSAGE],
-            made_by=maker or actor.user,
-            notice=notice,
-            created_at=now,
-            expires_at=now + timedelta(days=days),
-        )
+        link = _new(row, recipient)
+        link.message, link.notice = message[:LONGEST_MESSAGE], notice
+        link.made_by = maker or actor.user
+        link.created_at, link.expires_at = now, now + timedelta(days=days)
         token = token_of(link)
         link.token_hash = digest(token)
         link.save(force_insert=True)
@@ -145,6 +135,19 @@ def make(
                 is_first=True,
             )
     return link, token
+
+
+def _new(row: Connection, recipient: Recipient) -> ClientLink:
+    """For this row and this person; by whom, until when and with which words is for `make`."""
+    return ClientLink(
+        id=uuid4(),
+        organization_id=row.organization_id,
+        connection=row,
+        purpose=Purpose.CONNECT if row.waits_for_consent else Purpose.RECONNECT,
+        recipient_name=clean_text(recipient.name, LONGEST_NAME),
+        recipient_email=recipient.email,
+        language=recipient.language,
+    )
 
 
 def make_again(*, link: ClientLink, actor: Actor) -> tuple[ClientLink, Secret]:

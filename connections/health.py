@@ -133,7 +133,11 @@ def conditions_of(
         (Health.DOUBTED, fact(status=Grant.Status.DOUBTED)),
         (Health.INCIDENT, met_incident(application, prefix, region)),
         (Health.PERMISSION_MISSING, fact(permission_missing_since__isnull=False) | has_new_role),
-        (Health.THROTTLED, fact(throttled_since__isnull=False)),
+        # Who is only slowed down still answers; days without an answer are no slowness.
+        (
+            Health.THROTTLED,
+            fact(throttled_since__isnull=False, last_success_at__gte=at["quiet_since"]),
+        ),
         (Health.STALE, fact(last_success_at__isnull=True)),
         (Health.STALE, fact(last_success_at__lt=at["quiet_since"])),
         (Health.EXPIRING, ends & fact(authorized_at__lt=at["expiring_since"])),

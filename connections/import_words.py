@@ -76,9 +76,9 @@ RESULTS: dict[str, Reason] = {
         _("Bring the file again if you want it connected all the same."),
     ),
     "import_row_removed": Reason(
-        _("The account was removed from the list"),
-        _("Its row was removed, and only an administrator brings it back."),
-        _("Restore it under Removed connections, then bring the file again."),
+        _("The account was removed from the list meanwhile"),
+        _("Somebody removed it after you confirmed the import, and the newer wish counts."),
+        _("Bring the file again with its row ticked if you want it back."),
     ),
     "import_name_taken": Reason(
         _("The name was given away meanwhile"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -66,7 +67,21 @@ def ask(row: ImportedToken) -> Accepted:
         breakers.guarded("lwa", operation=OPERATION),
     ):
         reply = lwa.refresh(endpoints=settings.AMAZON_ENDPOINTS, client=client, refresh_token=token)
+    if reply.refresh_token is not None and reply.refresh_token != token:
+        _keep(row, reply.refresh_token)
     return Accepted(reply.refresh_token or token, reply.access_token)
+
+
+def _keep(row: ImportedToken, token: Secret) -> None:
+    """Amazon gave another one: at once, since the calls that follow may fail, and nothing brings
+    it back. A row that was ended meanwhile stays empty."""
+    with transaction.atomic():
+        data_key = custody.data_key_under_lock(row.organization_id)
+        rows = ImportedToken.objects.for_organization(row.organization_id)
+        sealed = crypto.seal(token, row.place(), data_key=data_key)
+        rows.filter(pk=row.pk, status=Status.WAITING).update(
+            refresh_token=sealed, fingerprint=crypto.fingerprint(token)
+        )
 
 
 def _opened(row: ImportedToken) -> Secret:

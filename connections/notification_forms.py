@@ -15,8 +15,8 @@ from connections.notification_choices import LONGEST_PAUSE
 
 
 def hours() -> list[tuple[int, str]]:
-    """In words where there are some: noon is clearer than 12:00 PM."""
-    return [(hour, time_format(time(hour), "P")) for hour in range(24)]
+    """As the reader's language writes every other time."""
+    return [(hour, time_format(time(hour), "TIME_FORMAT")) for hour in range(24)]
 
 
 class NotificationForm(forms.Form):

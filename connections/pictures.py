@@ -102,11 +102,12 @@ def onboarding(rows: QuerySet[Connection]) -> dict[str, int]:
 
 def renewals_by_month(rows: QuerySet[Connection]) -> dict[date, int]:
     """By the first day of the month in which a Seller Central consent ends. Over is over: only
-    what is still to come."""
+    what is still to come, and a consent of an unknown day has no end that could be told."""
     ends = F("spapi_grant__authorized_at") + timedelta(days=CONSENT_DAYS)
     living = rows.filter(
         spapi_grant__status__in=(Grant.Status.ACTIVE, Grant.Status.DOUBTED),
         spapi_grant__authorized_at__gt=timezone.now() - timedelta(days=CONSENT_DAYS),
+        spapi_grant__is_consent_dated=True,
     )
     by_month = living.annotate(key=TruncMonth(ends, tzinfo=timezone.get_current_timezone()))
     return {timezone.localdate(month): count for month, count in counts(by_month).items()}

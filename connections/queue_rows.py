@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
+from connections.listing import MONTH
 from connections.models import CONSENT_DAYS, Connection, Grant
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import within_reach
@@ -25,7 +25,6 @@ from sellerlegend.organizations.models import Membership
 
 # Nobody has this id: the consents of people whose login was deleted.
 GONE = UUID(int=0)
-MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 
 
 def rows_in_sight(membership: Membership) -> QuerySet[Connection]:

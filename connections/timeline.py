@@ -375,6 +375,8 @@ def who_of(event: AuditEvent) -> str:
         return _("Automatically")
     if event.actor_kind == Kind.CLIENT:
         return _("The client, by link")
+    if event.actor is None and event.code == "authorization_refused":
+        return _("Another browser or login")
     if event.actor is None:
         return _("Somebody who left")
     return event.actor.name or event.actor.email

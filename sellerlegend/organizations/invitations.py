@@ -204,7 +204,12 @@ def accept(token_hash: str, user: User) -> Membership:
             raise NotInvitable("gone")
         if not is_for(invitation, user):
             raise OtherAddress(str(invitation.pk))
-        advance(invitation, to=Status.ACCEPTED, actor=Actor.person(user), ended_at=timezone.now())
+        try:
+            advance(
+                invitation, to=Status.ACCEPTED, actor=Actor.person(user), ended_at=timezone.now()
+            )
+        except StaleState:  # who revokes one takes no lock
+            raise NotInvitable("gone") from None
         members = Membership.objects.for_organization(invitation.organization_id)
         return members.get_or_create(
             user=user,

@@ -77,7 +77,11 @@ def test_a_row_without_a_consent_waits_for_it() -> None:
         ({"status": "invalid", "last_success_at": None}, Health.REVOKED),
         ({"status": "doubted", "throttled_since": NOW}, Health.DOUBTED),
         ({"permission_missing_since": NOW, "throttled_since": NOW}, Health.PERMISSION_MISSING),
-        ({"throttled_since": NOW, "last_success_at": None}, Health.THROTTLED),
+        ({"throttled_since": NOW, "last_success_at": None}, Health.STALE),
+        (
+            {"throttled_since": NOW - 5 * DAY, "last_success_at": NOW - 5 * DAY},
+            Health.STALE,
+        ),
         ({"last_success_at": None, "authorized_at": NOW - 360 * DAY}, Health.STALE),
         (
             {"status": "disconnected", "refresh_token": "", "authorized_at": NOW - 400 * DAY},

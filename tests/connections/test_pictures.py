@@ -67,6 +67,7 @@ def test_a_consent_counts_in_the_month_in_which_it_ends() -> None:
     given(organization, 0)
     given(organization, 366)
     given(organization, 30, status="disconnected", refresh_token="")
+    given(organization, 30, is_consent_dated=False, imported_at=timezone.now())
 
     found = pictures.renewals_by_month(Connection.objects.for_organization(organization))
 

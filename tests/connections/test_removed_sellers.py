@@ -16,7 +16,7 @@ from connections.models import AuthorizationRequest, Connection, Grant, SpApiGra
 from ppc import removing
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
-from tests import factories, trips
+from tests import client_trips, factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import GERMANY, US, owner_of
 from tests.nothing_changed import nothing_changes
@@ -208,6 +208,32 @@ def test_a_member_connecting_the_seller_anew_changes_nothing_and_is_told(
     page = browser.get(reverse("authorization_outcome", args=[callback.trip.reference]))
     assert "only an administrator may bring it back" in page_text(page)
     assert "restores it under Removed connections" in page_text(page)
+
+
+def test_a_clients_link_brings_no_removed_row_back_and_tells_nothing_of_it(
+    amazon: RunningEmulator, organization: Organization, row: Connection
+) -> None:
+    """Also of a link that an administrator made: who consents is the client."""
+    waiting = factories.make_waiting_connection(organization, name="A new name")
+    asked = client_trips.ask(waiting)
+    phone = Client()
+    callback = trips.confirm(client_trips.press_continue(phone, asked.path), NORTHSTAR)
+    before = Connection._base_manager.values("removed_at", "revision").get(pk=row.pk)
+    calls = len(amazon.ledger.calls(surface="lwa"))
+
+    told = page_text(client_trips.come_back(phone, callback))
+
+    assert "This connection was removed in the meantime" in told
+    assert f"Ask {organization.name} what to do." in told
+    assert "administrator" not in told
+    assert "Removed connections" not in told
+    assert len(amazon.ledger.calls(surface="lwa")) == calls
+    found = {each.pk: each for each in all_rows(organization)}
+    assert set(found) == {row.pk, waiting.pk}
+    assert found[waiting.pk].selling_partner_id is None
+    assert Connection._base_manager.values("removed_at", "revision").get(pk=row.pk) == before
+    assert factories.grant_of(row).status == "disconnected"
+    assert asked.link.status == "failed"
 
 
 def test_who_is_administrator_no_more_at_the_return_brings_nothing_back(

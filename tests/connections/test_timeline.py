@@ -217,6 +217,23 @@ def test_a_person_who_left_is_named_so(organization: Organization, browser: Clie
     assert "Confirmed that it is the right store Somebody who left" in story(browser, connection)
 
 
+def test_a_return_that_was_somebody_elses_names_nobody(
+    organization: Organization, browser: Client
+) -> None:
+    connection = factories.make_connection(organization)
+    record_event(
+        "authorization_refused",
+        actor=Actor.person(None),  # type: ignore[arg-type]  # as flows._refuse hides who it was
+        subject=connection,
+        cause="other_person",
+    )
+
+    told = story(browser, connection)
+
+    assert "A return from Amazon was not accepted Another browser or login" in told
+    assert "Somebody who left" not in told
+
+
 def test_a_viewer_may_read_it(organization: Organization) -> None:
     connection = factories.make_connection(organization)
     viewer = trips.sign_in(factories.make_member(organization, Role.VIEWER))

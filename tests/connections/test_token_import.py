@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import re
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -25,6 +26,8 @@ from connections.token_table import checked_table
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import disconnecting, erasure
+from sellerlegend.amazon.secret import Secret
+from sellerlegend.crypto import fingerprint
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Incident, Job
 from sellerlegend.organizations import limits
@@ -225,6 +228,30 @@ def test_an_outage_waits_and_loses_nothing(
 
     assert outcomes(found) == [("stored", "")]
     assert 'hx-trigger="every 3s"' not in browser.get(page_url(found)).content.decode()
+
+
+def test_another_token_from_amazon_outlasts_an_outage_after_it(
+    organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    found = bring(
+        browser, organization, table(("Northstar", "US", NORTHSTAR, authorize(amazon), ""))
+    )
+    rotated = authorize(amazon)
+    body = {"access_token": "Atza|one", "refresh_token": rotated, "token_type": "bearer"}
+    answer = json.dumps(body | {"expires_in": 3600}).encode()
+    amazon.faults.add(surface="lwa", status=200, body=answer, times=1)
+    amazon.faults.add(surface="sellers", status=503, times=1)
+    confirm(browser, found)
+
+    ledger.drain("interactive")
+    [waiting] = rows_of(found)
+    Job._base_manager.update(next_attempt_at=timezone.now())
+    ledger.drain("interactive")
+
+    assert (waiting.status, waiting.fingerprint) == ("waiting", fingerprint(Secret(rotated)))
+    assert outcomes(found) == [("stored", "")]
+    row = Connection.objects.for_organization(organization).get()
+    assert factories.grant_of(row).fingerprint == fingerprint(Secret(rotated))
 
 
 def test_refusals_of_everybody_at_once_are_not_believed(

@@ -542,6 +542,24 @@ def test_of_many_clicks_one_makes_a_member() -> None:
     assert codes(organization) == ["invitation_sent", "invitation_accepted"]
 
 
+def test_one_that_is_revoked_while_it_is_accepted_makes_no_member(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invitation, token = factories.make_invitation(organization, GUEST)
+    guest = factories.make_user(GUEST)
+    is_for = invitations.is_for
+
+    def revoked_meanwhile(seen: Invitation, user: User) -> bool:
+        invitations.revoke(invitation, actor=COMMAND)
+        return is_for(seen, user)
+
+    monkeypatch.setattr(invitations, "is_for", revoked_meanwhile)
+    with pytest.raises(invitations.NotInvitable):
+        invitations.accept(invitations.digest(token), guest)
+
+    assert GUEST not in roles(organization)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_it_is_accepted_or_revoked_and_never_both() -> None:
     organization = factories.make_organization("Northstar Trading")
