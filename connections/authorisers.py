@@ -106,7 +106,11 @@ def stores_of(membership: Membership, person: UUID) -> list[GivenConsent]:
             seller_id=row.selling_partner_id or "",
             region=row.region,
             given_on=exact_day(row.spapi_grant.authorized_at),
-            ends_on=exact_day(row.spapi_grant.reauthorize_by),
+            ends_on=(
+                exact_day(row.spapi_grant.reauthorize_by)
+                if row.spapi_grant.is_consent_dated
+                else _("unknown: reconnect to know")
+            ),
             row_id=row.pk,
         )
         for row in found

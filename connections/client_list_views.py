@@ -20,15 +20,13 @@ from connections.views import back_to_list, form_page
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
-    unlimited,
 )
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 
 
 @form_page
-@organization_view(Role.MEMBER)
-@unlimited
+@organization_view(Role.ADMIN)
 @limited
 def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
     error = ""
@@ -50,8 +48,7 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
 
 
 @form_page
-@organization_view(Role.MEMBER)
-@unlimited
+@organization_view(Role.ADMIN)
 @costly
 def client_list(request: OrganizationRequest, list_id: UUID) -> HttpResponseBase:
     """Before the confirmation what would happen, after it what happened to each row."""

@@ -24,7 +24,6 @@ from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
     render_part,
-    unlimited,
 )
 from sellerlegend.organizations.limits import Limit, costly, counted
 from sellerlegend.organizations.models import Role
@@ -75,7 +74,6 @@ def table_of(request: OrganizationRequest) -> bytes:
 @sensitive_post_parameters()
 @form_page
 @organization_view(Role.ADMIN)
-@unlimited
 @with_second_step
 @limited
 def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
@@ -102,7 +100,6 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
 
 @form_page
 @organization_view(Role.ADMIN)
-@unlimited
 @changes_want_second_step
 @costly
 def token_import(request: OrganizationRequest, import_id: UUID) -> HttpResponseBase:

@@ -14,11 +14,11 @@ from uuid import UUID
 from django.db.models import F
 from django.utils.translation import gettext as _
 
+from connections.countries import marketplace_name
 from connections.models import Grant
 from connections.queue_rows import rows_in_sight
 from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
-from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Membership
 
@@ -110,7 +110,7 @@ def plan_of(row: dict[str, Any], pending: list[MarketplaceAccount], states: Coun
 
 
 def name_of(account: MarketplaceAccount) -> str:
-    return MARKETPLACES[account.marketplace_id].name
+    return marketplace_name(account.marketplace_id)
 
 
 def obstacle_of(

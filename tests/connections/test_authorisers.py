@@ -173,3 +173,14 @@ def test_a_rows_details_lead_to_all_of_its_authoriser(
     foreign = factories.make_connection(factories.make_organization())
     for row_id in (foreign.pk, factories.unknown_id(), "garbled"):
         assert browser.get(f"{page}?of={row_id}").status_code == 404
+
+
+def test_an_imported_consent_of_an_unknown_day_is_not_said_to_have_no_end(
+    browser: Client, page: str, leaver: User, stores: list[Connection]
+) -> None:
+    given_by(stores[0], leaver, is_consent_dated=False, imported_at="2026-03-01T10:00:00Z")
+
+    shown = browser.get(page, {"person": str(leaver.pk)}).content.decode()
+
+    assert "unknown: reconnect to know" in shown
+    assert "No fixed end" not in shown

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from connections.grouping_models import Reach
 from connections.models import Connection, Grant, SpApiGrant
@@ -261,3 +262,14 @@ def test_many_rows_are_started_with_few_queries(
         response = send(browser, page, *rows)
 
     assert response.context["count"] == 60
+
+
+def test_marketplaces_are_named_in_the_readers_language(organization: Organization) -> None:
+    row = read_row(organization, "Able")
+    factories.make_account(row, US)
+    member = factories.owner_of(organization).memberships.get()
+
+    with translation.override("de"):
+        [plan] = bulk.plans_of(member, [row.pk])
+
+    assert plan.marketplaces == "USA"
