@@ -94,11 +94,11 @@ def person(product: RunningProduct) -> Person:
     return Person(product.browser(session), slug, stores)
 
 
-def live_jobs(product: RunningProduct) -> int:
-    [(count,)] = product.rows(
-        "SELECT count(*) FROM jobs_job WHERE status IN ('queued', 'running', 'waiting')"
+def live_jobs(product: RunningProduct) -> list[tuple[str, ...]]:
+    return product.rows(
+        "SELECT kind, status, attempts, waiting_reason, last_error_code, next_attempt_at - now()"
+        " FROM jobs_job WHERE status IN ('queued', 'running', 'waiting')"
     )
-    return int(count)
 
 
 def onboarded(product: RunningProduct, stores: list[list[str]]) -> int:
@@ -111,7 +111,10 @@ def onboarded(product: RunningProduct, stores: list[list[str]]) -> int:
 
 def assert_all_finishes(product: RunningProduct, started: list[list[str]]) -> None:
     until(lambda: onboarded(product, started) == len(started), "end of all work", 100)
-    until(lambda: live_jobs(product) == 0, "end of all jobs", 100)
+    try:
+        until(lambda: not live_jobs(product), "end of all jobs", 100)
+    except TimeoutError as error:
+        raise TimeoutError(f"still there: {live_jobs(product)}") from error
 
 
 @pytest.mark.parametrize("trouble", ["kill", "freeze", "flush"])

@@ -20,7 +20,7 @@ from tests.environment import development_environment
 from tests.soak.crew import BEAT, WORKERS, Post
 from tests.soak.history import Event, Journal
 from tests.soak.servers import OwnPostgres, OwnRedis
-from tests.workers import OPTIONS
+from tests.workers import OPTIONS, QUEUES
 
 ORGANIZATIONS = 20
 # Long enough that a kill meets work, short enough for hundreds of onboardings.
@@ -166,7 +166,8 @@ class Ours:
 
 
 def worker(name: str) -> list[str]:
-    command = ["--app", "sellerlegend", "worker", *OPTIONS]
+    """As the Procfile hires one: for both queues, since the sweep plans work for the second."""
+    command = ["--app", "sellerlegend", "worker", *OPTIONS, "--queues", QUEUES]
     return [*command, "--concurrency", "2", "--loglevel", "INFO", "--hostname", f"{name}@%h"]
 
 
