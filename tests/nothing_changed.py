@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
 
 from django.apps import apps
+from django.db import connection
+from django.db.models import Model
 
 from connections.models import AuthorizationRequest
 from sellerlegend.jobs.models import Breaker
@@ -30,7 +33,8 @@ END_OF_TRIP = frozenset(
     }
 )
 
-Rows = dict[tuple[str, Any], dict[str, Any]]
+# By model and primary key: the whole row as text.
+Rows = dict[tuple[str, str], str]
 
 
 @contextmanager
@@ -57,11 +61,36 @@ def nothing_changes(
 
 
 def all_rows() -> Rows:
-    return {
-        (model._meta.label, row["pk"]): row
+    """In one statement where the database can write a row down by itself."""
+    if connection.vendor != "postgresql":
+        return _rows_one_table_at_a_time()
+    with connection.cursor() as cursor:
+        cursor.execute(_snapshot_statement())
+        return {(label, key): row for label, key, row in cursor.fetchall()}
+
+
+def _compared_models() -> list[type[Model]]:
+    return [
+        model
         for label in DOMAIN
         for model in apps.get_app_config(label).get_models()
         if model not in NOT_COMPARED
+    ]
+
+
+@cache
+def _snapshot_statement() -> str:
+    return " UNION ALL ".join(
+        f"SELECT '{model._meta.label}', {model._meta.pk.column}::text, row_to_json(t)::text"
+        f" FROM {model._meta.db_table} AS t"
+        for model in _compared_models()
+    )
+
+
+def _rows_one_table_at_a_time() -> Rows:
+    return {
+        (model._meta.label, str(row["pk"])): json.dumps(row, default=str)
+        for model in _compared_models()
         for row in model._base_manager.values(
             "pk", *(f.attname for f in model._meta.concrete_fields)
         )
@@ -70,13 +99,21 @@ def all_rows() -> Rows:
 
 def changes(before: Rows, after: Rows, ended: AuthorizationRequest | None) -> list[str]:
     """Rows that came, went or differ, named without their values."""
-    forgiven = (AuthorizationRequest._meta.label, ended.pk) if ended else None
+    forgiven = (AuthorizationRequest._meta.label, str(ended.pk)) if ended else None
     found = [f"{key} came" for key in after.keys() - before.keys()]
     found += [f"{key} went" for key in before.keys() - after.keys()]
     for key in before.keys() & after.keys():
-        names = {name for name, value in before[key].items() if after[key][name] != value}
-        found += [f"{key} {name}" for name in names - (END_OF_TRIP if key == forgiven else set())]
+        if before[key] != after[key]:
+            names = changed_columns(before[key], after[key])
+            names -= END_OF_TRIP if key == forgiven else set()
+            found += [f"{key} {name}" for name in names]
     return sorted(found)
+
+
+def changed_columns(before: str, after: str) -> set[str]:
+    """Of one row."""
+    old, new = json.loads(before), json.loads(after)
+    return {name for name, value in old.items() if new[name] != value}
 
 
 def event_count() -> int:

@@ -46,3 +46,5 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
 # WhiteNoise warns about a directory that is not there.
 Path(STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+# Looked for when they are asked for: else each test's browser walks through all of them first.
+WHITENOISE_AUTOREFRESH = True

@@ -14,8 +14,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django import DjangoDbBlocker
 
 from connections.models import Connection
 from sellerlegend.organizations.models import Organization, Role
@@ -258,8 +260,15 @@ class Scene:
         return reverse(route.name, kwargs={name: known[name] for name in names})
 
 
-@pytest.fixture
-def scene() -> Scene:
+@pytest.fixture(scope="module")
+def scene(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Scene]:
+    """One for all: nearly every test proves that nothing of it changed, the others undo theirs."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield make_scene()
+        transaction.set_rollback(True)
+
+
+def make_scene() -> Scene:
     organization = make_organization("Northstar")
     connection = make_connection(organization)
     account = make_account(connection)
