@@ -237,7 +237,7 @@ class Walk(RuleBasedStateMachine):
         found.outcome = outcome
         if outcome in STORED:
             self.store(found)
-        elif outcome != "ads_connected":
+        elif outcome not in ("ads_connected", "ads_renewed"):
             self.model.dead.add(found.grant_id)
 
     @rule(trip=number)
