@@ -121,10 +121,11 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
     ended: dict[Side, list[dict[str, Any]]] = {}
     with transaction.atomic():
         revisions.touch_all(connection.organization_id)
-        fed = rows_of(ads_grants_of(connection)) if Side.PPC in sides else []
+        grants = ads_grants_of(connection) if Side.PPC in sides else []
+        fed = rows_of(grants)
         if Side.SPAPI in sides and (destroyed := _disconnect_spapi(connection, actor)):
             ended[Side.SPAPI] = destroyed
-        if Side.PPC in sides and (destroyed := _disconnect_ppc(connection, actor)):
+        if Side.PPC in sides and (destroyed := _disconnect_ppc(connection, grants, actor)):
             ended[Side.PPC] = destroyed
         if ended:
             _end_trips(connection, ended, fed, actor)
@@ -190,9 +191,39 @@ def _disconnect_spapi(connection: Connection, actor: Actor) -> list[dict[str, An
     return [destroyed]
 
 
-def _disconnect_ppc(connection: Connection, actor: Actor) -> list[dict[str, Any]]:
-    """The same of the Ads consents."""
-    grants = ads_grants_of(connection)
+def own_ads_grants(connection: Connection, *, heeds_removed: bool = False) -> list[AdsGrant]:
+    """Living Ads consents that no other row would end: without this one, nobody could. Other rows
+    that were removed count only where they are heeded."""
+    rows = Connection.with_removed if heeds_removed else Connection.objects
+    others = rows.for_organization(connection.organization_id).exclude(pk=connection.pk)
+    return [
+        grant
+        for grant in ads_grants_of(connection)
+        if not others.filter(pk__in=rows_of([grant])).exists()
+    ]
+
+
+def end_ads_consents(connection: Connection, grants: list[AdsGrant], actor: Actor) -> None:
+    """These alone, in the caller's transaction, with the same proof as a disconnect."""
+    if not grants:
+        return
+    fed = rows_of(grants)
+    destroyed = _disconnect_ppc(connection, grants, actor)
+    _end_trips(connection, [Side.PPC], fed, actor)
+    record_event(
+        "connection_disconnected",
+        actor=actor,
+        subject=connection,
+        sides=[Side.PPC],
+        destroyed=destroyed,
+        fed=[str(row_id) for row_id in fed],
+    )
+
+
+def _disconnect_ppc(
+    connection: Connection, grants: list[AdsGrant], actor: Actor
+) -> list[dict[str, Any]]:
+    """The same of these Ads consents."""
     destroyed = []
     for grant in grants:
         _stop_listing(grant)
