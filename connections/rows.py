@@ -244,7 +244,7 @@ def menu_buttons(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> 
     buttons: list[Button] = []
     if reader.may_act:
         waits = fact["selling_partner_id"] is None
-        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
+        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, ppc_health, reader)
         if reader.may_add:
             sorting = url_of("connection_groups", reader, fact["id"])
             buttons.append(Button(_("Tags and client"), sorting))
@@ -263,13 +263,17 @@ def ending_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> l
     url = url_of("connection_disconnect", reader, fact["id"])
     disconnect = Button(_("Disconnect"), url, is_dangerous=True)
     if fact["grant_status"] == Grant.Status.DISCONNECTED:
-        is_over = ppc_health is None or ppc_health.state in (Health.WAITING, Health.DISCONNECTED)
         return [
-            *([] if is_over else [disconnect]),
+            *([disconnect] if has_ppc_consent(ppc_health) else []),
             Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
             Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
         ]
     return [disconnect]
+
+
+def has_ppc_consent(ppc_health: SideHealth | None) -> bool:
+    over = (Health.WAITING, Health.DISCONNECTED)
+    return ppc_health is not None and ppc_health.state not in over
 
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
@@ -282,13 +286,15 @@ def client_button(fact: Facts, reader: Reader) -> Button:
     return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
 
 
-def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
-    """*Reconnect* is always there, also while all is well: renew before the holidays."""
-    is_over = fact["grant_status"] in (None, Grant.Status.DISCONNECTED)
+def connected_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> list[Button]:
+    """*Reconnect* is always there, also while all is well: renew before the holidays. *Check now*
+    is where either side has a consent."""
+    has_spapi = fact["grant_status"] not in (None, Grant.Status.DISCONNECTED)
+    can_be_checked = has_spapi or has_ppc_consent(ppc_health)
     beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
         client_button(fact, reader),
         *([Button(_("Connect another region"), beside)] if reader.may_add else []),
-        *([] if is_over else [check_button(fact, reader)]),
+        *([check_button(fact, reader)] if can_be_checked else []),
     ]
