@@ -193,15 +193,9 @@ def mws_words(fact: Facts) -> str:
     return ""
 
 
-def is_asked(fact: Facts) -> bool:
-    """A consent that has ended raises no question any more."""
-    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
-    return bool(fact["selling_partner_id"] and fact["account_confirmed_at"] is None and not is_over)
-
-
 def question_words(fact: Facts, stores: list[str]) -> str:
     """After a first consent: which store was it, and is that right?"""
-    if not is_asked(fact):
+    if not fact["is_asked"]:
         return ""
     if not stores:
         return _("Connected Seller ID %(seller)s. Is this right?") % {
@@ -214,7 +208,7 @@ def question_words(fact: Facts, stores: list[str]) -> str:
 
 
 def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
-    if not is_asked(fact) or not reader.may_act:
+    if not fact["is_asked"] or not reader.may_act:
         return ()
     return (
         Button(_("Yes, keep it"), url_of("connection_confirm", reader, fact["id"]), opens=False),
