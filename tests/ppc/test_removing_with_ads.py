@@ -204,7 +204,9 @@ def test_a_consent_that_is_kept_is_asked_for_by_no_calendar_and_ends_with_the_ro
     assert not Connection.with_removed.for_organization(row.organization).exists()
     consent = consent_of(row.organization)
     assert (consent.status, consent.refresh_token) == (Grant.Status.DISCONNECTED, "")
-    assert consent.fingerprint in client.get(url(row, "disconnect_proof")).text
+    proof = client.get(url(row, "disconnect_proof")).text
+    assert consent.fingerprint in proof
+    assert "Nobody: it ended by itself when the row was erased" in proof
 
 
 def test_a_consent_that_another_row_uses_stays_and_is_named(
