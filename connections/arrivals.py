@@ -75,6 +75,10 @@ def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
         ),
         "reconnected": _("%(name)s is reconnected. Its consent counts for another year."),
         "ads_connected": _("Amazon Ads is connected. The links of %(name)s are being made."),
+        "ads_renewed": _(
+            "Amazon Ads has a new consent. We are asking Amazon what it sees; until then the links "
+            "of %(name)s stay as they are."
+        ),
     }
     name = name_in_reach(trip)
     if name and ending.outcome in words:

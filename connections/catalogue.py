@@ -179,6 +179,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_waiting": (228, Who.CLIENT),
     "health_disconnected": (229, Who.CLIENT),
     "health_overdue": (230, Who.CLIENT),
+    "health_unanswered": (231, Who.YOU),
     "ads_no_profile": (301, Who.CLIENT),
     "ads_nothing_listed": (302, Who.CLIENT),
     "ads_other_seller": (303, Who.CLIENT),
@@ -197,6 +198,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_ads_stale": (326, Who.YOU),
     "health_ads_incident": (327, Who.AMAZON),
     "health_ads_overdue": (328, Who.CLIENT),
+    "health_ads_unanswered": (329, Who.YOU),
 }
 PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "bad_request": (400, Who.YOU),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -12,6 +13,7 @@ from connections import data_sets
 from connections.health_models import Capability, CapabilityCheck, DataSet, DataSetReport
 from connections.models import Connection, Grant, SpApiGrant
 from connections.words import Sign, exact_day, exact_time
+from sellerlegend.organizations.models import AuditEvent
 
 Words = str | Promise
 State = CapabilityCheck.State
@@ -151,9 +153,28 @@ def seller_words(connection: Connection, *, has_ads_profile: bool) -> str:
     if connection.seller_proved_at is not None:
         words = _("Amazon confirmed the Seller ID on %(day)s.")
         return words % {"day": exact_day(connection.seller_proved_at)}
-    words = _(
-        "The Seller ID is what Amazon's consent page told us; no other call has confirmed it yet."
-    )
+    earlier = seller_confirmed_before(connection)
+    if earlier is not None:
+        words = _(
+            "Amazon confirmed the Seller ID on %(day)s, with an earlier consent. With the present "
+            "one it is to be confirmed again; we ask by ourselves."
+        ) % {"day": exact_day(earlier)}
+    else:
+        words = _(
+            "The Seller ID is what Amazon's consent page told us; no other call has confirmed it "
+            "yet."
+        )
     if has_ads_profile:
         words += " " + _("An Amazon Ads profile with the same Seller ID supports it.")
     return words
+
+
+def seller_confirmed_before(connection: Connection) -> datetime | None:
+    """By the record: the column knows the present consent alone."""
+    events = AuditEvent.objects.for_organization(connection.organization_id).filter(
+        code="seller_confirmed",
+        connection_id=connection.pk,
+        details__selling_partner_id=connection.selling_partner_id,
+    )
+    found: datetime | None = events.order_by("-at").values_list("at", flat=True).first()
+    return found

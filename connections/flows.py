@@ -202,14 +202,18 @@ def _row_of(request: AuthorizationRequest) -> Connection | None:
 
 
 def _ppc_ended_since(request: AuthorizationRequest) -> bool:
-    """By the record: the consent that ended leaves no trace in a row of its own."""
+    """By the record: the consent that ended leaves no trace in a row of its own. It may have been
+    ended on another row that it fed as well."""
     events = AuditEvent.objects.for_organization(request.organization_id).filter(
-        code="connection_disconnected",
-        connection_id=request.connection_id,
-        at__gt=request.created_at,
+        code="connection_disconnected", at__gt=request.created_at
     )
-    details: Iterable[dict[str, Any]] = events.values_list("details", flat=True)
-    return any("ppc" in each.get("sides", ()) for each in details)
+    row = str(request.connection_id)
+    found: Iterable[tuple[UUID | None, dict[str, Any]]]
+    found = events.values_list("connection_id", "details")
+    return any(
+        "ppc" in details.get("sides", ()) and row in (str(ended_on), *details.get("fed", ()))
+        for ended_on, details in found
+    )
 
 
 def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
@@ -334,15 +338,16 @@ def _store_ads(
         grant: AdsGrant = ppc_services.store_ads_grant(
             organization=request.organization, token=token, user=cast(User, actor.user)
         )
-        ppc_services.link_chosen(
+        started = ppc_services.link_chosen(
             grant=grant,
             account_ids=[UUID(value) for value in request.chosen],
             actor=actor,
         )
-        if not request.chosen:
+        if not started:
             ppc_upkeep.begin_listing(grant)
-        _record_success(request, request.connection_id, "ads_connected")
-    return "ads_connected"
+        outcome = "ads_connected" if started else "ads_renewed"
+        _record_success(request, request.connection_id, outcome)
+    return outcome
 
 
 def _record_success(

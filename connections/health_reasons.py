@@ -62,6 +62,12 @@ HEALTH: dict[str, Reason] = {
         _("We ask again by ourselves; press Check now to ask at once."),
         "check",
     ),
+    "health_unanswered": Reason(
+        _("No answer from Amazon yet"),
+        _("More than a day has passed since the consent, and no call has come through."),
+        _("We ask again by ourselves; press Check now to ask at once."),
+        "check",
+    ),
     "health_incident": Reason(
         _("Amazon has a problem"),
         _("It meets many sellers at once. Your consent is not affected; data arrives later."),
@@ -123,6 +129,12 @@ HEALTH: dict[str, Reason] = {
     "health_ads_stale": Reason(
         _("No answer from Amazon Ads for more than a day"),
         _("Nobody knows at the moment whether advertising data still flows."),
+        _("We ask again by ourselves; press Check now to ask at once."),
+        "check",
+    ),
+    "health_ads_unanswered": Reason(
+        _("No answer from Amazon Ads yet"),
+        _("More than a day has passed since the consent, and no call has come through."),
         _("We ask again by ourselves; press Check now to ask at once."),
         "check",
     ),

@@ -94,6 +94,8 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         sign, reason = new_consent_sign(), reason_for(fact["last_error_code"])
     if is_overdue(state, fact["grant_status"], fact):
         sign, reason = overdue_sign(), HEALTH["health_overdue"]
+    if is_unanswered(state, fact):
+        reason = HEALTH["health_unanswered"]
     if reason is not None and state == Health.DISCONNECTED:
         reason = replace(reason, next_step=disconnected_words(fact["status_changed_at"]))
     return SideHealth(
@@ -103,6 +105,11 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         reason=reason,
         button=health_button(reason, fact, reader),
     )
+
+
+def is_unanswered(state: str, facts: Facts) -> bool:
+    """Stale from the beginning: there was no answer that could be a day old."""
+    return state == Health.STALE and facts["last_success_at"] is None
 
 
 def is_overdue(state: str, status: str | None, facts: Facts) -> bool:
@@ -144,6 +151,8 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
         sign, reason = new_consent_sign(), ads_reason_for(consent["last_error_code"])
     if is_overdue(state, consent.get("status"), consent):
         sign, reason = overdue_sign(), HEALTH["health_ads_overdue"]
+    if is_unanswered(state, consent):
+        reason = HEALTH["health_ads_unanswered"]
     return SideHealth(
         state=state,
         sign=sign,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, Case, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from connections.models import Connection, Grant
@@ -35,22 +35,29 @@ def answer(organization_id: UUID, connection_ids: Iterable[UUID], *, actor: Acto
 def is_open(connection: Connection) -> bool:
     """Nobody has answered, and nobody has used the row: not onboarded, linked, renewed or ended."""
     rows: QuerySet[Connection] = Connection.objects.for_organization(connection.organization_id)
-    asked = rows.filter(
-        pk=connection.pk,
-        selling_partner_id__isnull=False,
-        account_confirmed_at__isnull=True,
-        spapi_grant__version=FIRST,
-    ).exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
-    return bool(asked.exists()) and not _is_used(connection.organization_id, connection.pk)
+    return bool(rows.filter(open_in(connection.organization_id), pk=connection.pk).exists())
 
 
-def _is_used(organization_id: UUID, connection_id: UUID) -> bool:
-    """A marketplace or its PPC link was begun once, whatever has become of it."""
+def asks(organization_id: UUID) -> Case:
+    """Whether the question of a row is open, as a column of a query."""
+    is_open = When(open_in(organization_id), then=Value(True))  # noqa: FBT003  # SQL value
+    return Case(is_open, default=Value(False), output_field=BooleanField())  # noqa: FBT003
+
+
+def open_in(organization_id: UUID) -> Q:
+    """Of rows of an organization. The few that nobody has answered are looked at closely."""
+    # A marketplace or its PPC link was begun once, whatever has become of it.
     begun = (
         Q(marketplace_accounts__chosen_at__isnull=False)
         | Q(marketplace_accounts__onboarding__in=ONBOARDED)
         | Q(marketplace_accounts__ppc_link__chosen_at__isnull=False)
         | Q(marketplace_accounts__ppc_link__status__in=LINKED)
     )
-    rows = Connection.objects.for_organization(organization_id).filter(pk=connection_id)
-    return bool(rows.filter(begun).exists())
+    rows = Connection.objects.for_organization(organization_id)
+    asked = Q(
+        account_confirmed_at__isnull=True,
+        selling_partner_id__isnull=False,
+        spapi_grant__version=FIRST,
+    )
+    is_over = Q(spapi_grant__status=Grant.Status.DISCONNECTED)
+    return asked & ~is_over & ~Q(Exists(rows.filter(begun, pk=OuterRef("pk"))))

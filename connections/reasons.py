@@ -195,7 +195,9 @@ def ads_reason_for(code: str) -> Reason:
 
 # How a trip to Amazon ended ----------------------------------------------------------------
 # With a consent: nothing to explain.
-SUCCESSES = frozenset({"connected", "reconnected", "merged", "brought_back", "ads_connected"})
+SUCCESSES = frozenset(
+    {"connected", "reconnected", "merged", "brought_back", "ads_connected", "ads_renewed"}
+)
 
 OUTCOMES: dict[str, Reason] = {
     "declined": Reason(

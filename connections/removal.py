@@ -3,6 +3,7 @@ same seller is connected again. Either way it takes an administrator."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -17,9 +18,17 @@ from sellerlegend.organizations.models import AuditEvent, Membership, Role
 
 NAME_LENGTH = 80
 
+Return = Callable[[Connection, Actor], object]
+_returns: list[Return] = []
+
 
 class NeedsAdministrator(PermissionDenied):
     """A person who is no administrator of the organization asked for a removed row."""
+
+
+def register_return(what: Return) -> None:
+    """For the apps above: what else comes back with a row, in the transaction that shows it."""
+    _returns.append(what)
 
 
 def removed_rows(organization_id: UUID) -> QuerySet[Connection]:
@@ -77,6 +86,8 @@ def bring_back(connection: Connection, *, actor: Actor) -> bool:
     connection.removed_at, connection.name = None, name
     record_event("connection_restored", actor=actor, subject=connection, name=name)
     question.answer(connection.organization_id, [connection.pk], actor=actor)
+    for what in _returns:
+        what(connection, actor)
     return True
 
 

@@ -21,9 +21,9 @@ from django.utils.translation import gettext as _
 
 from connections.feed_models import CalendarFeed
 from connections.ical import Event, calendar
-from connections.models import AdsGrant, Grant, SpApiGrant
+from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_words import rows_fed_by
-from connections.reach import ads_grants_within, within_reach
+from connections.reach import FEEDS, ads_grants_within, within_reach
 from connections.token_cache import AnyGrant
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.limits import Limit
@@ -104,7 +104,10 @@ def _of_ads(organization: Organization, reader: Membership | None) -> Iterable[R
     grants = ads_grants_within(AdsGrant.objects.for_organization(organization), reader)
     living = list(grants.exclude(status=Grant.Status.DISCONNECTED))
     fed = rows_fed_by(organization, {grant.pk for grant in living}, reader)
+    hidden = _of_removed_rows_alone(organization, {grant.pk for grant in living} - set(fed))
     for grant in living:
+        if grant.pk in hidden:
+            continue
         rows = fed.get(grant.pk, [])
         names = ", ".join(name for _key, name in rows) or _("No row yet")
         url = reverse("account_connections", args=[organization.slug])
@@ -112,6 +115,14 @@ def _of_ads(organization: Organization, reader: Membership | None) -> Iterable[R
             url = reverse("connection_details", args=[organization.slug, rows[0][0]])
         if grant.reauthorize_by is not None:
             yield _renewal(grant, names, "", "", url)
+
+
+def _of_removed_rows_alone(organization: Organization, grants: set[UUID | None]) -> set[UUID]:
+    """Ads consents that were linked for rows which are all removed: nobody is asked to renew them
+    before one is restored."""
+    rows = Connection.with_removed.for_organization(organization).filter(**{f"{FEEDS}__in": grants})
+    linked = set(rows.values_list(FEEDS, "removed_at"))
+    return {key for key, _at in linked} - {key for key, at in linked if at is None}
 
 
 def _renewal(grant: AnyGrant, name: str, seller_id: str, region: str, url: str) -> Renewal:

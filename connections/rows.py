@@ -193,15 +193,9 @@ def mws_words(fact: Facts) -> str:
     return ""
 
 
-def is_asked(fact: Facts) -> bool:
-    """A consent that has ended raises no question any more."""
-    is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
-    return bool(fact["selling_partner_id"] and fact["account_confirmed_at"] is None and not is_over)
-
-
 def question_words(fact: Facts, stores: list[str]) -> str:
     """After a first consent: which store was it, and is that right?"""
-    if not is_asked(fact):
+    if not fact["is_asked"]:
         return ""
     if not stores:
         return _("Connected Seller ID %(seller)s. Is this right?") % {
@@ -214,7 +208,7 @@ def question_words(fact: Facts, stores: list[str]) -> str:
 
 
 def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
-    if not is_asked(fact) or not reader.may_act:
+    if not fact["is_asked"] or not reader.may_act:
         return ()
     return (
         Button(_("Yes, keep it"), url_of("connection_confirm", reader, fact["id"]), opens=False),
@@ -244,7 +238,7 @@ def menu_buttons(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> 
     buttons: list[Button] = []
     if reader.may_act:
         waits = fact["selling_partner_id"] is None
-        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
+        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, ppc_health, reader)
         if reader.may_add:
             sorting = url_of("connection_groups", reader, fact["id"])
             buttons.append(Button(_("Tags and client"), sorting))
@@ -263,13 +257,17 @@ def ending_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> l
     url = url_of("connection_disconnect", reader, fact["id"])
     disconnect = Button(_("Disconnect"), url, is_dangerous=True)
     if fact["grant_status"] == Grant.Status.DISCONNECTED:
-        is_over = ppc_health is None or ppc_health.state in (Health.WAITING, Health.DISCONNECTED)
         return [
-            *([] if is_over else [disconnect]),
+            *([disconnect] if has_ppc_consent(ppc_health) else []),
             Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
             Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
         ]
     return [disconnect]
+
+
+def has_ppc_consent(ppc_health: SideHealth | None) -> bool:
+    over = (Health.WAITING, Health.DISCONNECTED)
+    return ppc_health is not None and ppc_health.state not in over
 
 
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
@@ -282,13 +280,15 @@ def client_button(fact: Facts, reader: Reader) -> Button:
     return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
 
 
-def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
-    """*Reconnect* is always there, also while all is well: renew before the holidays."""
-    is_over = fact["grant_status"] in (None, Grant.Status.DISCONNECTED)
+def connected_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> list[Button]:
+    """*Reconnect* is always there, also while all is well: renew before the holidays. *Check now*
+    is where either side has a consent."""
+    has_spapi = fact["grant_status"] not in (None, Grant.Status.DISCONNECTED)
+    can_be_checked = has_spapi or has_ppc_consent(ppc_health)
     beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
         client_button(fact, reader),
         *([Button(_("Connect another region"), beside)] if reader.may_add else []),
-        *([] if is_over else [check_button(fact, reader)]),
+        *([check_button(fact, reader)] if can_be_checked else []),
     ]

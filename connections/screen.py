@@ -29,7 +29,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 from django.utils.functional import SimpleLazyObject
 
-from connections import client_link_words
+from connections import client_link_words, question
 from connections.attention import attention_of
 from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
@@ -339,6 +339,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),
+        is_asked=question.asks(organization_id),
         client_name=F("client__name"),
         tag_names=tag_names(organization_id),
         **{name: F(f"spapi_grant__{name}") for name in (*GRANT_FACTS, *IMPORT_FACTS)},
@@ -374,7 +375,7 @@ CONNECTION_COLUMNS = (
     "marketplace_id",
     "selling_partner_id",
     "created_at",
-    "account_confirmed_at",
+    "is_asked",
     "seller_proved_at",
     "participations_read_at",
     "reading_error",

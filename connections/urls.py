@@ -55,7 +55,6 @@ urlpatterns = [
     path(f"{ROW}authorize", views.connection_authorize, name="connection_authorize"),
     path(f"{ROW}authorize-as-new", views.connection_add_as_new, name="connection_add_as_new"),
     path(f"{ROW}rename", views.connection_rename, name="connection_rename"),
-    path(f"{ROW}remove", views.connection_remove, name="connection_remove"),
     path(f"{ROW}confirm", views.connection_confirm, name="connection_confirm"),
     path(f"{ROW}undo", views.connection_undo, name="connection_undo"),
     path(f"{ROW}refresh", views.connection_read_again, name="connection_read_again"),

@@ -30,7 +30,6 @@ from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
-from ppc import removing
 from ppc.screen import marketplace_names
 from sellerlegend.amazon.regions import MARKETPLACES, Region
 from sellerlegend.organizations.access import (
@@ -266,29 +265,6 @@ def confirmed_removal(
     else:
         messages.success(request, done)
     return HttpResponseRedirect(back_to_list(request), status=303)
-
-
-@form_page
-@organization_view(Role.MEMBER)
-def connection_remove(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
-    """A row that never got a consent goes without ceremony; a disconnected one takes its
-    history along, and an administrator with a fresh sign-in."""
-    connection = connection_of(request, connection_id)
-    takes_history = not connection.waits_for_consent and request.membership.may(Role.ADMIN)
-    if takes_history and not has_fresh_sign_in(request):
-        return ask_for_proof(request)
-    done = (
-        _("%(name)s was removed. You can restore it under Removed connections, below the list.")
-        if takes_history
-        else _("%(name)s was removed.")
-    ) % {"name": connection.name}
-    return confirmed_removal(
-        request,
-        connection,
-        "connections/remove.html",
-        removing.remove if takes_history else services.remove_waiting_connection,
-        done,
-    )
 
 
 @form_page

@@ -148,7 +148,7 @@ def reconnect_button(fact: Facts, reader: Reader, *, primary: bool = False) -> B
 
 
 def check_button(fact: Facts, reader: Reader, *, primary: bool = False) -> Button:
-    """*Check now* asks Amazon about both sides of the row."""
+    """*Check now* asks Amazon about each side of the row that has a consent."""
     url = url_of("connection_check", reader, fact["id"])
     return Button(_("Check now"), url, opens=False, is_primary=primary)
 

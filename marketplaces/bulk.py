@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils.translation import gettext as _
 
+from connections import question
 from connections.countries import marketplace_name
 from connections.models import Grant
 from connections.queue_rows import rows_in_sight
@@ -54,8 +55,11 @@ def plans_of(membership: Membership, ids: Sequence[UUID]) -> list[Plan]:
         fact["id"]: fact
         for fact in rows_in_sight(membership)
         .filter(pk__in=ids)
-        .annotate(grant_status=F("spapi_grant__status"))
-        .values(*ROW_COLUMNS, "grant_status")
+        .annotate(
+            grant_status=F("spapi_grant__status"),
+            is_asked=question.asks(membership.organization_id),
+        )
+        .values(*ROW_COLUMNS, "grant_status", "is_asked")
     }
     pending = pending_of(membership.organization_id, list(rows))
     states = states_of(membership.organization_id, list(rows))
@@ -71,7 +75,6 @@ ROW_COLUMNS = (
     "name",
     "selling_partner_id",
     "region",
-    "account_confirmed_at",
     "participations_read_at",
 )
 
@@ -121,7 +124,7 @@ def obstacle_of(
         return _("It waits for its consent. Use Resume in its row.")
     if row["grant_status"] not in (Grant.Status.ACTIVE, Grant.Status.DOUBTED):
         return _("It has no consent that works. Reconnect it first.")
-    if row["account_confirmed_at"] is None:
+    if row["is_asked"]:
         return _("Its row still asks whether it is the right store. Answer that first.")
     if row["participations_read_at"] is None:
         return _("Its marketplaces are not known yet. They are being read from Amazon.")

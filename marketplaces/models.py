@@ -57,7 +57,7 @@ class MarketplaceAccount(ScopedModel):
         },
         Onboarding.ONBOARDED: {Onboarding.PAUSED},
         Onboarding.NEEDS_ATTENTION: {Onboarding.WORKING, Onboarding.PAUSED},
-        Onboarding.PAUSED: {Onboarding.WORKING, Onboarding.ONBOARDED},
+        Onboarding.PAUSED: {Onboarding.WORKING, Onboarding.ONBOARDED, Onboarding.PENDING},
     }
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

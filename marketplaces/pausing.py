@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections import revisions
-from connections.models import Connection
+from connections.models import Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from marketplaces.onboarding import onboarding_job
 from sellerlegend.jobs import ledger
@@ -34,18 +34,32 @@ def pause(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
     return True
 
 
-def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
-    """Onboarded again if it ever was, else its onboarding goes on. False: it is not paused."""
+def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> str:
+    """Onboarded again if it ever was, else its onboarding goes on; where the row has no consent, it
+    is pending until somebody starts it. Returns the new state, "" when it is not paused."""
     with transaction.atomic():
         account = _account(connection, account_id)
         if account is None or account.onboarding != Onboarding.PAUSED:
-            return False
-        was_done = account.onboarded_at is not None
-        to = Onboarding.ONBOARDED if was_done else Onboarding.WORKING
+            return ""
+        to = _after_the_pause(account)
         _move(account, to, actor, reason="resumed")
-        if not was_done:
+        if to == Onboarding.WORKING:
             onboarding_job(account)
-    return True
+    return str(to)
+
+
+def _after_the_pause(account: MarketplaceAccount) -> Onboarding:
+    if account.onboarded_at is not None:
+        return Onboarding.ONBOARDED
+    has_consent = has_living_consent(account.organization_id, account.connection_id)
+    return Onboarding.WORKING if has_consent else Onboarding.PENDING
+
+
+def has_living_consent(organization_id: UUID, connection_id: UUID) -> bool:
+    """Whether the row has a consent that nobody disconnected."""
+    grants = SpApiGrant.objects.for_organization(organization_id)
+    living = grants.exclude(status=Grant.Status.DISCONNECTED)
+    return bool(living.filter(connection=connection_id).exists())
 
 
 def _account(connection: Connection, account_id: UUID) -> MarketplaceAccount | None:

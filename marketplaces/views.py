@@ -136,9 +136,25 @@ def marketplace_resume(
     request: OrganizationRequest, connection_id: UUID, account_id: UUID
 ) -> HttpResponse:
     connection = connection_of(request, connection_id)
-    if pausing.resume(connection=connection, account_id=account_id, actor=request.actor()):
+    state = pausing.resume(connection=connection, account_id=account_id, actor=request.actor())
+    if state and pausing.has_living_consent(connection.organization_id, connection.pk):
         say(request, _("Resumed. No new consent was needed."))
+    elif state:
+        say(request, no_longer_paused_words(state) % {"name": connection.name})
     return answer_changed(request, connection)
+
+
+def no_longer_paused_words(state: str) -> str:
+    """Of a marketplace whose row has no consent."""
+    if state == MarketplaceAccount.Onboarding.ONBOARDED:
+        return _(
+            "No longer paused, but %(name)s is disconnected: reconnect it first. Until then "
+            "nothing is imported."
+        )
+    return _(
+        "No longer paused, but not started: %(name)s is disconnected. Reconnect it first, then "
+        "start this marketplace."
+    )
 
 
 def say(request: OrganizationRequest, words: str) -> None:

@@ -109,7 +109,7 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         lines=tuple(ppc_line(part) for part in parts),
         progress=progress_words(done, len(countable)),
         button=button,
-        note=finish_words(parts),
+        note=finish_words(parts, is_ended=is_ended),
         is_moving=any(part["link_status"] == Link.WORKING for part in parts),
     )
 
@@ -125,18 +125,20 @@ def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | 
     return ads_health(speaker, fact, reader)
 
 
-def finish_words(parts: list[Facts]) -> str:
-    """After an end of the consent: what only its owner can do."""
-    is_ended = any(
-        part["link_status"] == Link.UNLINKED and part["ads_health"] == Health.DISCONNECTED
-        for part in parts
-    )
-    if not is_ended:
-        return ""
-    return _(
-        "The Amazon Ads token is destroyed. To finish at Amazon, whoever approved it removes our "
-        "app there, under Login with Amazon."
-    )
+def finish_words(parts: list[Facts], *, is_ended: bool) -> str:
+    """After an end: what only the owner of the consent can do, and what comes after *Reconnect*."""
+    ended = [part for part in parts if part["link_status"] == Link.UNLINKED]
+    words = []
+    if any(part["ads_health"] == Health.DISCONNECTED for part in ended):
+        words.append(
+            _(
+                "The Amazon Ads token is destroyed. To finish at Amazon, whoever approved it "
+                "removes our app there, under Login with Amazon."
+            )
+        )
+    if ended and is_ended:
+        words.append(_("PPC must be connected again, once the account is reconnected."))
+    return " ".join(words)
 
 
 def ppc_roll_up(countable: list[Facts], done: int, *, is_ended: bool) -> Sign | None:

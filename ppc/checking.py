@@ -1,4 +1,4 @@
-"""The daily proof of an Ads consent, and *Check now* for both sides of a row.
+"""The daily proof of an Ads consent, and *Check now* for the sides of a row that have a consent.
 
 The proof is the listing of its profiles, shared with whatever else listed them in the last ten
 minutes.
@@ -17,6 +17,7 @@ from connections import revisions, verdicts, verification
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces import verification as marketplace_verification
 from ppc import profiles, upkeep
+from ppc.disconnecting import Side
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
@@ -28,6 +29,8 @@ from sellerlegend.organizations.scoping import ScopedQuerySet
 VERIFY = "ppc.verify"
 CHECK = "ppc.check"
 PROVING = (upkeep.RESYNC, VERIFY, CHECK)
+
+Sides = frozenset[Side]
 
 
 # Queueing ----------------------------------------------------------------------------------
@@ -48,23 +51,29 @@ def queue_proofs(organization_id: UUID, grants: list[AdsGrant]) -> None:
 
 
 def begin_check(*, connection: Connection, actor: Actor) -> list[Job]:
-    """Queue a check of both sides of a row, in one transaction. What is on its way already is not
-    queued twice, and asking again is no event. Nothing for a row without a living consent."""
+    """Queue a check of each side of a row that has a consent, in one transaction. What is on its
+    way already is not queued twice, and asking again is no event. Nothing where there is none."""
     with transaction.atomic():
-        if not checkable(connection.organization_id).filter(pk=connection.pk).exists():
+        asks_spapi = with_spapi(connection.organization_id).filter(pk=connection.pk).exists()
+        grants = grants_feeding(connection)
+        if not (asks_spapi or grants):
             return []
         revisions.touch(connection.organization_id, [connection.pk])
-        grants = grants_feeding(connection)
         before = _live_checks(connection, grants)
-        jobs = [marketplace_verification.begin_check(connection)]
+        jobs = [marketplace_verification.begin_check(connection)] if asks_spapi else []
         jobs += [_enqueue(grant) for grant in grants]
         if {job.pk for job in jobs} - before:
             record_event("check_requested", actor=actor, subject=connection, jobs=len(jobs))
     return jobs
 
 
-def checkable(organization_id: UUID) -> ScopedQuerySet[Connection]:
-    """Rows that Amazon can be asked about: consented and not disconnected."""
+def sides_of(jobs: Iterable[Job]) -> Sides:
+    """What the jobs of a check ask about."""
+    return frozenset(Side.PPC if job.kind == CHECK else Side.SPAPI for job in jobs)
+
+
+def with_spapi(organization_id: UUID) -> ScopedQuerySet[Connection]:
+    """Rows whose Seller Central consent Amazon can be asked about: there, and not disconnected."""
     rows = Connection.objects.for_organization(organization_id)
     consented = rows.filter(selling_partner_id__isnull=False, spapi_grant__isnull=False)
     living: ScopedQuerySet[Connection] = consented.exclude(
@@ -81,60 +90,108 @@ class Obstacle(Enum):
 
 
 def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle]:
-    """Of those rows that cannot be checked."""
-    rows = Connection.objects.for_organization(organization_id).filter(pk__in=list(ids))
-    asked = checkable(organization_id).filter(pk__in=list(ids)).values("pk")
-    left = rows.exclude(pk__in=asked).values_list("pk", "selling_partner_id")
-    return {pk: Obstacle.ENDED if seller else Obstacle.WAITS for pk, seller in left}
+    """Of those rows that cannot be checked on any side."""
+    rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=list(ids)))
+    asked = _checkable_sides(organization_id, rows)
+    return {
+        row.pk: Obstacle.ENDED if row.selling_partner_id else Obstacle.WAITS
+        for row in rows
+        if not asked[row.pk]
+    }
 
 
-def begin_checks(*, organization: Organization, rows: Iterable[UUID], actor: Actor) -> set[UUID]:
+def _checkable_sides(organization_id: UUID, rows: list[Connection]) -> dict[UUID, Sides]:
+    living = with_spapi(organization_id).filter(pk__in=[row.pk for row in rows])
+    on_spapi = set(living.values_list("pk", flat=True))
+    on_ppc = _grants_by_row(organization_id, rows)
+    return {
+        row.pk: frozenset(
+            side
+            for side, has_consent in (
+                (Side.SPAPI, row.pk in on_spapi),
+                (Side.PPC, row.pk in on_ppc),
+            )
+            if has_consent
+        )
+        for row in rows
+    }
+
+
+def begin_checks(
+    *, organization: Organization, rows: Iterable[UUID], actor: Actor
+) -> dict[UUID, Sides]:
     """The same for many rows, in one transaction of few statements. Returns the rows that are
-    checked because of it; those that were being checked already are left out."""
+    checked because of it, and on which sides; those that were being checked already are left
+    out."""
     with transaction.atomic():
-        found = list(checkable(organization.pk).filter(pk__in=list(rows)))
-        ids = [row.pk for row in found]
-        revisions.touch(organization.pk, ids)
-        live = _live_rows(organization.pk, ids)
-        fresh = [row for row in found if row.pk not in live]
+        known = Connection.objects.for_organization(organization.pk)
+        found = list(known.filter(pk__in=list(rows)))
+        sides = _checkable_sides(organization.pk, found)
+        checkable = [row for row in found if sides[row.pk]]
+        revisions.touch(organization.pk, [row.pk for row in checkable])
+        grants = _grants_by_row(organization.pk, checkable)
+        live = _live_subjects(organization.pk, checkable, grants)
+        fresh = [row for row in checkable if not _subjects_of(row, sides, grants) <= live]
         ledger.enqueue_many(
             marketplace_verification.CHECK,
             organization=organization,
-            subjects=[(row.pk, row.pk) for row in fresh],
+            subjects=[(row.pk, row.pk) for row in fresh if Side.SPAPI in sides[row.pk]],
         )
-        grants = _grants_feeding_any(organization.pk, fresh)
+        asked = {grant for row in fresh for grant in grants.get(row.pk, ())}
         ledger.enqueue_many(
-            CHECK, organization=organization, subjects=[(pk, None) for pk in grants]
+            CHECK, organization=organization, subjects=[(pk, None) for pk in sorted(asked)]
         )
         record_events("check_requested", actor=actor, subjects=fresh)
-    return {row.pk for row in fresh}
+    return {row.pk: sides[row.pk] for row in fresh}
 
 
-def _live_rows(organization_id: UUID, ids: list[UUID]) -> set[UUID]:
+def _subjects_of(
+    row: Connection, sides: dict[UUID, Sides], grants: dict[UUID, set[UUID]]
+) -> set[UUID]:
+    """Whose check shows that the row is being checked: its own, else its Ads consents'."""
+    return {row.pk} if Side.SPAPI in sides[row.pk] else grants[row.pk]
+
+
+def _live_subjects(
+    organization_id: UUID, rows: list[Connection], grants: dict[UUID, set[UUID]]
+) -> set[UUID]:
     jobs = Job.objects.for_organization(organization_id)
-    kind = marketplace_verification.CHECK
-    live = jobs.filter(subject_id__in=ids, kind=kind, status__in=Job.LIVE)
+    subjects = {row.pk for row in rows}.union(*grants.values())
+    kinds = [marketplace_verification.CHECK, CHECK]
+    live = jobs.filter(subject_id__in=subjects, kind__in=kinds, status__in=Job.LIVE)
     return set(live.values_list("subject_id", flat=True))
 
 
-def _grants_feeding_any(organization_id: UUID, rows: list[Connection]) -> list[UUID]:
-    """As `grants_feeding`, each once."""
-    sellers = [row.selling_partner_id for row in rows]
-    seen = Q(profiles__account_id__in=sellers)
-    linked = Q(profiles__links__account__connection__in=[row.pk for row in rows])
-    grants = AdsGrant.objects.for_organization(organization_id)
-    living = grants.exclude(status=Grant.Status.DISCONNECTED).exclude(refresh_token="")
-    feeding = living.filter(seen | linked).order_by("pk").distinct()
-    return list(feeding.values_list("pk", flat=True))
+def _grants_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
+    """As `grants_feeding`, for many rows in two statements; rows without one are left out."""
+    grants = _askable(organization_id)
+    found: dict[UUID, set[UUID]] = {}
+    linked = grants.filter(profiles__links__account__connection__in=[row.pk for row in rows])
+    for key, grant in linked.values_list("profiles__links__account__connection", "pk"):
+        found.setdefault(key, set()).add(grant)
+    by_seller: dict[str | None, set[UUID]] = {}
+    seen = grants.filter(profiles__account_id__in=[row.selling_partner_id for row in rows])
+    for seller, grant in seen.values_list("profiles__account_id", "pk"):
+        by_seller.setdefault(seller, set()).add(grant)
+    for row in rows:
+        if mine := by_seller.get(row.selling_partner_id):
+            found.setdefault(row.pk, set()).update(mine)
+    wanted = {row.pk for row in rows}
+    return {key: mine for key, mine in found.items() if key in wanted}
 
 
 def grants_feeding(connection: Connection) -> list[AdsGrant]:
     """The Ads consents with a token that see a profile of this row's seller."""
     profiles_of_seller = Q(profiles__account_id=connection.selling_partner_id)
     linked = Q(profiles__links__account__connection=connection)
-    grants = AdsGrant.objects.for_organization(connection.organization_id)
-    living = grants.exclude(status=Grant.Status.DISCONNECTED).exclude(refresh_token="")
-    return list(living.filter(profiles_of_seller | linked).distinct().order_by("pk"))
+    grants = _askable(connection.organization_id).filter(profiles_of_seller | linked)
+    return list(grants.distinct().order_by("pk"))
+
+
+def _askable(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
+    grants = AdsGrant.objects.for_organization(organization_id)
+    living: ScopedQuerySet[AdsGrant] = grants.exclude(status=Grant.Status.DISCONNECTED)
+    return living.exclude(refresh_token="")
 
 
 def _enqueue(grant: AdsGrant) -> Job:

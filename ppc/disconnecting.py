@@ -19,7 +19,7 @@ from django.utils import timezone
 from connections import question, revisions, services, superseding
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
-from ppc.models import PpcLink
+from ppc.models import AdsProfile, PpcLink
 from ppc.services import LINK, usable_grants
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
@@ -99,6 +99,18 @@ def ads_grants_of(connection: Connection) -> list[AdsGrant]:
     return list(living.distinct().order_by("pk"))
 
 
+def rows_of(grants: list[AdsGrant]) -> list[UUID]:
+    """The other way round: every row, in sight or not, that has one of these by `ads_grants_of`."""
+    if not grants:
+        return []
+    rows = Connection.with_removed.for_organization(grants[0].organization_id)
+    profiles = AdsProfile.objects.for_organization(grants[0].organization_id)
+    seen = profiles.filter(grant__in=grants, is_listed=True)
+    feeds = Q(marketplace_accounts__ppc_link__profile__grant__in=grants)
+    sees = Q(selling_partner_id__in=seen.values("account_id"))
+    return list(rows.filter(feeds | sees).distinct().order_by("pk").values_list("pk", flat=True))
+
+
 def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) -> frozenset[Side]:
     """Destroy the tokens of these sides in one transaction. Returns the sides that had one.
 
@@ -109,12 +121,14 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
     ended: dict[Side, list[dict[str, Any]]] = {}
     with transaction.atomic():
         revisions.touch_all(connection.organization_id)
+        grants = ads_grants_of(connection) if Side.PPC in sides else []
+        fed = rows_of(grants)
         if Side.SPAPI in sides and (destroyed := _disconnect_spapi(connection, actor)):
             ended[Side.SPAPI] = destroyed
-        if Side.PPC in sides and (destroyed := _disconnect_ppc(connection, actor)):
+        if Side.PPC in sides and (destroyed := _disconnect_ppc(connection, grants, actor)):
             ended[Side.PPC] = destroyed
         if ended:
-            _end_trips(connection, ended, actor)
+            _end_trips(connection, ended, fed, actor)
             question.answer(connection.organization_id, [connection.pk], actor=actor)
             record_event(
                 "connection_disconnected",
@@ -122,6 +136,7 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
                 subject=connection,
                 sides=sorted(ended),
                 destroyed=[consent for side in sorted(ended) for consent in ended[side]],
+                fed=[str(row_id) for row_id in fed],
             )
     return frozenset(ended)
 
@@ -176,9 +191,39 @@ def _disconnect_spapi(connection: Connection, actor: Actor) -> list[dict[str, An
     return [destroyed]
 
 
-def _disconnect_ppc(connection: Connection, actor: Actor) -> list[dict[str, Any]]:
-    """The same of the Ads consents."""
-    grants = ads_grants_of(connection)
+def own_ads_grants(connection: Connection, *, heeds_removed: bool = False) -> list[AdsGrant]:
+    """Living Ads consents that no other row would end: without this one, nobody could. Other rows
+    that were removed count only where they are heeded."""
+    rows = Connection.with_removed if heeds_removed else Connection.objects
+    others = rows.for_organization(connection.organization_id).exclude(pk=connection.pk)
+    return [
+        grant
+        for grant in ads_grants_of(connection)
+        if not others.filter(pk__in=rows_of([grant])).exists()
+    ]
+
+
+def end_ads_consents(connection: Connection, grants: list[AdsGrant], actor: Actor) -> None:
+    """These alone, in the caller's transaction, with the same proof as a disconnect."""
+    if not grants:
+        return
+    fed = rows_of(grants)
+    destroyed = _disconnect_ppc(connection, grants, actor)
+    _end_trips(connection, [Side.PPC], fed, actor)
+    record_event(
+        "connection_disconnected",
+        actor=actor,
+        subject=connection,
+        sides=[Side.PPC],
+        destroyed=destroyed,
+        fed=[str(row_id) for row_id in fed],
+    )
+
+
+def _disconnect_ppc(
+    connection: Connection, grants: list[AdsGrant], actor: Actor
+) -> list[dict[str, Any]]:
+    """The same of these Ads consents."""
     destroyed = []
     for grant in grants:
         _stop_listing(grant)
@@ -232,15 +277,22 @@ def _move(link: PpcLink, to: str, actor: Actor, reason: str = "disconnected") ->
     )
 
 
-def _end_trips(connection: Connection, ended: Iterable[Side], actor: Actor) -> None:
-    """Somebody else's trip from before must not connect again what was just ended."""
-    kinds = {
-        Side.SPAPI: AuthorizationRequest.Kind.SPAPI,
-        Side.PPC: AuthorizationRequest.Kind.ADS,
-    }
+def _end_trips(
+    connection: Connection, ended: Iterable[Side], fed: list[UUID], actor: Actor
+) -> None:
+    """Somebody else's trip from before must not connect again what was just ended. An Ads consent
+    would be given again by a trip of any row that it fed."""
+    kinds = AuthorizationRequest.Kind
+    rows = {Side.SPAPI: (kinds.SPAPI, []), Side.PPC: (kinds.ADS, fed)}
     trips = AuthorizationRequest.objects.for_organization(connection.organization_id)
-    of_these_sides = trips.filter(connection=connection, kind__in=[kinds[side] for side in ended])
-    end_open_trips(of_these_sides, actor=actor, reason="disconnected")
+    for side in ended:
+        kind, others = rows[side]
+        end_open_trips(
+            trips.filter(connection__in=[connection.pk, *others], kind=kind),
+            actor=actor,
+            reason="disconnected",
+            outcome="disconnected_meanwhile",
+        )
 
 
 def end_open_trips(

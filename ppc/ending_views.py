@@ -1,20 +1,23 @@
-"""After an end: its proof, and the rows that were removed and can be restored."""
+"""After an end: its proof, and rows that are removed and can be restored."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from connections import services
 from connections.models import Connection
-from connections.views import back_to_list, connection_of
-from ppc import proof, removing
-from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from connections.views import back_to_list, confirmed_removal, connection_of, form_page
+from ppc import disconnecting, proof, removing
+from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.models import Role
+from sellerlegend.organizations.step_up import ask_for_proof, has_fresh_sign_in
 
 
 @require_GET
@@ -25,6 +28,61 @@ def disconnect_proof(request: OrganizationRequest, connection_id: UUID) -> HttpR
     if proofs is None:
         connection_of(request, connection_id)  # 404 for what is not of this organization
     return render(request, "ppc/proof.html", {"proofs": proofs})
+
+
+@form_page
+@organization_view(Role.MEMBER)
+def connection_remove(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
+    """A row that never got a consent goes without ceremony; a disconnected one takes its
+    history along, and an administrator with a fresh sign-in."""
+    connection = connection_of(request, connection_id)
+    name = {"name": connection.name}
+    if connection.waits_for_consent or not request.membership.may(Role.ADMIN):
+        return confirmed_removal(
+            request,
+            connection,
+            "connections/remove.html",
+            services.remove_waiting_connection,
+            _("%(name)s was removed.") % name,
+        )
+    if not has_fresh_sign_in(request):
+        return ask_for_proof(request)
+    if request.method != "POST":
+        context = {"connection": connection, **what_becomes_of_ads(connection)}
+        return render_part(request, "ppc/remove.html", "dialog", context)
+    try:
+        has_ended_ads = removing.remove(
+            connection=connection, actor=request.actor(), ends_ads="end_ads" in request.POST
+        )
+    except services.NotRemovable:
+        messages.error(request, _("This connection can no longer be removed here."))
+    else:
+        messages.success(request, removed_words(connection.name, has_ended_ads=has_ended_ads))
+    return HttpResponseRedirect(back_to_list(request), status=303)
+
+
+def what_becomes_of_ads(connection: Connection) -> dict[str, Any]:
+    """Which of the row's Ads consents would be left without a row, and whom the others serve."""
+    own = disconnecting.own_ads_grants(connection)
+    shared = [grant for grant in disconnecting.ads_grants_of(connection) if grant not in own]
+    rows = Connection.objects.for_organization(connection.organization_id)
+    others = rows.filter(pk__in=disconnecting.rows_of(shared)).exclude(pk=connection.pk)
+    names = others.order_by("name", "pk").values_list("name", flat=True)
+    return {"has_own_ads": bool(own), "shared_with": list(names)}
+
+
+def removed_words(name: str, *, has_ended_ads: bool) -> str:
+    words = [
+        _("%(name)s was removed. You can restore it under Removed connections, below the list.")
+    ]
+    if has_ended_ads:
+        words.append(
+            _(
+                "Its Amazon Ads token was destroyed; the proof is there, too. To finish for Amazon "
+                "Ads, whoever approved it removes our app at Amazon, under Login with Amazon."
+            )
+        )
+    return " ".join(words) % {"name": name}
 
 
 @require_GET
@@ -49,6 +107,14 @@ def connection_restore(request: OrganizationRequest, connection_id: UUID) -> Htt
     except removing.NotRestorable:
         messages.info(request, _("This connection is not among the removed ones any more."))
         return HttpResponseRedirect(back_to_list(request), status=303)
-    words = _("%(name)s is back in the list, still disconnected. Reconnect it to go on.")
-    messages.success(request, words % {"name": row.name})
+    messages.success(request, restored_words(row))
     return HttpResponseRedirect(back_to_list(request, row), status=303)
+
+
+def restored_words(row: Connection) -> str:
+    words = [_("%(name)s is back in the list, still disconnected. Reconnect it to go on.")]
+    if removing.is_linking(row):
+        words.append(_("Its PPC links are being made again."))
+    if removing.must_connect_ppc_again(row):
+        words.append(_("After that, PPC must be connected again."))
+    return " ".join(words) % {"name": row.name}

@@ -39,7 +39,7 @@ from connections.notice_models import Notice, NoticeMail, NoticeSnooze, Notifica
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.retention import Rule, until_none
 from ppc import farewell
-from ppc.disconnecting import drop_row, end_open_trips
+from ppc.disconnecting import drop_row, end_ads_consents, end_open_trips, own_ads_grants
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
 from sellerlegend.applications.clients import configured_client
@@ -296,7 +296,9 @@ def erase_organization(organization: Organization, *, actor: Actor) -> None:
 
 
 def erase_connection(connection: Connection, *, actor: Actor) -> None:
+    """Its Ads consents end with it where no other row uses them: nobody would see them again."""
     revisions.touch_list(connection.organization_id)
+    end_ads_consents(connection, own_ads_grants(connection, heeds_removed=True), actor)
     parts = Q(connection_id=connection.pk) | Q(subject_id=connection.pk)
     hidden = pseudonymize(parts & Q(organization_id=connection.organization_id))
     drop_row(connection.organization_id, connection.pk)

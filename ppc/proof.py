@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from connections.models import KEPT_AFTER_END, Connection
 from connections.retention import AUDIT_DAYS
@@ -79,13 +80,20 @@ def _proof(event: AuditEvent, row: Connection | None) -> Proof:
     return Proof(
         event=event.pk,
         at=event.at,
-        who=str(event.actor) if event.actor else "",
+        who=_who(event),
         consents=tuple(_consent(facts) for facts in event.details.get("destroyed", ())),
         ended_spapi=has_ended_row,
         ended_ppc=Side.PPC in event.details.get("sides", ()),
         erased_on=event.at + KEPT_AFTER_END if has_ended_row and not is_connected else None,
         record_until=event.at + timedelta(days=AUDIT_DAYS),
     )
+
+
+def _who(event: AuditEvent) -> str:
+    """Empty for a person who left. Nobody ends the Ads consent of a row that is erased."""
+    if event.actor_kind in (AuditEvent.ActorKind.WORKER, AuditEvent.ActorKind.COMMAND):
+        return _("Nobody: it ended by itself when the row was erased")
+    return str(event.actor) if event.actor else ""
 
 
 def _consent(facts: dict[str, Any]) -> DestroyedConsent:

@@ -20,8 +20,12 @@ from connections.models import (
     Grant,
     SpApiGrant,
 )
+from ppc import disconnecting
+from ppc import services as linking
 from ppc.disconnecting import end_links, end_open_trips
+from ppc.models import PpcLink
 from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.models import AuditEvent
 
 
 class NotRestorable(ValueError):
@@ -34,6 +38,8 @@ class RemovedRow:
 
     connection: Connection
     erased_on: datetime | None
+    # It has an Ads consent that no other row uses: it waits for a restoration.
+    keeps_ads: bool
 
 
 def wholly_disconnected(connection: Connection) -> bool:
@@ -43,13 +49,17 @@ def wholly_disconnected(connection: Connection) -> bool:
     return not connection.waits_for_consent and not living.exists()
 
 
-def remove(*, connection: Connection, actor: Actor) -> None:
-    """Hide a disconnected row; its work, its links and its open trips end. Raises NotRemovable."""
+def remove(*, connection: Connection, actor: Actor, ends_ads: bool = False) -> bool:
+    """Hide a disconnected row; its work, its links and its open trips end. `ends_ads`: the Ads
+    consents that no other row in sight uses, too. Returns whether there was one. Raises
+    NotRemovable."""
     with transaction.atomic():
         revisions.touch_list(connection.organization_id)
         if not wholly_disconnected(connection):
             raise services.NotRemovable(connection.name)
         services.cancel_work(connection)
+        own = disconnecting.own_ads_grants(connection) if ends_ads else []
+        disconnecting.end_ads_consents(connection, own, actor)
         end_links(connection, actor)
         trips = AuthorizationRequest.objects.for_organization(connection.organization_id)
         end_open_trips(
@@ -60,6 +70,7 @@ def remove(*, connection: Connection, actor: Actor) -> None:
         )
         if not removal.hide(connection, actor=actor):
             raise services.NotRemovable(connection.name)
+    return bool(own)
 
 
 def restore(*, organization_id: UUID, connection_id: UUID, actor: Actor) -> Connection:
@@ -74,9 +85,51 @@ def restore(*, organization_id: UUID, connection_id: UUID, actor: Actor) -> Conn
     return row
 
 
+def link_again(connection: Connection, actor: Actor) -> list[PpcLink]:
+    """A row comes back: start the links that its removal ended, where a living consent still sees
+    their profile. In the caller's transaction."""
+    seen = linking.proposals(connection)
+    accounts = [
+        link.account_id
+        for link in ended_by_removal(connection)
+        if link.account.marketplace_id in seen
+    ]
+    return linking.begin_linking(connection=connection, account_ids=accounts, actor=actor)
+
+
+def ended_by_removal(connection: Connection) -> list[PpcLink]:
+    """By the record, which says why a link's last step was taken."""
+    links = PpcLink.objects.for_organization(connection.organization_id).filter(
+        account__connection=connection,
+        status__in=[PpcLink.Status.UNLINKED, PpcLink.Status.PENDING],
+    )
+    found = {link.pk: link for link in links.select_related("account")}
+    events = AuditEvent.objects.for_organization(connection.organization_id)
+    steps = events.filter(subject_id__in=list(found), connection_id=connection.pk).order_by("pk")
+    last = dict(steps.values_list("subject_id", "details"))
+    return [found[pk] for pk, details in last.items() if details.get("reason") == "removed"]
+
+
+def is_linking(connection: Connection) -> bool:
+    links = PpcLink.objects.for_organization(connection.organization_id)
+    begun = links.filter(account__connection=connection, status=PpcLink.Status.WORKING)
+    return bool(begun.exists())
+
+
+def must_connect_ppc_again(connection: Connection) -> bool:
+    """Whether a link of the row has ended, and nothing makes it again."""
+    links = PpcLink.objects.for_organization(connection.organization_id)
+    ended = links.filter(account__connection=connection, status=PpcLink.Status.UNLINKED)
+    return bool(ended.exists())
+
+
 def removed(organization_id: UUID) -> list[RemovedRow]:
     rows = removal.removed_rows(organization_id).select_related("spapi_grant")
     return [
-        RemovedRow(row, row.spapi_grant.status_changed_at + KEPT_AFTER_END)
+        RemovedRow(
+            row,
+            row.spapi_grant.status_changed_at + KEPT_AFTER_END,
+            keeps_ads=bool(disconnecting.own_ads_grants(row)),
+        )
         for row in rows.defer("spapi_grant__refresh_token")
     ]

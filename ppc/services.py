@@ -148,12 +148,15 @@ def begin_linking(
         return links
 
 
-def link_chosen(*, grant: AdsGrant, account_ids: list[UUID], actor: Actor) -> None:
-    """After a fresh consent: link what was chosen before the trip, in the caller's transaction."""
+def link_chosen(*, grant: AdsGrant, account_ids: list[UUID], actor: Actor) -> int:
+    """After a fresh consent: link what was chosen before the trip, in the caller's transaction.
+    Returns how many links are being made."""
     accounts = MarketplaceAccount.objects.for_organization(grant.organization_id)
     by_connection = accounts.filter(pk__in=account_ids).select_related("connection")
-    for connection in {account.connection for account in by_connection}:
-        begin_linking(connection=connection, account_ids=account_ids, actor=actor)
+    return sum(
+        len(begin_linking(connection=connection, account_ids=account_ids, actor=actor))
+        for connection in {account.connection for account in by_connection}
+    )
 
 
 def _start(account: MarketplaceAccount, actor: Actor) -> PpcLink:

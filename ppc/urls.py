@@ -12,6 +12,7 @@ urlpatterns = [
     path(f"{ROW}check", views.connection_check, name="connection_check"),
     path(f"{ROW}disconnect", views.connection_disconnect, name="connection_disconnect"),
     path(f"{ROW}proof", ending_views.disconnect_proof, name="disconnect_proof"),
+    path(f"{ROW}remove", ending_views.connection_remove, name="connection_remove"),
     path(f"{ROW}restore", ending_views.connection_restore, name="connection_restore"),
     path(f"{LIST}removed", ending_views.removed_connections, name="removed_connections"),
     path(f"{ROW}ppc", views.ppc_connect, name="ppc_connect"),

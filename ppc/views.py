@@ -22,6 +22,7 @@ from connections.views import (
 from connections.words import Facts
 from marketplaces.views import say_started, uuids_from
 from ppc import checking, disconnecting, screen, services
+from ppc.disconnecting import Side
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
@@ -117,17 +118,17 @@ def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> 
     return render_part(request, "ppc/disconnect.html", "dialog", context, status=status)
 
 
-def disconnected_words(name: str, ended: frozenset[disconnecting.Side]) -> str:
+def disconnected_words(name: str, ended: frozenset[Side]) -> str:
     """Only the steps of what was ended: the other consent is to live on."""
     words = [_("%(name)s was disconnected and its token destroyed.") % {"name": name}]
-    if disconnecting.Side.SPAPI in ended:
+    if Side.SPAPI in ended:
         words.append(
             _(
                 "To finish, disable our app in Seller Central → Apps and Services → Manage Your "
                 "Apps."
             )
         )
-    if disconnecting.Side.PPC in ended:
+    if Side.PPC in ended:
         words.append(
             _(
                 "To finish for Amazon Ads, whoever approved it removes our app at Amazon, under "
@@ -141,15 +142,29 @@ def disconnected_words(name: str, ended: frozenset[disconnecting.Side]) -> str:
 @organization_view(Role.MEMBER)
 @costly
 def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
-    """*Check now*: ask Amazon about both sides of the row."""
+    """*Check now*: ask Amazon about each side of the row that has a consent."""
     connection = connection_of(request, connection_id)
     if connection.waits_for_consent:
         raise Http404("nothing to check before a consent")
     jobs = checking.begin_check(connection=connection, actor=request.actor())
-    if not jobs and not request.htmx:
-        words = _("%(name)s is disconnected: there is no consent to check. Reconnect it first.")
+    if not request.htmx:  # under htmx the row itself says it
+        words = checked_words(checking.sides_of(jobs))
         messages.info(request, words % {"name": connection.name})
     return answer_changed(request, connection)
+
+
+def checked_words(sides: checking.Sides) -> str:
+    """What Amazon is asked about, or why it is not."""
+    if not sides:
+        return _("%(name)s is disconnected: there is no consent to check. Reconnect it first.")
+    if Side.SPAPI not in sides:
+        return _(
+            "The Amazon Ads consent of %(name)s is being checked. Selling Partner is disconnected: "
+            "Reconnect brings it back."
+        )
+    if Side.PPC not in sides:
+        return _("The Selling Partner consent of %(name)s is being checked.")
+    return _("Selling Partner and Amazon Ads of %(name)s are being checked.")
 
 
 @form_page
@@ -168,12 +183,21 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
 
     def words_of(fact: Facts) -> tuple[str, bool]:
         if fact["id"] in begun:
-            return _("Being checked"), False
+            return being_checked(begun[fact["id"]]), False
         words, is_left = left_alone(fact, obstacles)
         return (words, True) if is_left else (_("Was being checked already"), True)
 
     lines = bulk.lines(request, selection.ids, words_of)
     return bulk.tell(request, title=_("Checking now"), lines=lines)
+
+
+def being_checked(sides: checking.Sides) -> str:
+    """Behind the name of a row in the result."""
+    if Side.SPAPI not in sides:
+        return _("Being checked: Amazon Ads. Selling Partner is disconnected")
+    if Side.PPC not in sides:
+        return _("Being checked: Selling Partner")
+    return _("Being checked: Selling Partner and Amazon Ads")
 
 
 def left_alone(fact: Facts, obstacles: dict[UUID, checking.Obstacle]) -> tuple[str, bool]:

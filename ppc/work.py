@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connections import revisions
-from ppc import checking, farewell, pruning, services, upkeep
+from connections import removal, revisions
+from ppc import checking, farewell, pruning, removing, services, upkeep
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.models import Job
 
@@ -65,3 +65,4 @@ ledger.register(
 )
 ledger.register_sweeper(checking.sweep_due)
 ledger.register_sweeper(pruning.prune_in_turn)
+removal.register_return(removing.link_again)

@@ -237,7 +237,7 @@ class Walk(RuleBasedStateMachine):
         found.outcome = outcome
         if outcome in STORED:
             self.store(found)
-        elif outcome != "ads_connected":
+        elif outcome not in ("ads_connected", "ads_renewed"):
             self.model.dead.add(found.grant_id)
 
     @rule(trip=number)
@@ -283,6 +283,25 @@ class Walk(RuleBasedStateMachine):
         assert answer.status_code < 500
         if works:
             self.run_due_jobs()
+
+    @rule(org=which, row=number, place=number, page=st.sampled_from(["pause", "resume"]))
+    def pause_or_resume(self, org: int, row: int, place: int, page: str) -> None:
+        """A marketplace in any state, of a row with a consent or without."""
+        tenant = self.tenants[org]
+        connection = pick(tenant.rows(), row)
+        accounts = MarketplaceAccount.objects.for_organization(tenant.organization)
+        known = list(accounts.filter(connection=connection).order_by("marketplace_id"))
+        account = pick(known, place) if connection is not None else None
+        if connection is None or account is None:
+            return
+        ids = [tenant.organization.slug, connection.pk, account.pk]
+        Allowance.objects.all().delete()
+        answer = tenant.browser.post(reverse(f"marketplace_{page}", args=ids))
+        assert answer.status_code == 303
+        was = account.onboarding
+        account.refresh_from_db()
+        if (was, account.onboarding) == ("paused", "working"):
+            assert factories.grant_of(connection).status != "disconnected"
 
     @rule(org=which, row=number, sides=st.sampled_from([SPAPI_ALONE, BOTH_SIDES]))
     def disconnect(self, org: int, row: int, sides: frozenset[Side]) -> None:

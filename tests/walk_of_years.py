@@ -24,7 +24,6 @@ from connections.health import Health, health_of, moments
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.notice_mails import MAIL
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
-from marketplaces import pausing
 from marketplaces.models import MarketplaceAccount
 from ppc import checking
 from sellerlegend.applications.models import LwaApplication
@@ -96,19 +95,6 @@ class WalkOfYears(Walk):
         assert other.browser.post(foreign).status_code == 404
         tenant.browser.post(tenant.path("connection_restore", connection))
         assert connection.pk in {found.pk for found in tenant.rows()}
-
-    @rule(org=which, row=number, place=number, resumes=st.booleans())
-    def pause_or_resume(self, org: int, row: int, place: int, resumes: bool) -> None:
-        tenant = self.tenants[org]
-        connection = pick(tenant.rows(), row)
-        if connection is None:
-            return
-        accounts = MarketplaceAccount.objects.for_organization(tenant.organization)
-        account = pick(list(accounts.filter(connection=connection).order_by("pk")), place)
-        if account is None:
-            return
-        act = pausing.resume if resumes else pausing.pause
-        act(connection=connection, account_id=account.pk, actor=tenant.actor())
 
     @rule(org=which, seller=st.sampled_from(SELLERS), goes_on=often)
     def start_at_amazon(self, org: int, seller: str, goes_on: bool) -> None:

@@ -12,11 +12,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from connections import capabilities
 from connections.health_models import Capability, CapabilityCheck
 from connections.models import Connection, SpApiGrant
+from connections.words import exact_day
 from sellerlegend.organizations.models import Organization
 from tests import factories
-from tests.factories import CANADA, US
+from tests.factories import CANADA, US, grant_of
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +102,36 @@ def test_the_details_say_how_sure_we_are_of_the_seller(row: Connection, browser:
     text = details(browser, row)
     assert "Amazon confirmed the Seller ID on" in text
     assert unproved not in text
+
+
+def test_a_renewed_consent_keeps_what_amazon_confirmed_before(
+    row: Connection, browser: Client
+) -> None:
+    """The day of it stays, and that the new consent has still to show it."""
+    with time_machine.travel(NOW - timedelta(days=300)):
+        capabilities.confirm_seller(grant_of(row), row.selling_partner_id or "")
+    factories.consent(row, refresh_token="Atzr|made-up-renewed")
+
+    text = details(browser, row)
+
+    day = exact_day(NOW - timedelta(days=300))
+    assert f"Amazon confirmed the Seller ID on {day}, with an earlier consent." in text
+    assert "With the present one it is to be confirmed again; we ask by ourselves." in text
+    assert "no other call has confirmed it yet" not in text
+
+    capabilities.confirm_seller(grant_of(row), row.selling_partner_id or "")
+
+    text = details(browser, row)
+    assert "with an earlier consent" not in text
+    assert "Amazon confirmed the Seller ID on" in text
+
+
+def test_a_confirmation_of_another_seller_id_says_nothing_of_this_one(
+    row: Connection, browser: Client
+) -> None:
+    capabilities.confirm_seller(grant_of(row), row.selling_partner_id or "")
+    change(row, seller_proved_at=None, selling_partner_id="A1SOMEBODYELSE")
+    assert "no other call has confirmed it yet" in details(browser, row)
 
 
 def test_an_ads_profile_of_the_same_seller_supports_the_claim(

@@ -144,7 +144,7 @@ TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
         {"last_success_at": None},
         "Stale",
         "no answer from Amazon yet",
-        "No answer from Amazon for more than a day",
+        "No answer from Amazon yet",
         "Check now",
     ),
     (
@@ -204,6 +204,22 @@ def test_an_overdue_consent_says_so_beside_its_date_too(organization: Organizati
         "Data arrives for now, and Amazon may refuse the consent at any moment. "
         "Reconnect now: it takes a minute, and nothing is interrupted."
     )
+
+
+@pytest.mark.parametrize(
+    ("answered", "reason"),
+    [(None, "health_ads_unanswered"), (NOW - 2 * DAY, "health_ads_stale")],
+)
+def test_an_ads_consent_that_never_answered_is_not_told_to_be_silent_for_a_day(
+    organization: Organization, answered: datetime | None, reason: str
+) -> None:
+    row = shown(
+        with_ads(organization, {"last_success_at": answered, "authorized_at": NOW - 3 * DAY})
+    )
+    assert row.ppc_health is not None
+    assert row.ppc_health.reason == HEALTH[reason]
+    assert row.ppc_health.button is not None
+    assert str(row.ppc_health.button.label) == "Check now"
 
 
 def test_an_overdue_ads_consent_is_told_as_such(organization: Organization) -> None:

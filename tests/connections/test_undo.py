@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from connections import question, services
 from connections.models import Connection
@@ -97,6 +98,34 @@ def test_a_member_cannot_undo_what_was_used_before_using_was_an_answer(
     for page in (answers[0].text, told):
         assert "An administrator can end its consent with Disconnect" in page
     assert "Undo the connection</button>" not in answers[0].text
+
+
+def test_the_list_asks_as_long_as_undo_would_be_done(row: Connection) -> None:
+    member = signed_in_freshly(factories.make_member(row.organization, Role.MEMBER))
+    page = member.get(reverse("account_connections", args=[row.organization.slug])).text
+    assert "Is this right?" in page
+    assert reverse("connection_undo", args=[row.organization.slug, row.pk]) in page
+
+
+@pytest.mark.parametrize("use", USES)
+def test_the_list_does_not_ask_about_a_row_that_was_used_before_using_was_an_answer(
+    amazon: RunningEmulator, row: Connection, use: Callable[[Connection], None]
+) -> None:
+    """Its undo would be refused, and *Start onboarding* does not wait for an answer."""
+    use(row)
+    changed = {"account_confirmed_at": None, "participations_read_at": timezone.now()}
+    Connection._base_manager.filter(pk=row.pk).update(**changed)
+    member = signed_in_freshly(factories.make_member(row.organization, Role.MEMBER))
+
+    page = member.get(reverse("account_connections", args=[row.organization.slug])).text
+
+    assert row.name in page
+    assert "Is this right?" not in page
+    assert "No, undo" not in page
+    url = reverse("marketplaces_onboard_many", args=[row.organization.slug])
+    assert (
+        "still asks whether it is the right store" not in member.get(url, {"row": str(row.pk)}).text
+    )
 
 
 @pytest.mark.parametrize("state", ["working", "onboarded", "needs_attention", "paused"])

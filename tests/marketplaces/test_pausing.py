@@ -9,6 +9,7 @@ from django.urls import reverse
 from connections.models import Connection
 from marketplaces import onboarding, pausing
 from marketplaces.models import MarketplaceAccount
+from ppc.disconnecting import Side, disconnect
 from ppc.models import PpcLink
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
@@ -131,6 +132,43 @@ def test_what_needed_somebody_is_tried_again_when_it_is_resumed(
     account.refresh_from_db()
     assert (account.onboarding, account.attention_reason) == (Onboarding.WORKING, "")
     assert [job.subject_id for job in live_jobs(row)] == [account.pk]
+
+
+@pytest.mark.parametrize("was", [Onboarding.WORKING, Onboarding.NEEDS_ATTENTION])
+def test_resuming_on_a_disconnected_row_goes_back_to_pending_and_queues_nothing(
+    amazon: RunningEmulator, row: Connection, client: Client, actor: Actor, was: str
+) -> None:
+    reason = "gave_up" if was == Onboarding.NEEDS_ATTENTION else ""
+    account = factories.make_account(row, US, onboarding=was, attention_reason=reason)
+    pausing.pause(connection=row, account_id=account.pk, actor=actor)
+    disconnect(connection=row, sides=frozenset(Side), actor=actor)
+    known = amazon.ledger.last_number
+
+    answer = client.post(url(row, "marketplace_resume", account), follow=True)
+
+    assert "not started: Northstar is disconnected. Reconnect it first" in answer.text
+    assert "No new consent was needed" not in answer.text
+    account.refresh_from_db()
+    assert (account.onboarding, account.attention_reason) == (Onboarding.PENDING, "")
+    event = AuditEvent._base_manager.get(code="onboarding_pending")
+    assert event.details == {"from": "paused", "to": "pending", "reason": "resumed"}
+    assert live_jobs(row) == []
+    assert len(amazon.ledger.calls(since=known)) == 0
+
+
+def test_what_was_onboarded_is_so_again_on_a_disconnected_row_which_is_to_be_connected_first(
+    row: Connection, client: Client, actor: Actor
+) -> None:
+    account = factories.make_account(row, US, onboarding=Onboarding.ONBOARDED)
+    pausing.pause(connection=row, account_id=account.pk, actor=actor)
+    disconnect(connection=row, sides=frozenset(Side), actor=actor)
+
+    answer = client.post(url(row, "marketplace_resume", account), follow=True)
+
+    assert "Northstar is disconnected: reconnect it first." in answer.text
+    account.refresh_from_db()
+    assert account.onboarding == Onboarding.ONBOARDED
+    assert live_jobs(row) == []
 
 
 def test_the_ppc_link_of_a_paused_marketplace_stays(row: Connection, actor: Actor) -> None:

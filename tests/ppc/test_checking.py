@@ -16,13 +16,16 @@ from connections import verification
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from marketplaces import verification as marketplace_verification
 from ppc import checking
+from ppc.disconnecting import Side, disconnect
 from ppc.models import AdsProfile
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.demo import NORTHSTAR, NORTHSTAR_LOGIN
+from tests.factories import US
 from tests.nothing_changed import nothing_changes
 
 pytestmark = pytest.mark.django_db
@@ -213,6 +216,72 @@ def test_a_disconnected_row_is_not_checked_and_says_so(
     page = browser.get(reverse("account_connections", args=[organization.slug])).content.decode()
     assert "is disconnected: there is no consent to check" in page
     assert url not in page
+
+
+@pytest.fixture
+def ppc_alone(row: Connection, ads: AdsGrant) -> Connection:
+    """Selling Partner is disconnected; the Ads consent lives on and feeds the row."""
+    run(checking.VERIFY, ads)
+    account = factories.make_account(row, US, onboarding="onboarded")
+    profile = ads.profiles.get(account_id=NORTHSTAR, marketplace_id=US)
+    factories.make_link(account, profile)
+    actor = Actor.person(factories.owner_of(row.organization))
+    disconnect(connection=row, sides=frozenset({Side.SPAPI}), actor=actor)
+    Job.objects.for_organization(row.organization).delete()
+    return row
+
+
+def test_where_only_ppc_lives_its_consent_is_checked(
+    ppc_alone: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    url = reverse("connection_check", args=[organization.slug, ppc_alone.pk])
+    page = reverse("account_connections", args=[organization.slug])
+    assert url in browser.get(page).text
+
+    told = browser.post(url, follow=True).text
+
+    assert [(job.kind, job.subject_id) for job in jobs_of(organization)] == [
+        (checking.CHECK, ads.pk)
+    ]
+    assert f"The Amazon Ads consent of {ppc_alone.name} is being checked." in told
+    assert "no consent to check" not in told
+    events = AuditEvent.objects.for_organization(organization).filter(code="check_requested")
+    assert [event.details["jobs"] for event in events] == [1]
+    before = fresh(ads).verified_at
+    ledger.drain("interactive")
+    after = fresh(ads).verified_at
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+def test_a_selection_with_a_row_where_only_ppc_lives(
+    ppc_alone: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    url = reverse("connections_check", args=[organization.slug])
+    page = browser.get(url, {"row": [str(ppc_alone.pk)]}).text
+    assert "For 1 connection" in page
+    assert "reconnect it first" not in page
+
+    told = browser.post(url, {"row": [str(ppc_alone.pk)]}).text
+    again = browser.post(url, {"row": [str(ppc_alone.pk)]}).text
+
+    assert "Being checked: Amazon Ads. Selling Partner is disconnected" in told
+    assert "Was being checked already" in again
+    assert [(job.kind, job.subject_id) for job in jobs_of(organization)] == [
+        (checking.CHECK, ads.pk)
+    ]
+
+
+def test_the_message_says_what_is_checked(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    url = reverse("connection_check", args=[organization.slug, row.pk])
+    alone = browser.post(url, follow=True).text
+    assert f"The Selling Partner consent of {row.name} is being checked." in alone
+    run(checking.VERIFY, ads)
+    both = browser.post(url, follow=True).text
+    assert f"Selling Partner and Amazon Ads of {row.name} are being checked." in both
 
 
 def test_a_selection_is_shown_and_then_checked(

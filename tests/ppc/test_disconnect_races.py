@@ -12,10 +12,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from connections import credentials, flows, services
-from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant
+from connections.models import AdsGrant, Connection, Grant
 from connections.verdicts import GrantMissing
 from marketplaces import onboarding, pausing
 from marketplaces import services as marketplace_services
@@ -28,7 +27,6 @@ from sellerlegend.amazon import lwa
 from sellerlegend.jobs import claims, ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import AuditEvent
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import US, owner_of
@@ -193,36 +191,39 @@ def test_a_disconnect_and_the_callback_of_a_trip_from_before_it(
         outcome, _ = play(order, partial(trips.come_back, client, back), partial(disconnect, row))
         drain()
 
-        assert outcome in {"reconnected", "disconnected_meanwhile", "expired"}, (order, outcome)
+        assert outcome in {"reconnected", "disconnected_meanwhile"}, (order, outcome)
         assert nothing_half_done(row) == CLEAN, order
         assert factories.grant_of(row).status == Grant.Status.DISCONNECTED, order
 
 
-def test_an_ads_callback_after_ppc_was_disconnected_keeps_nothing(
-    amazon: RunningEmulator,
+def test_an_ads_callback_and_a_disconnect_of_another_row_of_its_consent(
+    amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = connect(amazon)
-    factories.make_account(row, US, onboarding="onboarded")
-    trip = _ads_trip(row)
-    AuditEvent._base_manager.create(
-        organization=row.organization,
-        code="connection_disconnected",
-        actor_kind="person",
-        connection_id=row.pk,
-        details={"sides": ["ppc"]},
-    )
-    assert flows._ppc_ended_since(trip)
-    trip.connection_id = uuid.uuid4()
-    assert not flows._ppc_ended_since(trip)
+    """The same where the consent was ended on another row that it fed."""
+    seam(monkeypatch, lwa, "exchange_code")
+    seam(monkeypatch, flows, "_store_ads")
+    for order in orders(3, 1):
+        row = connect(amazon)
+        other = factories.make_connection(row.organization, seller=f"B{uuid.uuid4().hex[:12]}")
+        consent = factories.make_ads_grant(row.organization)
+        factories.put_to_use(consent, row)
+        factories.put_to_use(consent, other)
+        account = factories.make_account(row, factories.CANADA, onboarding="onboarded")
+        client = trips.sign_in(owner_of(row.organization))
+        leads_to = trips.leave_for_ads(client, row, [account.pk], new_consent="1")
+        back = trips.allow(leads_to, "ads@northstar.example")
 
+        outcome, _ = play(order, partial(trips.come_back, client, back), partial(disconnect, other))
+        drain()
 
-def _ads_trip(row: Connection) -> AuthorizationRequest:
-
-    from connections.models import AuthorizationRequest
-
-    return AuthorizationRequest(
-        organization=row.organization, connection=row, created_at=timezone.now()
-    )
+        grants = AdsGrant.objects.for_organization(row.organization)
+        expected = {"disconnected_meanwhile": 1, "ads_connected": 2}[str(outcome)]
+        assert grants.count() == expected, order
+        consent.refresh_from_db()
+        assert (consent.status, consent.refresh_token) == ("disconnected", ""), order
+        # A consent that was stored first had shown nothing when the other one was ended.
+        is_late = order.index("B") < 3
+        assert (outcome == "disconnected_meanwhile") is is_late, order
 
 
 def test_a_trip_that_begins_after_the_disconnect_connects_again(amazon: RunningEmulator) -> None:

@@ -206,7 +206,7 @@ def test_the_end_of_a_trip_is_a_step_with_an_event(row: Connection) -> None:
         "kind", "status", "outcome"
     )
     assert list(statuses) == [
-        ("spapi", "expired", "expired"),
+        ("spapi", "expired", "disconnected_meanwhile"),
         ("ads", "open", ""),
         ("spapi", "open", ""),
     ]
@@ -228,9 +228,39 @@ def test_a_trip_from_before_does_not_connect_again(
     end(row)
     known = amazon.ledger.last_number
 
-    assert trips.come_back(client, callback) == "expired"
+    assert trips.come_back(client, callback) == "disconnected_meanwhile"
     assert len(amazon.ledger.calls(since=known)) == 0
     assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
+
+
+def test_a_trip_to_amazon_ads_of_any_row_that_the_consent_fed_ends(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    """PPC is ended on one row; a trip is under way for another one, and for one it never saw."""
+    consent = ads_grant_of(row)
+    linked = factories.make_connection(row.organization, name="Linked", seller=BLUE_HARBOR)
+    factories.put_to_use(consent, linked)
+    seen = factories.make_connection(row.organization, name="Seen", seller="A4ALPINEGEAR04")
+    factories.make_profile(consent, seller="A4ALPINEGEAR04")
+    apart = factories.make_connection(row.organization, name="Apart", seller="A3VENDOR000003")
+    client = trips.sign_in(factories.make_member(row.organization, Role.MEMBER))
+    back = {}
+    for other in (linked, seen, apart):
+        account = factories.make_account(other, factories.CANADA, onboarding="onboarded")
+        leads_to = trips.leave_for_ads(client, other, [account.pk], new_consent="1")
+        back[other.name] = trips.allow(leads_to, "ads@northstar.example")
+
+    end(row, frozenset({Side.PPC}))
+
+    event = AuditEvent._base_manager.get(code="connection_disconnected")
+    assert event.details["fed"] == sorted(str(each.pk) for each in (row, linked, seen))
+    known = amazon.ledger.last_number
+    with nothing_changes(amazon, events=()):
+        for name in ("Linked", "Seen"):
+            assert trips.come_back(client, back[name]) == "disconnected_meanwhile"
+    assert len(amazon.ledger.calls(since=known)) == 0
+    assert ads_grant_of(row).status == Grant.Status.DISCONNECTED
+    assert trips.come_back(client, back["Apart"]) == "ads_connected"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -67,7 +67,10 @@ def test_an_ads_consent_near_its_end_is_renewed_and_its_links_move_over(
     assert b"Renew the Amazon Ads consent" in browser.get(ppc_url(connection)).content
 
     leads_to = browser.post(ppc_url(connection), {"renew": "1"}).headers["Location"]
-    assert trips.come_back(browser, trips.allow(leads_to, MARKETING)) == "ads_connected"
+    assert trips.come_back(browser, trips.allow(leads_to, MARKETING)) == "ads_renewed"
+    told = browser.get(reverse("account_connections", args=[connection.organization.slug])).text
+    assert "Amazon Ads has a new consent." in told
+    assert "are being made" not in told
     for queue in ("interactive", "background"):
         ledger.drain(queue)
 
