@@ -148,6 +148,7 @@ def client_link_list(request: OrganizationRequest) -> HttpResponse:
         "page": page,
         "lines": [line_of(link) for link in page.object_list],
         "states": ClientLink.Status.choices,
+        "may_end_all": request.membership.may(Role.ADMIN),
         "state": state,
     }
     return render(request, "connections/client_links.html", context)

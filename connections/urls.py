@@ -7,6 +7,7 @@ from connections import (
     authoriser_views,
     bulk_views,
     calendar_views,
+    client_link_maker_views,
     client_link_views,
     client_list_views,
     client_pages,
@@ -132,6 +133,11 @@ urlpatterns = [
         f"{CLIENT_LINKS}/<uuid:link_id>/revoke",
         client_link_views.client_link_revoke,
         name="client_link_revoke",
+    ),
+    path(
+        f"{CLIENT_LINKS}/made-by/<uuid:person_id>",
+        client_link_maker_views.client_links_of_person,
+        name="client_links_of_person",
     ),
     path(
         f"{NOTIFICATIONS}/ask-clients",

@@ -137,6 +137,7 @@ ORGANIZATION_ROUTES = (
     Route("client_link_new", FORM, Role.MEMBER, ROW),
     Route("client_links", READ[:1], Role.MEMBER),
     Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_links_of_person", FORM, Role.ADMIN, ("person_id",)),
     Route("client_reminders_switch", ACTION, Role.ADMIN),
     Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
 )
@@ -246,6 +247,7 @@ class Scene:
             "import_id": self.import_id,
             "list_id": self.list_id,
             "member_id": self.member_id,
+            "person_id": owner_of(self.organization).pk,
             "invitation_id": self.invitation_id,
             "tag_id": self.tag_id,
             "client_id": self.client_id,
