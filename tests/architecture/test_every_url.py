@@ -113,6 +113,7 @@ ORGANIZATION_ROUTES = (
     Route("token_import", FORM, Role.ADMIN, ("import_id",)),
     Route("client_list_new", FORM, Role.ADMIN),
     Route("client_list", FORM, Role.ADMIN, ("list_id",)),
+    Route("client_list_invite", FORM, Role.ADMIN, ("list_id",)),
     Route("authorisers", READ[:1], Role.VIEWER),
     Route("reconnect_queue", READ[:1], Role.MEMBER),
     Route("reconnect_queue_add", FORM, Role.MEMBER),
@@ -121,6 +122,8 @@ ORGANIZATION_ROUTES = (
     Route("reconnect_queue_put_last", ACTION, Role.MEMBER),
     Route("reconnect_queue_take_up", ACTION, Role.MEMBER),
     Route("reconnect_queue_finish", ACTION, Role.MEMBER),
+    # Of one's own, named by a parameter (`tests/connections/test_queue_links.py`).
+    Route("reconnect_queue_send", FORM, Role.MEMBER),
     Route("marketplaces_onboard_many", FORM, Role.MEMBER),
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
