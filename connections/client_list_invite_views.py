@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponseBase
@@ -51,7 +52,7 @@ def prospects_in(found: ClientList) -> list[Prospect]:
     place = {UUID(line.connection): number for number, line in enumerate(done)}
     state = health_of(LwaApplication.SPAPI, moments(), prefix="spapi_grant__", region="region")
     rows = Connection.objects.for_organization(found.organization_id).filter(pk__in=place)
-    told = list(rows.select_related("client", "spapi_grant").annotate(state=state))
+    told: list[Any] = list(rows.select_related("client", "spapi_grant").annotate(state=state))
     told.sort(key=lambda row: place[row.pk])
     notes = {row.pk: note_of(row.state) for row in told if not row.waits_for_consent}
     return [
