@@ -11,7 +11,7 @@ from connections.client_link_batch_pages import Page, answer
 from connections.client_link_batches import prospects_of
 from connections.queue_models import ReconnectQueue
 from connections.queue_rows import uuid_of
-from connections.queue_views import back, queue_url
+from connections.queue_views import queue_url
 from connections.views import form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.limits import costly
@@ -37,17 +37,17 @@ def reconnect_queue_send(request: OrganizationRequest) -> HttpResponseBase:
     """Of the person's own queue `?queue=`, open or still readable: first whom it would ask, then
     the result for each row."""
     queue = queue_of(request)
-    if queue is None:
-        return back(request)
     find = queue_links.sent_or_sendable if request.method == "POST" else queue_links.sendable
-    items = find(queue, request.membership)
+    items = find(queue, request.membership) if queue is not None else []
     page = Page(
         title=_("Send the rest as links"),
         intro=_(
             "Each client gets a link for one row and gives the consent alone. The queue waits for "
             "them, and says how each of them ended."
         ),
-        back_url=f"{queue_url(request)}?queue={queue.pk}",
+        back_url=f"{queue_url(request)}?queue={queue.pk}"
+        if queue is not None
+        else queue_url(request),
         back_label=_("Reconnect queue"),
     )
     prospects = prospects_of(request.organization.pk, [item.connection for item in items])
