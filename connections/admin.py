@@ -12,7 +12,14 @@ from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from connections import notice_admin, superseding  # noqa: F401
+from connections import (  # noqa: F401
+    client_link_admin,
+    grouping_admin,
+    import_admin,
+    notice_admin,
+    queue_admin,
+    superseding,
+)
 from connections.health_admin import health_word, with_health
 from connections.health_models import CapabilityCheck, DataSetReport
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant

@@ -8,6 +8,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from connections import client_links
 from connections.authorisers import ads_of, authoriser_of, authorisers_of, stores_of
 from connections.queue_rows import uuid_of
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
@@ -33,8 +34,16 @@ def authorisers(request: OrganizationRequest) -> HttpResponse:
         "stores": stores_of(request.membership, who.id),
         "ads": ads_of(request.membership, who.id),
         "may_act": may_act,
+        "open_links": open_links(request, who.id),
     }
     return render(request, "connections/authoriser.html", context)
+
+
+def open_links(request: OrganizationRequest, person: UUID) -> int:
+    """To clients, for administrators, who may end them all."""
+    if not request.membership.may(Role.ADMIN):
+        return 0
+    return client_links.open_links_by_maker(request.organization.pk).get(person, 0)
 
 
 def asked_person(request: OrganizationRequest) -> UUID | None:

@@ -32,6 +32,10 @@ class Authoriser:
     stores: int
     ads: int
 
+    @property
+    def consents(self) -> int:
+        return self.stores + self.ads
+
 
 @dataclass(frozen=True)
 class GivenConsent:

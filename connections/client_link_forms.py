@@ -25,19 +25,9 @@ def refuse_links(text: str) -> None:
         )
 
 
-class AskClientForm(forms.Form):
-    recipient_name = forms.CharField(
-        label=_("Name of the client"),
-        required=False,
-        max_length=client_links.LONGEST_NAME,
-        help_text=_("How the mail greets them, and how the list here calls them."),
-    )
-    recipient_email = forms.EmailField(
-        label=_("Email address of the client"),
-        required=False,
-        max_length=254,
-        help_text=_("Leave it empty to get a link that you hand over yourself."),
-    )
+class WordsForm(forms.Form):
+    """What links have in common, whoever gets them."""
+
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     message = forms.CharField(
         label=_("Your message"),
@@ -53,17 +43,33 @@ class AskClientForm(forms.Form):
         initial=client_links.DAYS,
     )
 
-    def clean_recipient_name(self) -> str:
-        name = clean_text(self.cleaned_data["recipient_name"], client_links.LONGEST_NAME)
-        refuse_links(name)
-        return name
-
     def clean_message(self) -> str:
         lines = self.cleaned_data["message"].replace("\r\n", "\n").split("\n")
         longest = client_links.LONGEST_MESSAGE
         text = "\n".join(clean_text(line, longest) for line in lines).strip()[:longest]
         refuse_links(text)
         return text
+
+
+class AskClientForm(WordsForm):
+    recipient_name = forms.CharField(
+        label=_("Name of the client"),
+        required=False,
+        max_length=client_links.LONGEST_NAME,
+        help_text=_("How the mail greets them, and how the list here calls them."),
+    )
+    recipient_email = forms.EmailField(
+        label=_("Email address of the client"),
+        required=False,
+        max_length=254,
+        help_text=_("Leave it empty to get a link that you hand over yourself."),
+    )
+    field_order = ("recipient_name", "recipient_email", "language", "message", "days")
+
+    def clean_recipient_name(self) -> str:
+        name = clean_text(self.cleaned_data["recipient_name"], client_links.LONGEST_NAME)
+        refuse_links(name)
+        return name
 
     @property
     def recipient(self) -> Recipient:

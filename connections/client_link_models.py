@@ -82,6 +82,8 @@ class ClientLink(ScopedModel):
     failed_at = models.DateTimeField(null=True)
     # The outcome of the last trip that brought no consent, or what became of the mail.
     failure = models.CharField(max_length=40, blank=True, default="")
+    # Since when it is told that the client does not answer (`client_silence.py`).
+    silent_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import client_links, client_reminders
+from connections import client_link_batches, client_links, client_reminders
 from connections.client_link_forms import AskClientForm
 from connections.client_link_models import ClientLink
 from connections.client_link_words import line_of
@@ -27,7 +27,6 @@ from connections.reach import within_reach
 from connections.views import back_to_list, connection_of
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.errors import too_many_requests
-from sellerlegend.organizations import limits
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -89,13 +88,7 @@ def live_line(connection: Connection) -> Any:
 
 
 def wait_for_mail(request: OrganizationRequest, address: str) -> float:
-    """Seconds until this organization may mail, and until somebody may mail that address."""
-    if not address:
-        return 0.0
-    return limits.take(
-        (client_links.MAIL_OF_ORGANIZATION, request.organization.pk.hex),
-        (client_links.MAIL_TO_ADDRESS, address.lower()),
-    )
+    return client_link_batches.wait_for_mail(request.organization.pk, address)
 
 
 def answer_made(request: OrganizationRequest, link: ClientLink, token: Secret) -> HttpResponseBase:
@@ -148,6 +141,7 @@ def client_link_list(request: OrganizationRequest) -> HttpResponse:
         "page": page,
         "lines": [line_of(link) for link in page.object_list],
         "states": ClientLink.Status.choices,
+        "may_end_all": request.membership.may(Role.ADMIN),
         "state": state,
     }
     return render(request, "connections/client_links.html", context)

@@ -110,9 +110,17 @@ def next_step_of(link: ClientLink) -> str:
     if link.status == Status.FAILED:
         reason = OUTCOMES.get(link.failure)
         return f"{reason.title}. {reason.next_step}" if reason else ""
+    if is_silent(link):
+        words = _("No answer, told on %(day)s. Call them, or ask again.")
+        return words % {"day": exact_day(link.silent_at)}
     if link.status == Status.DECLINED:
         return _("The recipient does not know this request. Call before you ask again.")
     return ""
+
+
+def is_silent(link: ClientLink) -> bool:
+    """Its client was told of as not answering, and has not answered since."""
+    return link.silent_at is not None and (link.is_live or link.status == Status.EXPIRED)
 
 
 def asked_words(connection: Connection) -> str:
@@ -126,7 +134,8 @@ def asked_line(link: ClientLink) -> str:
     words = _("Asked %(who)s on %(day)s: %(state)s.")
     who = link.recipient_name or _("the client")
     state = sign_of(link).word
-    return words % {"who": who, "day": exact_day(link.created_at), "state": state}
+    told = words % {"who": who, "day": exact_day(link.created_at), "state": state}
+    return f"{told} " + _("No answer: call them, or ask again.") if is_silent(link) else told
 
 
 def asked_lines(organization_id: UUID, connection_ids: list[UUID]) -> dict[UUID, str]:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -186,10 +186,19 @@ def _end(link: ClientLink, to: str, actor: Actor, reason: str) -> bool:
 
 def revoke_all_of(*, organization: Organization, maker: User, actor: Actor) -> int:
     """What somebody handed out who is not trusted any more. Returns how many ended."""
-    links = ClientLink.objects.for_organization(organization).filter(
-        made_by=maker, status__in=ClientLink.LIVE
-    )
+    links = list(open_links_of(organization.pk).filter(made_by=maker))
     return sum(revoke(link=link, actor=actor, reason="maker_left") for link in links)
+
+
+def open_links_of(organization_id: UUID) -> QuerySet[ClientLink]:
+    """That people made. What was made by itself only bears the name of who switched that on."""
+    links: QuerySet[ClientLink] = ClientLink.objects.for_organization(organization_id)
+    return links.filter(notice=None, status__in=ClientLink.LIVE, expires_at__gt=timezone.now())
+
+
+def open_links_by_maker(organization_id: UUID) -> dict[UUID | None, int]:
+    counted = open_links_of(organization_id).order_by().values_list("made_by")
+    return dict(counted.annotate(n=Count("pk")))
 
 
 def end_overdue() -> int:

@@ -129,6 +129,7 @@ def client_list_context(organization: Organization, client_list: ClientList) -> 
         "bad": len(lines) - good,
         "created": sum(line.outcome == "create" for line in lines),
         "is_open": client_list.confirmed_at is None,
+        "may_invite": any(line.outcome and line.connection for line in lines),
     }
 
 

@@ -70,6 +70,8 @@ class Reader:
         if wants == Wants.NONE or is_out_of_reach:
             return False
         is_own = notice.authorized_by_id == self.user.pk
+        if notice.is_for_one:
+            return is_own
         if wants == Wants.UNSET and not self.role.covers(Role.ADMIN):
             return is_own
         return wants != Wants.NEEDS_ME or notice.needs_a_person

@@ -18,10 +18,12 @@ DIGEST_HOUR, QUIET_FROM, QUIET_UNTIL = 8, 22, 7
 
 
 class Notice(ScopedModel):
-    """One thing that somebody should know of, told once: a step of one consent, or an incident.
+    """One thing that somebody should know of, told once: a step of one consent, an incident, or a
+    client who does not answer.
 
-    `subject_id` is the consent's row or the incident, `consent_at` the day that this consent was
-    given (or the incident opened). It is over when `resolved_at` is set: the facts say so.
+    `subject_id` is the consent's row, the incident or the link, `consent_at` the day that this
+    consent was given (or the incident opened, or the link made; then `authorized_by` made it). It
+    is over when `resolved_at` is set: the facts say so.
     """
 
     class Kind(models.TextChoices):
@@ -30,8 +32,14 @@ class Notice(ScopedModel):
         REVOKED = "revoked", _("Consent revoked")
         PERMISSION_MISSING = "permission_missing", _("Permission missing")
         RECOVERED = "recovered", _("Works again")
+        CLIENT_SILENT = "client_silent", _("Client does not answer")
         INCIDENT_OPENED = "incident_opened", _("Amazon incident")
         INCIDENT_CLOSED = "incident_closed", _("Amazon incident over")
+
+    FIRST_SILENCE: ClassVar[str] = "silent"
+    # Nobody is here who asked.
+    FIRST_SILENCE_OF_NOBODYS: ClassVar[str] = "silent, to administrators"
+    SILENCE_AGAIN: ClassVar[str] = "silent again"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
@@ -76,6 +84,7 @@ class Notice(ScopedModel):
                         "revoked",
                         "permission_missing",
                         "recovered",
+                        "client_silent",
                         "incident_opened",
                         "incident_closed",
                     ]
@@ -104,12 +113,19 @@ class Notice(ScopedModel):
 
     @property
     def needs_a_person(self) -> bool:
-        return self.kind in ("expiring", "expired", "revoked", "permission_missing")
+        asking = ("expiring", "expired", "revoked", "permission_missing", "client_silent")
+        return self.kind in asking
 
     @property
     def is_urgent(self) -> bool:
         """Does not wait for tomorrow's digest: an alarm, and the all-clear for one."""
-        return self.days == 1 or self.kind not in ("expiring", "permission_missing")
+        calm = ("expiring", "permission_missing", "client_silent")
+        return self.days == 1 or self.kind not in calm
+
+    @property
+    def is_for_one(self) -> bool:
+        """Of a client's first silence whoever asked hears; of a second one administrators too."""
+        return self.kind == "client_silent" and self.step == self.FIRST_SILENCE
 
     @property
     def is_worse(self) -> bool:

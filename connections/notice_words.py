@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from connections import client_reminders
 from connections.attention import linked_to
+from connections.client_link_models import ClientLink
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
@@ -29,6 +30,7 @@ ORDER = (
     Kind.REVOKED,
     Kind.EXPIRED,
     Kind.EXPIRING,
+    Kind.CLIENT_SILENT,
     Kind.PERMISSION_MISSING,
     Kind.INCIDENT_OPENED,
     Kind.INCIDENT_CLOSED,
@@ -87,14 +89,38 @@ def words_of(
         for n in ordered
     ]
     asked = client_reminders.asked_of(organization.pk, ordered)
+    links = silent_links(organization, ordered)
     return [
         replace(
             one,
             reaches_further=one.notice.ads_grant_id in further,
             asked=asked_words(asked.get(one.notice.pk)),
+            title=silence_words(one, links.get(one.notice.subject_id)),
         )
         for one in found
     ]
+
+
+def silent_links(organization: Organization, notices: Iterable[Notice]) -> dict[UUID, ClientLink]:
+    """What notices of silent clients are about. No query without one."""
+    keys = [n.subject_id for n in notices if n.kind == Kind.CLIENT_SILENT]
+    if not keys:
+        return {}
+    links = ClientLink.objects.for_organization(organization).filter(pk__in=keys)
+    return {link.pk: link for link in links.select_related("connection__client")}
+
+
+def silence_words(words: NoticeWords, link: ClientLink | None) -> str:
+    """Who was asked, and when; the title as it is for every other notice. Viewers read it too, so
+    no address stands there."""
+    if link is None:
+        return words.title
+    client = link.connection.client
+    who = link.recipient_name or (client.name if client else "") or _("The client")
+    values = {"who": who, "day": exact_day(link.created_at)}
+    if words.notice.step != Notice.SILENCE_AGAIN:
+        return _("%(who)s was asked by link on %(day)s and has not answered") % values
+    return _("%(who)s was asked again by link on %(day)s and has not answered") % values
 
 
 def asked_words(asked: client_reminders.Asked | None) -> str:
@@ -207,6 +233,7 @@ def title_of(notice: Notice) -> str:
         Kind.EXPIRED: _("The year of the consent is over"),
         Kind.PERMISSION_MISSING: _("A permission is missing"),
         Kind.RECOVERED: _("Works again"),
+        Kind.CLIENT_SILENT: _("A client does not answer"),
         Kind.INCIDENT_OPENED: _("Amazon has a problem at the moment"),
         Kind.INCIDENT_CLOSED: _("Amazon's problem is over"),
     }
@@ -226,6 +253,7 @@ def impact_of(notice: Notice) -> str:
             "Amazon may refuse the consent at any moment, or does so already. What we have is kept."
         ),
         Kind.PERMISSION_MISSING: _("Amazon lets us in but refuses a part of the data."),
+        Kind.CLIENT_SILENT: _("No consent has come by the link."),
         Kind.RECOVERED: _("Amazon accepts the consent, and data is read again."),
         Kind.INCIDENT_OPENED: _(
             "Data may come late. Consents are not affected, and nothing is lost."
@@ -241,6 +269,7 @@ def next_step_of(notice: Notice) -> str:
     steps = {
         Kind.EXPIRING: _("Reconnect before that day; it takes a minute and keeps everything."),
         Kind.EXPIRED: _("Reconnect; it takes a minute and keeps everything."),
+        Kind.CLIENT_SILENT: _("Call them, or ask again."),
         Kind.PERMISSION_MISSING: _("Reconnect, so that the consent grants every permission."),
     }
     return steps.get(Kind(notice.kind), _("Nothing to do."))
@@ -251,6 +280,8 @@ def where_to(
 ) -> tuple[str, str]:
     """The page of the next step, and what its button says."""
     slug = organization.slug
+    if notice.kind == Kind.CLIENT_SILENT:
+        return reverse("client_links", args=[slug]), _("Links to clients")
     if not notice.needs_a_person:
         if notice.connection_id is not None:
             return reverse("connection_details", args=[slug, notice.connection_id]), _("Look")

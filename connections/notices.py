@@ -74,7 +74,7 @@ def derive(now: datetime) -> int:
     with across_organizations("notices of every organization"):
         touched = _recoveries(now)
         for model in MODELS:
-            touched += _make(_of_grant(grant, **facts) for grant, facts in _due(model, now))
+            touched += make(_of_grant(grant, **facts) for grant, facts in _due(model, now))
         return touched + _end(now)
 
 
@@ -218,7 +218,7 @@ def _of_grant(grant: AnyGrant, **facts: Any) -> Notice:
     return notice
 
 
-def _make(notices: Iterable[Notice]) -> int:
+def make(notices: Iterable[Notice]) -> int:
     """The rows that nobody else made, each with its event, in one transaction for each lot."""
     made = 0
     found = list(notices)
@@ -262,7 +262,7 @@ def _recoveries(now: datetime) -> int:
         if model is AdsGrant:
             grants = grants.filter(_is_used())
         with transaction.atomic():
-            touched += _make(
+            touched += make(
                 _of_grant(
                     grant,
                     kind=Kind.RECOVERED,
@@ -361,7 +361,7 @@ def tell_organizations(incident: Incident, organizations: Iterable[Organization]
     however often it is called. `kind`: INCIDENT_OPENED or INCIDENT_CLOSED. Mailed at once."""
     at = incident.closed_at if kind == Kind.INCIDENT_CLOSED else incident.opened_at
     with across_organizations("an incident concerns many organizations"):
-        return _make(
+        return make(
             Notice(
                 organization=organization,
                 kind=kind,

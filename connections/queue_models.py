@@ -72,6 +72,8 @@ class ReconnectItem(ScopedModel):
         FAILED = "failed", _("Not reconnected")
         SKIPPED = "skipped", _("Skipped")
         NOT_NEEDED = "not_needed", _("Passed over")
+        # Its client has a link: nobody of ours walks it meanwhile.
+        LINKED = "linked", _("Sent as link")
 
     class Cause(models.TextChoices):
         """Why it is passed over. A failed one has the outcome of its trip instead."""
@@ -79,6 +81,10 @@ class ReconnectItem(ScopedModel):
         RENEWED = "renewed", _("Renewed")
         REMOVED = "removed", _("Removed")
         DISCONNECTED = "disconnected", _("Disconnected")
+        # The client did not give it: the row's turn comes again.
+        LINK_EXPIRED = "link_expired", _("The link has expired")
+        LINK_DECLINED = "link_declined", _("The client declined")
+        LINK_ENDED = "link_ended", _("The link was ended")
 
     STATUS_FIELD: ClassVar[str] = "status"
     EVENT_PREFIX: ClassVar[str] = "reconnect_item"
@@ -91,6 +97,7 @@ class ReconnectItem(ScopedModel):
             Status.FAILED,
             Status.SKIPPED,
             Status.NOT_NEEDED,
+            Status.LINKED,
         },
         Status.AT_AMAZON: {
             Status.AT_AMAZON,
@@ -98,6 +105,7 @@ class ReconnectItem(ScopedModel):
             Status.FAILED,
             Status.SKIPPED,
             Status.NOT_NEEDED,
+            Status.LINKED,
         },
         Status.FAILED: {
             Status.AT_AMAZON,
@@ -105,12 +113,23 @@ class ReconnectItem(ScopedModel):
             Status.FAILED,
             Status.SKIPPED,
             Status.NOT_NEEDED,
+            Status.LINKED,
         },
-        Status.SKIPPED: {Status.WAITING, Status.RECONNECTED},
+        Status.LINKED: {
+            Status.WAITING,
+            Status.AT_AMAZON,
+            Status.RECONNECTED,
+            Status.FAILED,
+            Status.SKIPPED,
+            Status.NOT_NEEDED,
+            Status.LINKED,
+        },
+        Status.SKIPPED: {Status.WAITING, Status.RECONNECTED, Status.LINKED},
         Status.NOT_NEEDED: {Status.RECONNECTED},
     }
     # Still to be walked.
     PENDING: ClassVar[tuple[str, ...]] = (Status.WAITING, Status.AT_AMAZON, Status.FAILED)
+    LINK_OVER: ClassVar[tuple[str, ...]] = ("link_expired", "link_declined", "link_ended")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
@@ -125,6 +144,7 @@ class ReconnectItem(ScopedModel):
     # A consent that is newer than this was given meanwhile.
     added_at = models.DateTimeField(default=timezone.now)
     left_at = models.DateTimeField(null=True)
+    linked_at = models.DateTimeField(null=True)
     reconnected_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -138,6 +158,7 @@ class ReconnectItem(ScopedModel):
                         "failed",
                         "skipped",
                         "not_needed",
+                        "linked",
                     ]
                 ),
                 name="reconnect_item_status_known",
@@ -150,6 +171,10 @@ class ReconnectItem(ScopedModel):
             models.CheckConstraint(
                 condition=~Q(status="at_amazon") | Q(left_at__isnull=False),
                 name="reconnect_item_at_amazon_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="linked") | Q(linked_at__isnull=False),
+                name="reconnect_item_linked_has_time",
             ),
             models.UniqueConstraint(
                 fields=["queue", "connection"], name="each_row_once_in_a_reconnect_queue"

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from connections import departures, queue_walk, queue_words, screen
+from connections import departures, queue_links, queue_walk, queue_words, screen
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
@@ -62,7 +62,8 @@ def reconnect_queue(request: OrganizationRequest) -> HttpResponse:
         "lines": lines,
         "turn": turn,
         "is_open": queue.status == ReconnectQueue.Status.OPEN,
-        "progress": queue_words.Progress(walk.done, walk.total),
+        "progress": queue_words.Progress(walk.done, walk.total, walk.out),
+        "sendable": bool(queue_links.sendable(queue, request.membership)),
         "tallies": queue_words.tallies_of(lines),
         "kept_until": queue_words.kept_until(queue),
     }

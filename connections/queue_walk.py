@@ -13,10 +13,24 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Case, CharField, F, Max, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    F,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.lookups import Exact, In
 from django.utils import timezone
 
 from connections import revisions
+from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest, Grant
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_rows import Candidate, rows_in_sight
@@ -35,16 +49,42 @@ class QueueOver(ValueError):
 # What is read ------------------------------------------------------------------------------
 
 
-def passed_over() -> Case:
-    """Why an item that is still to be walked need not be, by what happened to its row since."""
-    grant = "connection__spapi_grant"
+def passed_over(organization_id: UUID) -> Case:
+    """Why an item that is still to be walked need not be, by what happened to its row since; and
+    how it ended with a client who was to give the consent by link."""
     return Case(
-        When(~Q(status__in=ReconnectItem.PENDING), then=Value("")),
+        When(~Q(status__in=[*ReconnectItem.PENDING, Status.LINKED]), then=Value("")),
+        *changed_since(),
+        *links_over(organization_id),
+        default=Value(""),
+        output_field=CharField(max_length=20),
+    )
+
+
+def changed_since() -> tuple[When, ...]:
+    grant = "connection__spapi_grant"
+    return (
         When(connection__removed_at__isnull=False, then=Value(Cause.REMOVED.value)),
         When(**{f"{grant}__status": Grant.Status.DISCONNECTED}, then=Value("disconnected")),
         When(**{f"{grant}__authorized_at__gt": F("added_at")}, then=Value(Cause.RENEWED.value)),
-        default=Value(""),
-        output_field=CharField(max_length=12),
+    )
+
+
+def links_over(organization_id: UUID) -> tuple[When, ...]:
+    """No link of the row is open any more, so the newest one says how it ended. A link that was
+    asked again is the newest."""
+    links = ClientLink.objects.for_organization(organization_id).filter(
+        connection=OuterRef("connection")
+    )
+    still_open = links.filter(status__in=ClientLink.LIVE, expires_at__gt=timezone.now())
+    newest = Subquery(links.order_by("-created_at").values("status")[:1])
+    expired = [ClientLink.Status.EXPIRED.value, *ClientLink.LIVE]
+    return (
+        When(~Q(status=Status.LINKED) | Exists(still_open), then=Value("")),
+        When(Exact(newest, Value("consented")), then=Value(Cause.RENEWED.value)),
+        When(Exact(newest, Value("declined")), then=Value(Cause.LINK_DECLINED.value)),
+        When(In(newest, expired), then=Value(Cause.LINK_EXPIRED.value)),
+        When(status=Status.LINKED, then=Value(Cause.LINK_ENDED.value)),
     )
 
 
@@ -61,7 +101,11 @@ class Walk:
 
     @property
     def done(self) -> int:
-        return self.total - len(self.pending)
+        return self.total - len(self.pending) - self.out
+
+    @property
+    def out(self) -> int:
+        return sum(is_out(item) for item in self.items)
 
     @property
     def pending(self) -> list[Any]:
@@ -81,7 +125,15 @@ class Walk:
 
 
 def is_pending(item: Any) -> bool:
+    """Also one that was sent as a link which brought nothing: its turn comes again."""
+    if item.status == Status.LINKED:
+        return item.passed in ReconnectItem.LINK_OVER
     return item.status in ReconnectItem.PENDING and not item.passed
+
+
+def is_out(item: Any) -> bool:
+    """With a client, who has an open link for it."""
+    return item.status == Status.LINKED and not item.passed
 
 
 def walk_of(queue: ReconnectQueue, membership: Membership) -> Walk:
@@ -90,7 +142,8 @@ def walk_of(queue: ReconnectQueue, membership: Membership) -> Walk:
 
 def items_of(queue: ReconnectQueue, membership: Membership) -> QuerySet[Any]:
     """In order, without rows that the person sees no more. Removed ones are told of."""
-    told = all_of(queue).filter(in_sight(membership)).annotate(passed=passed_over())
+    told = all_of(queue).filter(in_sight(membership))
+    told = told.annotate(passed=passed_over(queue.organization_id))
     related = ("connection__spapi_grant__authorized_by", "reconnected_by")
     found: QuerySet[Any] = told.select_related(*related).order_by("position", "pk")
     return found
@@ -227,10 +280,11 @@ def put_last(*, item: ReconnectItem, actor: Actor) -> bool:
 
 
 def take_up(*, item: ReconnectItem, actor: Actor) -> bool:
-    """A skipped one stands last again. False: it was not skipped."""
+    """A skipped one stands last again, and so does one that a client was to reconnect. False: it
+    was neither."""
     with step(item.queue, actor):
         seen = _fresh(item)
-        if seen.status != Status.SKIPPED:
+        if seen.status != Status.SKIPPED and not is_out(seen):
             return False
         _take_up(seen, actor)
     return True
@@ -240,7 +294,8 @@ def finish(*, queue: ReconnectQueue, actor: Actor) -> None:
     """What was not walked counts as skipped; what failed stays so."""
     with step(queue, actor):
         left = all_of(queue).filter(status__in=[Status.WAITING, Status.AT_AMAZON])
-        for item in left.annotate(passed=passed_over()).filter(passed=""):
+        passed = passed_over(queue.organization_id)
+        for item in left.annotate(passed=passed).filter(passed=""):
             advance(item, to=Status.SKIPPED, actor=actor)
         _settle(queue, actor)
         if queue.status == ReconnectQueue.Status.OPEN:
@@ -260,7 +315,8 @@ def _move(item: ReconnectItem, position: int) -> None:
 
 def _fresh(item: ReconnectItem) -> Any:
     items: QuerySet[Any] = ReconnectItem.objects.for_organization(item.organization_id)
-    seen = items.filter(pk=item.pk).annotate(passed=passed_over()).select_related("queue").first()
+    with_cause = items.annotate(passed=passed_over(item.organization_id))
+    seen = with_cause.filter(pk=item.pk).select_related("queue").first()
     if seen is None:
         raise QueueOver(str(item.pk))
     return seen
@@ -270,14 +326,23 @@ def _settle(queue: ReconnectQueue, actor: Actor) -> None:
     """In the caller's transaction, under the organization's lock."""
     if queue.status != ReconnectQueue.Status.OPEN:
         return
-    items = all_of(queue)
-    pending = items.filter(status__in=ReconnectItem.PENDING).annotate(passed=passed_over())
-    for item in pending.exclude(passed="").select_related("connection__spapi_grant"):
-        by = item.connection.spapi_grant.authorized_by_id if item.passed == Cause.RENEWED else None
-        columns: dict[str, Any] = {"cause": item.passed, "reconnected_by_id": by}
-        advance(item, to=Status.NOT_NEEDED, actor=actor, **columns)
-    if not items.filter(status__in=ReconnectItem.PENDING).exists():
+    items = all_of(queue).filter(status__in=[*ReconnectItem.PENDING, Status.LINKED])
+    open_ones = items.annotate(passed=passed_over(queue.organization_id)).exclude(passed="")
+    for item in open_ones.select_related("connection__spapi_grant"):
+        to, columns = _where_it_ended(item)
+        advance(item, to=to, actor=actor, **columns)
+    if not items.exists():
         _close(queue, actor)
+
+
+def _where_it_ended(item: Any) -> tuple[Status, dict[str, Any]]:
+    if item.passed in ReconnectItem.LINK_OVER:
+        return Status.FAILED, {"cause": item.passed}
+    is_renewed = item.passed == Cause.RENEWED
+    by = item.connection.spapi_grant.authorized_by_id if is_renewed else None
+    if is_renewed and item.status == Status.LINKED:
+        return Status.RECONNECTED, {"cause": "", "reconnected_by_id": by}
+    return Status.NOT_NEEDED, {"cause": item.passed, "reconnected_by_id": by}
 
 
 def _close(queue: ReconnectQueue, actor: Actor) -> None:

@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from connections.client_link_words import asked_lines
 from connections.models import AuthorizationRequest, Connection, SpApiGrant
 from connections.queue_models import ReconnectItem, ReconnectQueue
-from connections.queue_walk import Walk, items_of, last_trip, open_queue
+from connections.queue_walk import Walk, is_out, items_of, last_trip, open_queue
 from connections.reasons import Reason, outcome_words
 from connections.rows import region_words
 from connections.words import Sign, clock_time, exact_day
@@ -40,26 +42,43 @@ class ItemLine:
     note: str
     is_present: bool
     is_skipped: bool
+    is_out: bool = False
 
 
 def lines_of(walk: Walk) -> list[ItemLine]:
     present = walk.present
-    return [line_of(item, is_present=item is present) for item in walk.items]
+    out = [item.connection_id for item in walk.items if is_out(item)]
+    asked = asked_lines(walk.queue.organization_id, out) if out else {}
+    return [
+        line_of(item, asked.get(item.connection_id, ""), is_present=item is present)
+        for item in walk.items
+    ]
 
 
-def line_of(item: Any, *, is_present: bool = False) -> ItemLine:
+def line_of(item: Any, asked: str, *, is_present: bool = False) -> ItemLine:
     row: Connection = item.connection
-    status = Status.NOT_NEEDED if item.passed else Status(item.status)
+    status = status_told(item)
     return ItemLine(
         id=item.pk,
         name=row.name,
         seller_id=row.selling_partner_id or "",
         region=row.region,
         sign=sign_of(status),
-        note=note_of(item, status),
+        note=asked or note_of(item, status),
         is_present=is_present,
         is_skipped=item.status == Status.SKIPPED,
+        is_out=is_out(item),
     )
+
+
+def status_told(item: Any) -> Status:
+    """By what happened since: a link that is over brought a consent, or did not."""
+    if not item.passed:
+        return Status(item.status)
+    if item.passed in ReconnectItem.LINK_OVER:
+        return Status.FAILED
+    is_by_link = item.status == Status.LINKED and item.passed == Cause.RENEWED
+    return Status.RECONNECTED if is_by_link else Status.NOT_NEEDED
 
 
 def sign_of(status: Status) -> Sign:
@@ -70,18 +89,41 @@ def sign_of(status: Status) -> Sign:
         Status.FAILED: ("alert", "warning"),
         Status.SKIPPED: ("minus", "neutral"),
         Status.NOT_NEEDED: ("info", "neutral"),
+        Status.LINKED: ("mail", "progress"),
     }[status]
     return Sign(str(status.label), icon, tone)
 
 
 def note_of(item: Any, status: Status) -> str:
     if status == Status.FAILED:
-        return str(outcome_words(item.cause).title)
+        return str(failure_of(item.passed or item.cause).title)
     if status == Status.RECONNECTED:
         grant = grant_of(item)
         ends_on = exact_day(grant.reauthorize_by) if grant is not None else ""
         return _("Its consent counts until %(day)s.") % {"day": ends_on} if ends_on else ""
     return passed_words(item) if status == Status.NOT_NEEDED else ""
+
+
+def failure_of(cause: str) -> Reason:
+    """How a trip of our own ended, or what the client did with the link."""
+    if cause not in ReconnectItem.LINK_OVER:
+        return outcome_words(cause)
+    titles = {
+        Cause.LINK_EXPIRED: _("The client's link has expired"),
+        Cause.LINK_DECLINED: _("The client declined"),
+        Cause.LINK_ENDED: _("The client's link was ended"),
+    }
+    meanings = {
+        Cause.LINK_DECLINED: _(
+            "Whoever got the link does not know this request. Nothing was changed."
+        ),
+    }
+    meaning = meanings.get(Cause(cause), _("No consent came by it. Nothing was changed."))
+    return Reason(
+        titles[Cause(cause)],
+        meaning,
+        _("Call the client, open Seller Central, or send a new link."),
+    )
 
 
 def passed_words(item: Any) -> str:
@@ -165,8 +207,8 @@ def turn_of(walk: Walk) -> Turn | None:
 def result_of(item: Any, trip: AuthorizationRequest | None) -> Reason | None:
     """Amazon sends nobody back who presses Cancel: then the trip's time is over, and no more is
     known."""
-    if item.status == Status.FAILED:
-        return outcome_words(item.cause)
+    if item.status == Status.FAILED or item.passed:
+        return failure_of(item.passed or item.cause)
     if item.status != Status.AT_AMAZON:
         return None
     if trip is not None and trip.outcome not in ("", "expired"):
@@ -218,10 +260,17 @@ def seller_central_of(row: Connection) -> str:
 class Progress:
     done: int
     total: int
+    out: int = 0
 
     @property
     def words(self) -> str:
-        return _("%(done)d of %(total)d done") % {"done": self.done, "total": self.total}
+        told = _("%(done)d of %(total)d done") % {"done": self.done, "total": self.total}
+        return f"{told}, {self.out_words}" if self.out else told
+
+    @property
+    def out_words(self) -> str:
+        words = ngettext("%(count)d sent as a link", "%(count)d sent as links", self.out)
+        return words % {"count": self.out}
 
     @property
     def banner_words(self) -> str:
@@ -261,11 +310,12 @@ def progress_for(request: OrganizationRequest) -> Progress | None:
     queue = open_queue(request.organization, request.user)
     if queue is None:
         return None
-    pending = Q(status__in=ReconnectItem.PENDING, passed="")
+    is_open = Q(status__in=[*ReconnectItem.PENDING, Status.LINKED])
+    open_ones = is_open & (Q(passed="") | Q(passed__in=ReconnectItem.LINK_OVER))
     counts = (
         items_of(queue, request.membership)
         .order_by()
-        .aggregate(total=Count("pk"), pending=Count("pk", filter=pending))
+        .aggregate(total=Count("pk"), pending=Count("pk", filter=open_ones))
     )
     return Progress(counts["total"] - counts["pending"], counts["total"])
 

@@ -255,6 +255,7 @@ NOT_FOR_TENANTS = frozenset(
         # A person's own working list: what it did to a row is told by the trips.
         "reconnect_item_at_amazon",
         "reconnect_item_failed",
+        "reconnect_item_linked",
         "reconnect_item_not_needed",
         "reconnect_item_reconnected",
         "reconnect_item_skipped",

@@ -7,7 +7,9 @@ from connections import (
     authoriser_views,
     bulk_views,
     calendar_views,
+    client_link_maker_views,
     client_link_views,
+    client_list_invite_views,
     client_list_views,
     client_pages,
     doors,
@@ -18,6 +20,7 @@ from connections import (
     list_views,
     notification_views,
     picture_views,
+    queue_link_views,
     queue_views,
     views,
 )
@@ -42,6 +45,11 @@ urlpatterns = [
     ),
     path(f"{IMPORT}clients", client_list_views.client_list_new, name="client_list_new"),
     path(f"{IMPORT}clients/<uuid:list_id>", client_list_views.client_list, name="client_list"),
+    path(
+        f"{IMPORT}clients/<uuid:list_id>/invite",
+        client_list_invite_views.client_list_invite,
+        name="client_list_invite",
+    ),
     path(f"{IMPORT}tokens", import_views.token_import_new, name="token_import_new"),
     path(f"{IMPORT}tokens/<uuid:import_id>", import_views.token_import, name="token_import"),
     path("o/<slug:slug>/connections/new", views.connection_new, name="connection_new"),
@@ -118,6 +126,7 @@ urlpatterns = [
         f"{QUEUE}/put-last", queue_views.reconnect_queue_put_last, name="reconnect_queue_put_last"
     ),
     path(f"{QUEUE}/take-up", queue_views.reconnect_queue_take_up, name="reconnect_queue_take_up"),
+    path(f"{QUEUE}/send", queue_link_views.reconnect_queue_send, name="reconnect_queue_send"),
     path(f"{QUEUE}/finish", queue_views.reconnect_queue_finish, name="reconnect_queue_finish"),
     path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar_feed"),
     path(f"{ROW}ask-client", client_link_views.client_link_new, name="client_link_new"),
@@ -131,6 +140,11 @@ urlpatterns = [
         f"{CLIENT_LINKS}/<uuid:link_id>/revoke",
         client_link_views.client_link_revoke,
         name="client_link_revoke",
+    ),
+    path(
+        f"{CLIENT_LINKS}/made-by/<uuid:person_id>",
+        client_link_maker_views.client_links_of_person,
+        name="client_links_of_person",
     ),
     path(
         f"{NOTIFICATIONS}/ask-clients",

@@ -7,6 +7,7 @@ from connections import (
     client_link_mails,
     client_links,
     client_reminders,
+    client_silence,
     imported_tokens,
     notice_mails,
     notice_sending,
@@ -61,3 +62,4 @@ ledger.register(
 )
 ledger.register_sweeper(client_links.end_overdue)
 ledger.register_sweeper(client_reminders.ask_in_turn)
+ledger.register_sweeper(client_silence.look_in_turn)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from connections import client_links
 from connections.feed_models import CalendarFeed
 from connections.grouping_models import SavedView
 from connections.models import AuthorizationRequest
@@ -17,17 +18,22 @@ from connections.notice_models import NoticeSnooze, NotificationChoice
 from ppc.disconnecting import end_open_trips
 from sellerlegend.organizations import members
 from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import Membership, User
+from sellerlegend.organizations.models import Membership, Organization, User
 
 OWN = (NotificationChoice, NoticeSnooze, CalendarFeed, SavedView)
 
 
-def remove_member(*, by: Membership, member_id: UUID) -> User:
-    """One transaction; access ends at the person's next request. Raises members.NotAMember,
+def remove_member(*, by: Membership, member_id: UUID, ends_links: bool = False) -> User:
+    """One transaction; access ends at the person's next request. `ends_links`: what the person
+    handed out to clients ends too, else it goes on. Raises members.NotAMember,
     members.RoleTooLow, members.LastOwner."""
+    actor = Actor.person(by.user)
     with transaction.atomic():
         gone = members.end_membership(by=by, member_id=member_id)
-        end_what_is_theirs(gone, actor=Actor.person(by.user))
+        end_what_is_theirs(gone, actor=actor)
+        if ends_links:
+            owner = Organization(pk=gone.organization_id)
+            client_links.revoke_all_of(organization=owner, maker=gone.user, actor=actor)
     return gone.user
 
 

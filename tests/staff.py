@@ -13,14 +13,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import departures
+from connections import client_links, client_reminders, departures
+from connections.client_links import Recipient
+from connections.grouping_models import SavedView
 from connections.health_models import CapabilityCheck, DataSetReport
 from connections.models import AuthorizationRequest, Connection
+from connections.queue_models import ReconnectItem, ReconnectQueue
 from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
 from sellerlegend.applications.upkeep import look_after_secrets
-from sellerlegend.organizations.audit import COMMAND
+from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import Organization, User
 from tests import factories
 from tests.signing_in import signed_in_freshly
@@ -31,6 +34,7 @@ GRANTED = (
     "applications.migrations.0002_support_sees_client_secrets",
     "organizations.migrations.0014_support_and_incidents",
     "organizations.migrations.0015_support_and_health",
+    "organizations.migrations.0019_support_and_links",
 )
 
 
@@ -71,6 +75,29 @@ def make_facts_of_health(connection: Connection) -> None:
     factories.make_notice(connection)
 
 
+def make_things_of_people(connection: Connection) -> None:
+    """A link to a client, an invitation, a tag, a client, a view, a limit, a queue, files."""
+    organization = connection.organization
+    owner = factories.owner_of(organization)
+    client_links.make(
+        connection=connection,
+        recipient=Recipient("Maria", "maria@client.example"),
+        actor=Actor.person(owner),
+    )
+    client_reminders.switch(organization=organization, is_on=True, actor=Actor.person(owner))
+    factories.make_invitation(organization)
+    factories.make_tag(organization, "", connection)
+    factories.make_client(organization, "", connection)
+    views = SavedView.objects.for_organization(organization)
+    views.create(user=owner, name=f"View {views.count()}", query="q=store")
+    factories.limit(factories.make_member(organization), organization, connection)
+    factories.make_files(organization)
+    queues = ReconnectQueue.objects.for_organization(organization)
+    queue = queues.filter(user=owner).first() or queues.create(user=owner)
+    items = ReconnectItem.objects.for_organization(organization)
+    items.create(queue=queue, connection=connection, position=items.count())
+
+
 def make_shop(seller: str, *, organization: Organization | None = None) -> Shop:
     organization = organization or factories.make_organization()
     look_after_secrets()
@@ -81,6 +108,7 @@ def make_shop(seller: str, *, organization: Organization | None = None) -> Shop:
     profile = factories.make_profile(factories.make_ads_grant(organization), seller=seller)
     link = factories.make_link(account, profile)
     make_facts_of_health(connection)
+    make_things_of_people(connection)
     onboarding.begin_onboarding(
         connection=connection,
         account_ids=[factories.make_account(connection, factories.CANADA).pk],

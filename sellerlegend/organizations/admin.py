@@ -14,7 +14,13 @@ from connections.models import AdsGrant, AuthorizationRequest, Connection
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import people_log
 from sellerlegend.organizations.audit import Actor, record_event
-from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
+from sellerlegend.organizations.models import (
+    AuditEvent,
+    Invitation,
+    Membership,
+    Organization,
+    User,
+)
 from sellerlegend.organizations.scoped_admin import (
     OrganizationFilter,
     ScopedModelAdmin,
@@ -75,6 +81,28 @@ class MembershipAdmin(ScopedModelAdmin):
     secret_relations = ("user__password", "organization__data_key")
     search_fields = ("user__email", "user__name", "organization__name", "organization__slug")
     ordering = ("organization__name", "created_at")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ScopedModelAdmin):
+    """Who was invited as what. The link's token is nowhere, and its digest is not loaded."""
+
+    list_display = (
+        "email",
+        "organization",
+        "role",
+        "status",
+        "invited_by",
+        "created_at",
+        "expires_at",
+        "sent_at",
+        "ended_at",
+    )
+    list_filter = ("status", "role", "created_at", OrganizationFilter)
+    list_select_related = ("organization", "invited_by")
+    secret_relations = ("organization__data_key", "invited_by__password")
+    search_fields = ("email", "invited_by__email", "organization__name", "organization__slug")
+    ordering = ("-created_at",)
 
 
 @admin.register(AuditEvent)

@@ -15,9 +15,11 @@ from sellerlegend.organizations.models import Membership, Role
 
 @dataclass(frozen=True)
 class MemberLine:
-    """`may_manage`: the reader may change the role and remove; `may_limit`: and the reach."""
+    """`may_manage`: the reader may change the role and remove; `may_limit`: and the reach.
+    `consents`: how many that the person gave the reader sees; `links`: open ones to clients."""
 
     id: UUID
+    person: UUID
     name: str
     email: str
     role: str
@@ -27,18 +29,43 @@ class MemberLine:
     since: datetime
     last_seen: datetime | None
     reach: str
+    consents: int
+    links: int
     may_manage: bool
     may_limit: bool
 
 
-def member_lines(reader: Membership, reaches: Mapping[UUID, str]) -> list[MemberLine]:
-    return [line_of(member, reader, reaches) for member in members_of(reader.organization)]
+def member_lines(
+    reader: Membership,
+    reaches: Mapping[UUID, str],
+    *,
+    consents: Mapping[UUID, int],
+    links: Mapping[UUID | None, int],
+) -> list[MemberLine]:
+    return [
+        line_of(
+            member,
+            reader,
+            reaches,
+            consents=consents.get(member.user_id, 0),
+            links=links.get(member.user_id, 0),
+        )
+        for member in members_of(reader.organization)
+    ]
 
 
-def line_of(member: Membership, reader: Membership, reaches: Mapping[UUID, str]) -> MemberLine:
+def line_of(
+    member: Membership,
+    reader: Membership,
+    reaches: Mapping[UUID, str],
+    *,
+    consents: int,
+    links: int,
+) -> MemberLine:
     is_free = may_manage(reader, member) and not is_last_owner(member)
     return MemberLine(
         id=member.pk,
+        person=member.user_id,
         name=str(member.user),
         email=member.user.email if member.user.name else "",
         role=str(Role(member.role).label),
@@ -48,6 +75,8 @@ def line_of(member: Membership, reader: Membership, reaches: Mapping[UUID, str])
         since=member.created_at,
         last_seen=member.user.last_login,
         reach=reaches.get(member.pk, "") if member.is_limited else _("Everything"),
+        consents=consents,
+        links=links,
         may_manage=is_free,
         may_limit=is_free and not member.may(Role.ADMIN),
     )

@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from connections import client_links
+from connections.authorisers import authorisers_of
 from connections.reach_choices import reach_words
 from ppc import parting
 from sellerlegend.organizations import invitations, members, people_history
@@ -29,11 +31,18 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.VIEWER)
 def people(request: OrganizationRequest) -> HttpResponseBase:
     """Everybody of the organization sees it; administrators act."""
+    is_admin = request.membership.may(Role.ADMIN)
+    links = client_links.open_links_by_maker(request.organization.pk) if is_admin else {}
     context = {
-        "members": member_lines(request.membership, reach_words(request.membership)),
+        "members": member_lines(
+            request.membership,
+            reach_words(request.membership),
+            consents={one.id: one.consents for one in authorisers_of(request.membership)},
+            links=links,
+        ),
         "invitations": invitations.pending(request.organization.pk),
         "changes": people_history.changes(request.organization),
-        "may_invite": request.membership.may(Role.ADMIN),
+        "may_invite": is_admin,
         "may_transfer": request.membership.may(Role.OWNER),
     }
     return render(request, "organizations/people.html", context)
@@ -102,13 +111,21 @@ def member_remove(request: OrganizationRequest, member_id: UUID) -> HttpResponse
     member = member_of(request, member_id)
     if member.pk == request.membership.pk:
         return HttpResponseRedirect(reverse("member_leave", args=[request.organization.slug]))
+    links = client_links.open_links_by_maker(request.organization.pk).get(member.user_id, 0)
     if request.method == "POST":
+        ends_links = request.POST.get("end_links") == "yes"
+        done = _("%(who)s has no access any more.") % {"who": member.user}
+        if links and not ends_links:
+            done += " " + _("The links to clients that they made go on.")
         return change(
             request,
-            lambda: parting.remove_member(by=request.membership, member_id=member_id),
-            _("%(who)s has no access any more.") % {"who": member.user},
+            lambda: parting.remove_member(
+                by=request.membership, member_id=member_id, ends_links=ends_links
+            ),
+            done,
         )
-    return render_part(request, "organizations/member_remove.html", "dialog", {"member": member})
+    context = {"member": member, "links": links}
+    return render_part(request, "organizations/member_remove.html", "dialog", context)
 
 
 @form_page

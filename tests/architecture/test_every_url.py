@@ -115,6 +115,7 @@ ORGANIZATION_ROUTES = (
     Route("token_import", FORM, Role.ADMIN, ("import_id",)),
     Route("client_list_new", FORM, Role.ADMIN),
     Route("client_list", FORM, Role.ADMIN, ("list_id",)),
+    Route("client_list_invite", FORM, Role.ADMIN, ("list_id",)),
     Route("authorisers", READ[:1], Role.VIEWER),
     Route("reconnect_queue", READ[:1], Role.MEMBER),
     Route("reconnect_queue_add", FORM, Role.MEMBER),
@@ -123,6 +124,8 @@ ORGANIZATION_ROUTES = (
     Route("reconnect_queue_put_last", ACTION, Role.MEMBER),
     Route("reconnect_queue_take_up", ACTION, Role.MEMBER),
     Route("reconnect_queue_finish", ACTION, Role.MEMBER),
+    # Of one's own, named by a parameter (`tests/connections/test_queue_links.py`).
+    Route("reconnect_queue_send", FORM, Role.MEMBER),
     Route("marketplaces_onboard_many", FORM, Role.MEMBER),
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
@@ -139,6 +142,7 @@ ORGANIZATION_ROUTES = (
     Route("client_link_new", FORM, Role.MEMBER, ROW),
     Route("client_links", READ[:1], Role.MEMBER),
     Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_links_of_person", FORM, Role.ADMIN, ("person_id",)),
     Route("client_reminders_switch", ACTION, Role.ADMIN),
     Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
 )
@@ -248,6 +252,7 @@ class Scene:
             "import_id": self.import_id,
             "list_id": self.list_id,
             "member_id": self.member_id,
+            "person_id": owner_of(self.organization).pk,
             "invitation_id": self.invitation_id,
             "tag_id": self.tag_id,
             "client_id": self.client_id,

@@ -307,6 +307,28 @@ def asked_client(page: Page) -> None:
     assert address not in page.content()
 
 
+def links_of_one_person(page: Page) -> None:
+    asked_client(page)
+    page.get_by_role("link", name="All links of this person").first.click()
+    expect(page.get_by_role("button", name="End all these links")).to_be_visible()
+
+
+def queue_as_links(page: Page) -> None:
+    """Of a queue that was ended, so that no other page meets one."""
+    page.goto("/o/northstar-trading/reconnect-queue/add?pick=needed")
+    page.get_by_role("button", name=re.compile("Start the queue|Add to my queue")).click()
+    page.get_by_role("button", name="End this queue, skip the rest").click()
+    page.get_by_role("link", name="Send the rest as links").click()
+    expect(page.get_by_role("button", name="Make the links")).to_be_visible()
+
+
+def queue_sent_as_links(page: Page) -> None:
+    behind_password("/accounts/2fa/webauthn/")(page)
+    queue_as_links(page)
+    page.get_by_role("button", name="Make the links").click()
+    expect(page.get_by_role("table", name="What became of each row")).to_be_visible()
+
+
 def client_link(page: Page) -> str:
     """Made by hand, and shown once."""
     behind_password("/accounts/2fa/webauthn/")(page)
@@ -403,6 +425,9 @@ CONNECTIONS = (
     Place("ask the client page", page_of(ask_client)),
     Place("the client's link, shown once", shown_once),
     Place("links to clients", asked_client),
+    Place("links of one person", links_of_one_person),
+    Place("the rest of a queue as links", queue_as_links),
+    Place("the rest of a queue, sent", queue_sent_as_links),
     Place("client's page", client_page),
     Place("client declined", client_declined),
     Place("client's link, unknown", at(f"/c/{'A' * 43}"), NOBODY, status=410),

@@ -484,6 +484,7 @@ def test_the_cookie_opens_no_page_of_the_product(
     ids = {"slug": row.organization.slug, "connection_id": row.pk, "link_id": asked.pk}
     ids |= {"account_id": uuid4(), "notice_id": uuid4(), "reference": "BCDFGH23", "pk": 1}
     ids |= {"ticket": "none", "member_id": uuid4(), "invitation_id": uuid4(), "tag_id": 1}
+    ids |= {"person_id": uuid4()}
     ids |= {"client_id": uuid4(), "import_id": uuid4(), "list_id": uuid4()}
 
     with nothing_changes(amazon, events=()):

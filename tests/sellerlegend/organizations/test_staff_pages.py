@@ -13,14 +13,25 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 
+from connections.client_link_models import ClientLink, ClientReminders
+from connections.grouping_models import Client as AgencyClient
+from connections.grouping_models import Reach, SavedView, Tag
 from connections.health_models import CapabilityCheck, DataSetReport
+from connections.import_models import ClientList, ImportedToken, TokenImport
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
 from connections.notice_models import Notice
+from connections.queue_models import ReconnectItem, ReconnectQueue
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.applications.models import ClientSecret
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
+from sellerlegend.organizations.models import (
+    AuditEvent,
+    Invitation,
+    Membership,
+    Organization,
+    User,
+)
 from sellerlegend.organizations.scoped_admin import SECRET_COLUMNS
 from tests import factories
 from tests.staff import Shop, act, list_of, listed, make_shop, make_support, page_of, signed_in
@@ -41,6 +52,18 @@ TABLES = (
     CapabilityCheck,
     DataSetReport,
     Notice,
+    ClientLink,
+    ClientReminders,
+    Invitation,
+    Tag,
+    AgencyClient,
+    SavedView,
+    Reach,
+    ReconnectQueue,
+    ReconnectItem,
+    TokenImport,
+    ImportedToken,
+    ClientList,
     Marketplace,
     MarketplaceAccount,
     AdsProfile,
@@ -204,6 +227,18 @@ def test_a_seller_id_finds_its_rows_and_no_others(
         MarketplaceAccount,
         AdsProfile,
         PpcLink,
+        ClientLink,
+        ClientReminders,
+        Invitation,
+        Tag,
+        AgencyClient,
+        SavedView,
+        Reach,
+        ReconnectQueue,
+        ReconnectItem,
+        TokenImport,
+        ImportedToken,
+        ClientList,
     ],
 )
 def test_an_organization_is_searched_and_filtered(
@@ -231,7 +266,10 @@ def test_a_reference_code_is_found_in_either_case(
     assert listed(support, model, q=shop.trip.reference.lower()) == found
 
 
-@pytest.mark.parametrize("model", [SpApiGrant, MarketplaceAccount, PpcLink, Job, AuditEvent])
+@pytest.mark.parametrize(
+    "model",
+    [SpApiGrant, MarketplaceAccount, PpcLink, Job, AuditEvent, ClientLink, ReconnectItem, Reach],
+)
 def test_the_id_of_a_connection_finds_what_hangs_on_it(
     support: Client, shop: Shop, model: type[Any]
 ) -> None:
@@ -241,6 +279,22 @@ def test_the_id_of_a_connection_finds_what_hangs_on_it(
 
     assert found
     assert {row.organization_key() for row in found} == {shop.organization.pk}
+
+
+def test_what_a_list_of_clients_holds_is_not_shown(support: Client, shop: Shop) -> None:
+    found = ClientList._base_manager.get()
+    assert "Listed" in str(found.lines)
+
+    assert "Listed" not in text_of(support.get(page_of(found)))
+
+
+def test_a_queue_leads_to_its_rows_and_a_file_to_its_tokens(support: Client, shop: Shop) -> None:
+    for holder, parts in ((ReconnectQueue, ReconnectItem), (TokenImport, ImportedToken)):
+        row = holder._base_manager.get()
+        url = reverse(f"admin:connections_{parts._meta.model_name}_changelist")
+
+        assert f"{url}?q={row.pk}" in text_of(support.get(page_of(row)))
+        assert len(listed(support, parts, q=row.pk)) == 1
 
 
 def test_states_are_filtered(support: Client, shop: Shop) -> None:

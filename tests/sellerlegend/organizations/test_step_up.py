@@ -203,8 +203,15 @@ FRESH = {
     "member_leave",
     "ownership_transfer",
 }
-CHANGES_WANT_PROOF = {"client_link_new", "client_link_again"}
+CHANGES_WANT_PROOF = {
+    "client_link_new",
+    "client_link_again",
+    "reconnect_queue_send",
+    "client_list_invite",
+}
 COSTLY = {
+    "client_list_invite",
+    "reconnect_queue_send",
     "client_link_new",
     "client_link_again",
     "connection_new",

@@ -1,0 +1,123 @@
+"""The two pages of asking many clients: who would be asked with what words, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.http import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import client_link_batches as batches
+from connections import client_links
+from connections.client_link_batches import Fate, Prospect, Result, Words
+from connections.client_link_forms import WordsForm
+from connections.models import Connection
+from connections.notice_sending import absolute
+from connections.selection import ticked_ids
+from connections.words import Sign
+from sellerlegend.organizations.access import OrganizationRequest
+
+
+class BatchForm(WordsForm):
+    # When the page was shown: what was asked since then is not asked again.
+    since = forms.DateTimeField(widget=forms.HiddenInput)
+
+    def clean_since(self) -> datetime:
+        """A moment of the past: a later one would overlook what was just made."""
+        since: datetime = self.cleaned_data["since"]
+        return min(since, timezone.now())
+
+    @property
+    def words(self) -> Words:
+        data: dict[str, Any] = self.cleaned_data
+        return Words(data["language"], data["message"], data["days"])
+
+
+@dataclass(frozen=True)
+class ResultLine:
+    name: str
+    place: str
+    sign: Sign
+    email: str
+    # Shown in this answer alone.
+    url: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a batch comes from: what its pages are called, and where they lead back to."""
+
+    title: str
+    intro: str
+    back_url: str
+    back_label: str
+
+
+def answer(
+    request: OrganizationRequest,
+    page: Page,
+    prospects: list[Prospect],
+    then: Callable[[Connection], bool] | None = None,
+) -> HttpResponseBase:
+    """The question; after a POST of those that were ticked, the result for each."""
+    form = BatchForm(request.POST if request.method == "POST" else None, initial=first(request))
+    ticked = set(ticked_ids(request.POST)) if form.is_bound else set()
+    chosen = [one for one in prospects if one.id in ticked]
+    if form.is_bound and chosen and form.is_valid():
+        results = batches.ask(
+            chosen,
+            shown_addresses(request, ticked),
+            form.words,
+            since=form.cleaned_data["since"],
+            actor=request.actor(),
+            then=then,
+        )
+        context = {"page": page, "lines": [line_of(result) for result in results]}
+        return render(request, "connections/client_link_batch_made.html", context)
+    context = {"page": page, "form": form, "prospects": prospects, "most": batches.MOST_AT_ONCE}
+    status = 422 if form.is_bound else 200
+    return render(request, "connections/client_link_batch.html", context, status=status)
+
+
+def first(request: OrganizationRequest) -> dict[str, Any]:
+    return {
+        "language": request.user.language or settings.LANGUAGE_CODE,
+        "days": client_links.DAYS,
+        "since": timezone.now().isoformat(),
+    }
+
+
+def shown_addresses(request: OrganizationRequest, ids: Iterable[UUID]) -> dict[UUID, str]:
+    return {key: request.POST.get(f"to-{key}", "") for key in ids}
+
+
+def line_of(result: Result) -> ResultLine:
+    url = ""
+    if result.token is not None:
+        url = absolute(reverse("client_link", args=[result.token.reveal()]))
+    row = result.connection
+    return ResultLine(
+        name=row.name,
+        place=f"{row.selling_partner_id or ''} {row.region}".strip(),
+        sign=sign_of(result.fate),
+        email=result.email,
+        url=url,
+    )
+
+
+def sign_of(fate: Fate) -> Sign:
+    icon, tone = {
+        Fate.MAILED: ("mail", "success"),
+        Fate.BY_HAND: ("link", "info"),
+        Fate.MOVED: ("alert", "warning"),
+        Fate.LATER: ("clock", "warning"),
+    }.get(fate, ("minus", "neutral"))
+    return Sign(str(fate.label), icon, tone)

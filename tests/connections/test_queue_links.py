@@ -1,0 +1,474 @@
+"""*Send the rest as links*: a queue's rows are handed to clients, and come back."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import client_link_batches, client_links
+from connections.client_link_models import ClientLink
+from connections.grouping_models import Client as StoresOwner
+from connections.models import Connection, SpApiGrant
+from connections.queue_models import ReconnectItem, ReconnectQueue
+from sellerlegend.jobs import ledger
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import COMMAND
+from sellerlegend.organizations.models import Organization, Role, User
+from tests import client_trips, factories, trips
+from tests.amazon_emulator import RunningEmulator
+from tests.client_trips import Asked
+from tests.nothing_changed import nothing_changes
+from tests.signing_in import signed_in_freshly, signed_in_long_ago
+
+pytestmark = pytest.mark.django_db
+
+Status = ReconnectItem.Status
+SELLERS = {"Aspen": "A1NORTHSTAR001", "Birch": "A2BLUEHARBOR02", "Cedar": "A3CEDAR0000003"}
+WORDS = {"language": "en", "message": "Please renew.", "days": "14"}
+
+
+@pytest.fixture
+def rows(organization: Organization) -> list[Connection]:
+    """Three stores; the first has a client with an address."""
+    found = [
+        factories.make_connection(organization, name=name, seller=seller)
+        for name, seller in SELLERS.items()
+    ]
+    grants = SpApiGrant.objects.for_organization(organization)
+    grants.update(authorized_at=timezone.now() - timedelta(days=180))
+    clients = StoresOwner.objects.for_organization(organization)
+    found[0].client = clients.create(
+        name="Maria Ltd", contact_name="Maria", contact_email="maria@client.example"
+    )
+    found[0].save()
+    return found
+
+
+@pytest.fixture
+def desk(member: User) -> Client:
+    return signed_in_freshly(member)
+
+
+def path(name: str, organization: Organization) -> str:
+    return reverse(name, args=[organization.slug])
+
+
+def fill(desk: Client, organization: Organization, rows: list[Connection]) -> ReconnectQueue:
+    ids = [str(row.pk) for row in rows]
+    assert desk.post(path("reconnect_queue_add", organization), {"row": ids}).status_code == 303
+    queue: ReconnectQueue = ReconnectQueue.objects.for_organization(organization).latest(
+        "created_at"
+    )
+    return queue
+
+
+@pytest.fixture
+def queue(desk: Client, organization: Organization, rows: list[Connection]) -> ReconnectQueue:
+    return fill(desk, organization, rows)
+
+
+def send_url(queue: ReconnectQueue) -> str:
+    return f"{path('reconnect_queue_send', queue.organization)}?queue={queue.pk}"
+
+
+def form_of(desk: Client, queue: ReconnectQueue) -> dict[str, Any]:
+    """What a browser sends when nothing is unticked."""
+    page = desk.get(send_url(queue))
+    fields: dict[str, Any] = {"row": [], "since": page.context["form"].initial["since"]}
+    for one in page.context["prospects"]:
+        fields["row"].append(str(one.id))
+        fields[f"to-{one.id}"] = one.email
+    return fields | WORDS
+
+
+def send(desk: Client, queue: ReconnectQueue, **changes: Any) -> list[tuple[str, str]]:
+    return results(desk.post(send_url(queue), form_of(desk, queue) | changes))
+
+
+def results(answer: Any) -> list[tuple[str, str]]:
+    assert answer.status_code == 200, answer.content
+    return [(line.name, line.sign.word) for line in answer.context["lines"]]
+
+
+def states(queue: ReconnectQueue) -> dict[str, str]:
+    items = ReconnectItem.objects.for_organization(queue.organization_id).filter(queue=queue)
+    return dict(items.values_list("connection__name", "status"))
+
+
+def told(desk: Client, queue: ReconnectQueue) -> dict[str, str]:
+    page = desk.get(f"{path('reconnect_queue', queue.organization)}?queue={queue.pk}")
+    return {line.name: line.sign.word for line in page.context["lines"]}
+
+
+def links() -> list[ClientLink]:
+    return list(ClientLink._base_manager.select_related("connection").order_by("created_at"))
+
+
+def item_of(row: Connection) -> ReconnectItem:
+    found: ReconnectItem = ReconnectItem._base_manager.get(connection=row)
+    return found
+
+
+def text_of(answer: Any) -> str:
+    return " ".join(answer.content.decode().split())
+
+
+# The way -----------------------------------------------------------------------------------
+
+
+def test_the_question_lists_each_row_with_its_address(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    client_trips.ask(rows[1], recipient=client_links.Recipient("Bob", "bob@client.example"))
+
+    with nothing_changes(amazon, events=()):
+        page = desk.get(send_url(queue))
+
+    shown = [(one.connection.name, one.email) for one in page.context["prospects"]]
+    assert shown == [
+        ("Aspen", "maria@client.example"),
+        ("Birch", "bob@client.example"),
+        ("Cedar", ""),
+    ]
+    text = text_of(page)
+    assert "No address: copy the link" in text
+    assert "Asked Bob on" in text
+    assert "No second link is made." in text
+    assert send_url(queue) in text_of(desk.get(path("reconnect_queue", queue.organization)))
+
+
+def test_one_link_for_each_row_and_one_mail_for_each_address(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection], member: User
+) -> None:
+    answer = desk.post(send_url(queue), form_of(desk, queue))
+
+    assert results(answer) == [
+        ("Aspen", "The link is being sent"),
+        ("Birch", "Copy the link"),
+        ("Cedar", "Copy the link"),
+    ]
+    made = links()
+    assert [link.connection.name for link in made] == ["Aspen", "Birch", "Cedar"]
+    assert {link.made_by_id for link in made} == {member.pk}
+    assert {link.message for link in made} == {"Please renew."}
+    assert {(link.expires_at - link.created_at).days for link in made} == {14}
+    assert states(queue) == dict.fromkeys(SELLERS, "linked")
+    [job] = Job._base_manager.filter(kind=client_links.MAIL)
+    ledger.run(job.pk)
+    assert [message.to for message in mail.outbox] == [["maria@client.example"]]
+    urls = re.findall(r'value="[^"]*(/c/[\w-]{43})"', answer.content.decode())
+    assert [Client().get(url).status_code for url in urls] == [200, 200]
+
+
+def test_a_second_click_makes_nothing_twice(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    desk.post(send_url(queue), fields)
+    before = [(link.pk, link.status) for link in links()]
+
+    again = results(desk.post(send_url(queue), fields))
+
+    assert [word for _name, word in again] == ["Has an open link already"] * 3
+    assert [(link.pk, link.status) for link in links()] == before
+    assert Job._base_manager.filter(kind=client_links.MAIL).count() == 1
+
+
+def test_a_second_click_does_not_ask_again_who_declined_meanwhile(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    desk.post(send_url(queue), fields)
+    first = ClientLink._base_manager.select_related("organization", "connection").get(
+        connection=rows[0]
+    )
+    client_links.decline(link=first)
+
+    again = dict(results(desk.post(send_url(queue), fields)))
+
+    assert again["Aspen"] == "Was asked a moment ago"
+    assert len(links()) == 3
+
+
+def test_a_row_with_an_open_link_is_told_and_waited_for(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    earlier = client_trips.ask(rows[0])
+
+    found = dict(send(desk, queue))
+
+    assert found["Aspen"] == "Has an open link already"
+    assert earlier.link.is_live
+    assert ClientLink._base_manager.filter(connection=rows[0]).count() == 1
+    assert states(queue)["Aspen"] == "linked"
+
+
+def test_the_queue_hears_when_the_client_consents(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    answer = desk.post(send_url(queue), form_of(desk, queue))
+    url = next(line.url for line in answer.context["lines"] if line.name == "Birch")
+    birch = Asked(url[url.index("/c/") :], ClientLink._base_manager.get(connection=rows[1]).pk)
+    waiting = told(desk, queue)
+
+    client_trips.whole_trip(Client(), birch, SELLERS["Birch"])
+
+    assert waiting == dict.fromkeys(SELLERS, "Sent as link")
+    assert told(desk, queue) == {
+        "Aspen": "Sent as link",
+        "Birch": "Reconnected",
+        "Cedar": "Sent as link",
+    }
+    page = text_of(desk.get(path("reconnect_queue", queue.organization)))
+    assert "1 of 3 done, 2 sent as links" in page
+    assert "Nothing is left to walk: clients are asked" in page
+
+
+def test_a_link_that_expires_brings_the_row_back(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    send(desk, queue)
+
+    with time_machine.travel(timezone.now() + timedelta(days=14, hours=1), tick=False):
+        desk = signed_in_freshly(queue.user)
+        overdue = told(desk, queue)
+        client_links.end_overdue()
+        ended = told(desk, queue)
+        page = desk.get(path("reconnect_queue", queue.organization))
+        desk.post(path("reconnect_queue_skip", queue.organization), {"item": item_of(rows[0]).pk})
+
+    assert overdue == ended == dict.fromkeys(SELLERS, "Not reconnected")
+    assert page.context["turn"].name == "Aspen"
+    assert page.context["turn"].result.title == "The client's link has expired"
+    items = ReconnectItem._base_manager.values_list("connection__name", "status", "cause")
+    assert sorted(items) == [
+        ("Aspen", "skipped", ""),
+        ("Birch", "failed", "link_expired"),
+        ("Cedar", "failed", "link_expired"),
+    ]
+
+
+def test_who_declines_and_what_is_ended_is_told_as_that(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    send(desk, queue)
+    whole = ClientLink._base_manager.select_related("organization", "connection")
+    client_links.decline(link=whole.get(connection=rows[0]))
+    client_links.revoke(link=whole.get(connection=rows[1]), actor=COMMAND)
+
+    page = desk.get(path("reconnect_queue", queue.organization))
+
+    notes = {line.name: line.note for line in page.context["lines"]}
+    assert notes["Aspen"] == "The client declined"
+    assert notes["Birch"] == "The client's link was ended"
+    assert notes["Cedar"].startswith("Asked the client on")
+
+
+def test_a_link_that_was_asked_again_is_waited_for(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    send(desk, queue)
+    link = ClientLink._base_manager.select_related("organization", "connection").get(
+        connection=rows[0]
+    )
+
+    client_links.make_again(link=link, actor=COMMAND)
+
+    assert told(desk, queue)["Aspen"] == "Sent as link"
+
+
+def test_skipped_rows_of_a_finished_queue_are_sent_too(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    desk.post(path("reconnect_queue_finish", queue.organization))
+
+    found = send(desk, queue)
+
+    assert len(found) == 3
+    assert states(queue) == dict.fromkeys(SELLERS, "linked")
+    queue.refresh_from_db()
+    assert queue.status == "finished"
+
+
+def test_one_walks_oneself_what_a_client_does_not_answer(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    send(desk, queue)
+
+    desk.post(path("reconnect_queue_take_up", queue.organization), {"item": item_of(rows[1]).pk})
+
+    assert states(queue) == {"Aspen": "linked", "Birch": "waiting", "Cedar": "linked"}
+
+
+def test_an_address_that_changed_since_it_was_shown_gets_nothing(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    StoresOwner._base_manager.update(contact_email="somebody@else.example")
+
+    found = dict(results(desk.post(send_url(queue), fields)))
+
+    assert found["Aspen"] == "The address has changed: look again"
+    assert [link.connection.name for link in links()] == ["Birch", "Cedar"]
+    assert states(queue)["Aspen"] == "waiting"
+
+
+def test_mails_that_are_too_many_wait_and_their_rows_stay(
+    desk: Client,
+    queue: ReconnectQueue,
+    rows: list[Connection],
+) -> None:
+    for _ in range(client_links.MAIL_TO_ADDRESS.burst):
+        client_link_batches.wait_for_mail(queue.organization_id, "maria@client.example")
+
+    found = dict(send(desk, queue))
+
+    assert found["Aspen"] == "Too many mails at the moment: send it later"
+    assert states(queue) == {"Aspen": "waiting", "Birch": "linked", "Cedar": "linked"}
+
+
+# Attacks -----------------------------------------------------------------------------------
+
+
+def test_rows_of_others_and_removed_ones_are_not_asked(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    foreign = factories.make_connection(factories.make_organization())
+    outside = factories.make_connection(queue.organization, name="Not in the queue")
+    fields = form_of(desk, queue)
+    removing_of(rows[2])
+    wanted = [str(row.pk) for row in (foreign, outside, rows[2])] + [str(uuid4()), "no id"]
+
+    with nothing_changes(amazon, events=()):
+        answer = desk.post(send_url(queue), fields | {"row": wanted})
+
+    assert answer.status_code == 422
+    assert foreign.name not in text_of(answer)
+
+
+def removing_of(row: Connection) -> None:
+    Connection._base_manager.filter(pk=row.pk).update(removed_at=timezone.now())
+
+
+def test_rows_that_left_the_reach_are_refused(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    factories.limit(queue.user, queue.organization, rows[1])
+
+    found = results(desk.post(send_url(queue), fields))
+
+    assert found == [("Birch", "Copy the link")]
+    assert states(queue) == {"Aspen": "waiting", "Birch": "linked", "Cedar": "waiting"}
+    with nothing_changes(amazon, events=()):
+        only_aspen = fields | {"row": [str(rows[0].pk)]}
+        assert desk.post(send_url(queue), only_aspen).status_code == 422
+
+
+def test_nobody_sends_the_queue_of_another_person(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, organization: Organization
+) -> None:
+    fields = form_of(desk, queue)
+    others = (
+        factories.make_member(organization, Role.ADMIN),
+        factories.owner_of(organization),
+        factories.owner_of(factories.make_organization()),
+    )
+    browsers = [signed_in_freshly(person) for person in others]
+
+    with nothing_changes(amazon, events=()):
+        for browser in browsers:
+            assert browser.get(send_url(queue)).status_code == 404
+            assert browser.post(send_url(queue), fields).status_code == 404
+
+
+def test_a_viewer_and_an_old_sign_in_send_nothing(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, organization: Organization
+) -> None:
+    fields = form_of(desk, queue)
+    viewer = signed_in_freshly(factories.make_member(organization, Role.VIEWER))
+    old = signed_in_long_ago(queue.user)
+
+    with nothing_changes(amazon, events=()):
+        assert viewer.post(send_url(queue), fields).status_code == 403
+        asked = old.post(send_url(queue), fields)
+    assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
+
+
+HOSTILE = {
+    "a link": {"message": "See https://evil.example"},
+    "for ever": {"days": "31"},
+    "no language of ours": {"language": "xx"},
+    "no moment": {"since": "yesterday"},
+    "nobody": {"row": []},
+}
+
+
+@pytest.mark.parametrize("changes", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_forms_make_no_link(
+    changes: dict[str, Any], amazon: RunningEmulator, desk: Client, queue: ReconnectQueue
+) -> None:
+    fields = form_of(desk, queue) | changes
+
+    with nothing_changes(amazon, events=()):
+        assert desk.post(send_url(queue), fields).status_code == 422
+
+
+def test_a_moment_of_the_future_overlooks_nothing(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    send(desk, queue)
+    fields = {"since": (timezone.now() + timedelta(days=400)).isoformat(), "row": [], **WORDS}
+    fields["row"] = [str(row.pk) for row in rows]
+    fields |= {f"to-{row.pk}": "" for row in rows} | {f"to-{rows[0].pk}": "maria@client.example"}
+
+    again = results(desk.post(send_url(queue), fields))
+
+    assert {word for _name, word in again} == {"Has an open link already"}
+    assert len(links()) == 3
+
+
+def test_a_row_that_was_renewed_meanwhile_is_not_asked(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    factories.consent(rows[0], refresh_token="Atzr|made-up-renewed")
+
+    found = dict(results(desk.post(send_url(queue), fields)))
+
+    assert "Aspen" not in found
+    assert not ClientLink._base_manager.filter(connection=rows[0]).exists()
+    assert states(queue)["Aspen"] == "waiting"
+    assert told(desk, queue)["Aspen"] == "Passed over"
+
+
+def test_names_that_hold_addresses_are_left_out_of_the_mail(
+    desk: Client, queue: ReconnectQueue
+) -> None:
+    StoresOwner._base_manager.update(contact_name="Go to www.evil.example")
+
+    send(desk, queue)
+
+    assert {link.recipient_name for link in links()} == {""}
+
+
+def test_trips_of_the_person_go_on_beside_the_links(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    item = item_of(rows[0])
+    leaving = desk.post(path("reconnect_queue_open", queue.organization), {"item": str(item.pk)})
+    send(desk, queue)
+
+    desk.get(str(trips.confirm(leaving.headers["Location"], SELLERS["Aspen"])))
+
+    assert states(queue)["Aspen"] == "reconnected"
+    assert ClientLink._base_manager.get(connection=rows[0]).status == "revoked"
