@@ -174,3 +174,27 @@ def empty_poll(screens: Screens, report: Report) -> None:
         report.add(Figure(f"P4 {rows}", samples, rows, ("hello",), 1.3, queries, None))
     ours = samples["our hello"].quiet
     report.say(f"{ours:.2f} ms for the same hello through the product's middleware")
+
+
+# P5 ----------------------------------------------------------------------------------------
+
+
+def list_as_json(screens: Screens, report: Report) -> None:
+    """A hundred connections for a program, signed in."""
+    tenant = screens.tenants[100]
+    slug = tenant.organization.slug
+    paths = {
+        "product": (screens.product, f"/o/{slug}/connections.json"),
+        "plain Django": (screens.plain, f"/bench/o/{slug}/connections.json"),
+    }
+
+    def asked(application: Any, path: str) -> Callable[[], Reply]:
+        cookies = sign_in(tenant.person, plain=application is screens.plain)
+        return lambda: answered(request(application, path, cookies=cookies), 200)
+
+    both: dict[str, Callable[[], Any]] = {name: asked(*where) for name, where in paths.items()}
+    bodies = {name: action().body for name, action in both.items()}
+    report.same_text("P5", difference(*bodies.values()), len(bodies["product"]))
+    queries = queries_of(both["product"])
+    samples = interleave(both, seconds=SECONDS, backend=screens.backend)
+    report.add(Figure("P5 JSON", samples, "product", ("plain Django",), 0.6, queries, None))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from benchmarks import pages, plain_consent
+from benchmarks import pages, plain_consent, plain_list
 
 urlpatterns = [
+    path("bench/o/<slug:slug>/connections.json", plain_list.connections_json),
     path("bench/hello", pages.hello),
     path("bench/list", pages.list_part),
     path("bench/plain/callback", plain_consent.callback),

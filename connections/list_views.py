@@ -10,10 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import groups, saved_views, screen
+from connections import groups, list_json, saved_views, screen
 from connections.dialogs import leave_for
 from connections.forms import ViewForm
 from connections.grouping_models import SavedView
+from connections.list_address import page_number
 from connections.listing import SORT_WORDS, Chosen
 from connections.views import form_page, show_form
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -42,6 +43,15 @@ def connection_overview(request: OrganizationRequest) -> HttpResponse:
         "views": view_links(request, Chosen.of(request.GET).query),
     }
     return render_part(request, "connections/overview.html", "strip", context)
+
+
+@require_GET
+@organization_view(Role.VIEWER)
+def connections_json(request: OrganizationRequest) -> HttpResponse:
+    """What the page of the same query shows, for programs."""
+    number = page_number(request.GET.get("page", ""))
+    page = list_json.page_of_list(request.membership, Chosen.of(request.GET), number)
+    return HttpResponse(list_json.encoded(page), content_type="application/json")
 
 
 def view_links(request: OrganizationRequest, query: str) -> list[tuple[SavedView, bool]]:

@@ -240,23 +240,27 @@ def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[s
 # The two data queries ----------------------------------------------------------------------
 
 
-def page_facts(organization_id: UUID, number: int) -> list[dict[str, Any]]:
+def page_facts(organization_id: UUID, number: int, size: int | None = None) -> list[dict[str, Any]]:
     """What one page shows of its connections."""
-    query = page_query((number - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
+    size = size or ROWS_PER_PAGE
+    query = page_query((number - 1) * size, size)
     return query.rows(organization_id=organization_id, **moments())
 
 
-def chosen_facts(reader: Membership, number: int, chosen: Chosen) -> list[dict[str, Any]]:
+def chosen_facts(
+    reader: Membership, number: int, chosen: Chosen, *, size: int | None = None
+) -> list[dict[str, Any]]:
     """The same of a list that the reader narrowed or ordered, or sees a part of: written once for
     each form of choice, as often as it comes."""
     organization_id = reader.organization_id
-    first = (number - 1) * ROWS_PER_PAGE
+    size = size or ROWS_PER_PAGE
+    first = (number - 1) * size
     if reader.is_limited:
         seen = within_reach(chosen_rows(organization_id, chosen), reader)
-        return list(seen[first : first + ROWS_PER_PAGE])
+        return list(seen[first : first + size])
     if chosen.is_default:
-        return page_facts(organization_id, number)
-    query = chosen_query(form_of(chosen), first, ROWS_PER_PAGE)
+        return page_facts(organization_id, number, size)
+    query = chosen_query(form_of(chosen), first, size)
     values = values_of(chosen) | moments() | end_moments(chosen.expiry)
     return query.rows(organization_id=organization_id, **values)
 

@@ -37,6 +37,7 @@ CLIENT_LINKS = "o/<slug:slug>/client-links"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/", views.account_connections, name="account_connections"),
+    path("o/<slug:slug>/connections.json", list_views.connections_json, name="connections_json"),
     path("o/<slug:slug>/connections/changes", views.connection_changes, name="connection_changes"),
     path(
         "o/<slug:slug>/connections/export",

@@ -64,6 +64,7 @@ ORGANIZATION_ROUTES = (
     Route("organization_settings", FORM, Role.VIEWER),
     Route("organization_delete", FORM, Role.OWNER),
     Route("account_connections", READ[:1], Role.VIEWER),
+    Route("connections_json", READ[:1], Role.VIEWER),
     Route("connection_changes", READ[:1], Role.VIEWER),
     Route("connection_details", READ[:1], Role.VIEWER, ROW),
     Route("connection_timeline", READ[:1], Role.VIEWER, ROW),
