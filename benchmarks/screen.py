@@ -23,7 +23,7 @@ from benchmarks.floor import Floor
 from benchmarks.measure import interleave
 from benchmarks.report import Figure, Report
 from benchmarks.wsgi import Reply, request
-from connections import screen
+from connections import list_queries
 
 SECONDS = 12.0
 
@@ -107,7 +107,7 @@ def difference(left: bytes, right: bytes) -> str:
 
 def list_of_100(screens: Screens, report: Report) -> None:
     """One page of 100 rows: the list alone, no session, no user, no frame around it."""
-    before, screen.ROWS_PER_PAGE = screen.ROWS_PER_PAGE, 100
+    before, list_queries.ROWS_PER_PAGE = list_queries.ROWS_PER_PAGE, 100
     pages.shown[:] = [screens.tenants[100].organization]
     floor = screens.floor(100)
 
@@ -129,7 +129,7 @@ def list_of_100(screens: Screens, report: Report) -> None:
         backend=screens.backend,
         before={"cold": cache.clear},
     )
-    screen.ROWS_PER_PAGE = before
+    list_queries.ROWS_PER_PAGE = before
     report.add(Figure("P1 warm", warm, "warm", ("floor",), 1.5, warm_queries, 2))
     report.add(Figure("P1 cold", cold, "cold", ("floor",), 16, cold_queries, 2))
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from connections import screen
+from connections import list_queries, screen
 from connections.grouping_models import Tagging
 from connections.health import EXPIRING_DAYS, STALE_AFTER, Health
 from connections.health_models import DataSetReport
@@ -58,13 +58,13 @@ def batches_of(
 
 
 def _batch(organization_id: UUID, ids: list[UUID], reader: Reader) -> list[list[Cell]]:
-    facts = {fact["id"]: fact for fact in screen.some_facts(organization_id, ids)}
+    facts = {fact["id"]: fact for fact in list_queries.some_facts(organization_id, ids)}
     present = [row_id for row_id in ids if row_id in facts]
     if not present:
         return []
     # Always as many places, so that all batches share one prepared query.
     filled = present + present[-1:] * (BATCH - len(present))
-    parts = screen.marketplace_facts(organization_id, filled)
+    parts = list_queries.marketplace_facts(organization_id, filled)
     beside = _beside(organization_id, present)
     found = []
     for row_id in present:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import F, QuerySet
 
-from connections import screen
+from connections import list_queries
 from connections.export import consented_at, renew_by, spapi_since
 from connections.groups import groups_named, names_in
 from connections.health import MOMENTS, health_of, moments, worst
@@ -40,7 +40,7 @@ def page_of_list(reader: Membership, chosen: Chosen, number: int) -> Facts:
     no connections.
     """
     known = groups_named(reader, chosen).known(chosen)
-    facts = screen.chosen_facts(reader, number, known, size=PAGE_SIZE)
+    facts = list_queries.chosen_facts(reader, number, known, size=PAGE_SIZE)
     total = facts[0]["total"] if facts else 0
     consents = ads_consents(reader.organization_id, [fact["id"] for fact in facts])
     return {
@@ -116,7 +116,7 @@ FEEDING = PreparedQuery(
     _feeding,
     organization_id=UUID,
     **{f"id_{place}": UUID for place in range(PAGE_SIZE)},
-    **screen.MOMENT_KINDS,
+    **list_queries.MOMENT_KINDS,
 )
 
 

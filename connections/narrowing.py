@@ -1,7 +1,7 @@
 """The rows of a choice: each filter is one condition on the connections of an organization.
 
-`rows` are always those of `screen.connection_facts`: scoped, with `spapi_health` and the columns
-of the list's order beside them.
+`rows` are always those of `list_queries.connection_facts`: scoped, with `spapi_health` and the
+columns of the list's order beside them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import export, export_files, screen
+from connections import export, export_files, list_queries
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Tag, Tagging
 from connections.health_models import DataSetReport
@@ -357,7 +357,7 @@ def test_many_rows_come_in_order_in_pieces_and_cost_no_more_memory(
 ) -> None:
     many_rows(organization, 2_100)
     reader = Reader(organization.slug, "en", "UTC", "administer", "2026")
-    ids = list(screen.chosen_rows(organization.pk, Chosen()).values_list("id", flat=True))
+    ids = list(list_queries.chosen_rows(organization.pk, Chosen()).values_list("id", flat=True))
 
     def peak_of(count: int) -> int:
         tracemalloc.start()
@@ -389,7 +389,7 @@ def test_what_fails_fails_before_the_first_byte(
     def broken(*_args: Any) -> Any:
         raise RuntimeError("the database went away")
 
-    monkeypatch.setattr(screen, "marketplace_facts", broken)
+    monkeypatch.setattr(list_queries, "marketplace_facts", broken)
     response = browser.post(url_of(organization), {"kind": "csv"})
 
     assert response.status_code == 500

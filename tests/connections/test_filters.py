@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import facets, screen
+from connections import facets, list_queries
 from connections.facets import Counts
 from connections.health import Health, moments
 from connections.listing import MOST_TAGS, SORT_WORDS, Chosen
@@ -66,7 +66,7 @@ def ending(organization: Organization, name: str, day: datetime, **facts: Any) -
 def names(organization: Organization, **parameters: Any) -> list[str]:
     chosen = Chosen.of(query_of(**parameters))
     reader = Membership.objects.for_organization(organization).get(role="owner")
-    return [fact["name"] for fact in screen.chosen_facts(reader, 1, chosen)]
+    return [fact["name"] for fact in list_queries.chosen_facts(reader, 1, chosen)]
 
 
 def query_of(**parameters: Any) -> QueryDict:
@@ -80,7 +80,7 @@ def query_of(**parameters: Any) -> QueryDict:
 def counts(organization: Organization, **parameters: Any) -> Counts:
     chosen = Chosen.of(query_of(**parameters))
     at = moments() | end_moments(chosen.expiry)
-    return facets.counted(chosen, screen.place_of(organization.pk, at))
+    return facets.counted(chosen, list_queries.place_of(organization.pk, at))
 
 
 def list_url(organization: Organization) -> str:
@@ -169,12 +169,12 @@ def test_a_query_that_was_prepared_looks_for_the_words_of_today(
     organization: Organization, searched: dict[str, Connection]
 ) -> None:
     """One form of choice, one statement, every time other values."""
-    screen.chosen_query.cache_clear()
+    list_queries.chosen_query.cache_clear()
 
     assert names(organization, q="harbor") == ["Blue Harbor"]
     assert names(organization, q="%") == ["Café 100%"]
     assert names(organization, q="nord") == ["Nord"]
-    assert screen.chosen_query.cache_info().misses == 1
+    assert list_queries.chosen_query.cache_info().misses == 1
 
 
 def test_case_is_ignored_in_every_alphabet_where_the_database_can(

@@ -12,7 +12,7 @@ import time_machine
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from connections import screen, words
+from connections import list_queries, screen, words
 from connections.health import Health
 from connections.health_reasons import HEALTH
 from connections.health_words import SIGNS
@@ -49,7 +49,7 @@ def organization() -> Organization:
 
 
 def shown(connection: Connection, reader: Reader = ADMIN) -> ConnectionRow:
-    facts = screen.some_facts(connection.organization_id, [connection.pk])
+    facts = list_queries.some_facts(connection.organization_id, [connection.pk])
     return screen.compose_rows(facts, reader=reader)[0]
 
 

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import attention, health, revisions, screen
+from connections import attention, health, list_queries, revisions, screen
 from connections.health import Health
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.reader import Reader
@@ -149,7 +149,7 @@ def test_the_list_shows_the_rows_with_a_side_in_one_state(
 def test_the_filter_and_the_rows_never_disagree(
     organization: Organization, browser: Client, every_state: dict[str, Connection]
 ) -> None:
-    shown = screen.compose_rows(screen.page_facts(organization.pk, 1), reader=READER)
+    shown = screen.compose_rows(list_queries.page_facts(organization.pk, 1), reader=READER)
     assert len(shown) == len(every_state)
 
     for state in Health:

@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from connections import (
     attention,
+    list_queries,
     notice_mails,
     notification_choices,
     reach,
     reach_choices,
     revisions,
-    screen,
 )
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Reach, Tag, Tagging
@@ -187,7 +187,7 @@ def test_the_list_its_pages_and_counts_are_of_the_reach(
         assert "Inside store" in page
         assert "Other" not in page
         assert re.search(r"of 3\d", page) is None
-    facts = screen.chosen_facts(limited, 1, Chosen())
+    facts = list_queries.chosen_facts(limited, 1, Chosen())
     assert [fact["total"] for fact in facts] == [1]
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks, Settings
 
-from connections import revisions, screen, services
+from connections import list_queries, revisions, screen, services
 from connections.list_address import page_of
 from connections.models import Connection, SpApiGrant
 from connections.reader import Reader, present_hour
@@ -61,12 +61,12 @@ def browser(organization: Organization) -> Client:
 
 
 def rows_of(organization: Organization, reader: Reader = ADMIN) -> list[ConnectionRow]:
-    facts = screen.page_facts(organization.pk, 1)
+    facts = list_queries.page_facts(organization.pk, 1)
     return screen.compose_rows(facts, reader=reader)
 
 
 def row_of(connection: Connection, reader: Reader = ADMIN) -> ConnectionRow:
-    facts = screen.some_facts(connection.organization_id, [connection.pk])
+    facts = list_queries.some_facts(connection.organization_id, [connection.pk])
     return screen.compose_rows(facts, reader=reader)[0]
 
 
@@ -654,7 +654,7 @@ class Queries(CaptureQueriesContext):
 
 def stored_keys(organization: Organization) -> list[str]:
     reader = Reader(organization.slug, "en", "UTC", "administer", present_hour())
-    return storage_keys(screen.page_facts(organization.pk, 1), reader)
+    return storage_keys(list_queries.page_facts(organization.pk, 1), reader)
 
 
 @pytest.mark.parametrize("rows", [1, 200])
@@ -680,7 +680,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(
 
 def test_the_template_of_the_list_asks_the_database_nothing(organization: Organization) -> None:
     many_connections(organization, 3)
-    facts = screen.page_facts(organization.pk, 1)
+    facts = list_queries.page_facts(organization.pk, 1)
     composed = screen.compose_rows(facts, reader=ADMIN)
 
     with Queries() as queries:
@@ -699,7 +699,7 @@ def test_the_template_of_the_list_asks_the_database_nothing(organization: Organi
 
 def test_a_row_that_did_not_change_is_not_rendered_again(organization: Organization) -> None:
     connection = factories.make_connection(organization, name="Before")
-    facts = screen.page_facts(organization.pk, 1)
+    facts = list_queries.page_facts(organization.pk, 1)
     composed = screen.compose_rows(facts, reader=ADMIN)
     first, _ = rendered_rows(facts, ADMIN, lambda _missing: composed)
 
@@ -736,7 +736,7 @@ def test_a_change_gives_the_row_another_revision_and_fresh_html(
 
 def test_every_kind_of_reader_has_html_of_its_own(organization: Organization) -> None:
     factories.make_connection(organization)
-    facts = screen.page_facts(organization.pk, 1)
+    facts = list_queries.page_facts(organization.pk, 1)
     readers = [
         ADMIN,
         Reader("acme", "de", "UTC", "administer", "2026-11-23"),
@@ -761,7 +761,7 @@ def test_the_reader_is_known_by_request(organization: Organization, browser: Cli
     with timezone.override("Asia/Tokyo"), translation.override("en"):
         hour = present_hour()
     reader = Reader(organization.slug, "en", "Asia/Tokyo", "administer", hour)
-    [key] = storage_keys(screen.page_facts(organization.pk, 1), reader)
+    [key] = storage_keys(list_queries.page_facts(organization.pk, 1), reader)
     assert caches["default"].get(key) is not None
 
 

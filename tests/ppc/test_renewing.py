@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import screen
+from connections import list_queries, screen
 from connections.models import AdsGrant, Connection
 from connections.reader import Reader
 from ppc.models import PpcLink
@@ -52,7 +52,7 @@ def ppc_url(connection: Connection) -> str:
 
 
 def ppc_word(connection: Connection) -> str:
-    facts = screen.some_facts(connection.organization_id, [connection.pk])
+    facts = list_queries.some_facts(connection.organization_id, [connection.pk])
     [row] = screen.compose_rows(facts, reader=READER)
     assert row.ppc_health is not None
     return row.ppc_health.sign.word
