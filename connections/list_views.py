@@ -15,6 +15,7 @@ from connections.dialogs import leave_for
 from connections.forms import ViewForm
 from connections.grouping_models import SavedView
 from connections.listing import SORT_WORDS, Chosen
+from connections.strip import strip_context
 from connections.views import form_page, show_form
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly
@@ -36,18 +37,8 @@ def connection_filters(request: OrganizationRequest) -> HttpResponse:
 @require_GET
 @organization_view(Role.VIEWER)
 def connection_overview(request: OrganizationRequest) -> HttpResponse:
-    """The strip above the list: saved views, and how many rows are in which state. Asked for
-    after the list, which does not wait for it."""
-    context = screen.panel_context(request) | {
-        "views": view_links(request, Chosen.of(request.GET).query),
-    }
-    return render_part(request, "connections/overview.html", "strip", context)
-
-
-def view_links(request: OrganizationRequest, query: str) -> list[tuple[SavedView, bool]]:
-    """Each with whether it is what the reader sees."""
-    views = saved_views.views_of(request.organization, request.user)
-    return [(view, view.query == query) for view in views]
+    """The strip above the list, and a page that works alone."""
+    return render_part(request, "connections/overview.html", "strip", strip_context(request))
 
 
 @form_page
