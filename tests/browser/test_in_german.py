@@ -4,6 +4,7 @@ sideways at 320 pixels or with everything twice as large."""
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import ViewportSize
 
 from tests.browser.accessibility import DESK, PHONE, SMALL_PHONE, Look, objections_in
 from tests.browser.complaints import Complaints
@@ -39,7 +40,7 @@ PATHS = (
 # The other looks are seen in English.
 LOOK = Look(PHONE, "dark")
 # A desk of 1280 by 900 with everything twice as large.
-TWICE_AS_LARGE = {"width": DESK["width"] // 2, "height": DESK["height"] // 2}
+TWICE_AS_LARGE: ViewportSize = {"width": DESK["width"] // 2, "height": DESK["height"] // 2}
 
 
 def test_the_new_pages_are_accessible_and_fit(window: SignedIn, complaints: Complaints) -> None:

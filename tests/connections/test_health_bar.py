@@ -121,7 +121,7 @@ def test_a_narrowed_list_keeps_its_own_bar(organization: Organization, browser: 
     revisions.touch(organization.pk, [turned.pk])
 
     url = reverse("connection_changes", args=[organization.slug])
-    reply = browser.get(url, {"q": "works", "since": since}, headers={"HX-Request": "true"})
+    reply = browser.get(f"{url}?q=works&since={since}", headers={"HX-Request": "true"})
 
     assert states(unescape(reply.content.decode())) == [("connected", "1")]
 
