@@ -4,7 +4,7 @@ sideways at 320 pixels or with everything twice as large."""
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import ViewportSize
+from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.accessibility import DESK, PHONE, SMALL_PHONE, Look, objections_in
 from tests.browser.complaints import Complaints
@@ -66,6 +66,8 @@ def test_the_components_in_forced_colours_and_in_print(
 ) -> None:
     page = window(forced_colors="active", reduced_motion="reduce")
     page.goto("/components")
+    for component in (".timeline__event", ".table tbody tr", "progress", ".notice[role]", ".pill"):
+        expect(page.locator(component).first).to_be_attached()
 
     assert objections_in(page, Look(DESK, "light"), complaints) == []
     borders = page.locator(".pill, .badge, .button--primary").evaluate_all(
