@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.countries import marketplace_name
-from connections.facets import EVERYTHING, FOUND, Counts
+from connections.facets import FOUND, Counts
 from connections.groups import Groups
 from connections.health import Health
 from connections.listing import ATTENTION, MONTH, NONE, OVERDUE, PPC, SPAPI, WINDOWS, Chosen
@@ -131,10 +131,6 @@ class Panel:
     chosen: Chosen
     groups: Groups
     counts: Counts
-
-    @property
-    def total(self) -> int:
-        return self.counts.get(EVERYTHING, {}).get(EVERYTHING, 0)
 
     @property
     def found(self) -> int:

@@ -16,6 +16,7 @@ from connections.forms import ViewForm
 from connections.grouping_models import SavedView
 from connections.list_address import page_number
 from connections.listing import SORT_WORDS, Chosen
+from connections.strip import strip_context
 from connections.views import form_page, show_form
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly
@@ -37,12 +38,8 @@ def connection_filters(request: OrganizationRequest) -> HttpResponse:
 @require_GET
 @organization_view(Role.VIEWER)
 def connection_overview(request: OrganizationRequest) -> HttpResponse:
-    """The strip above the list: saved views, and how many rows are in which state. Asked for
-    after the list, which does not wait for it."""
-    context = screen.panel_context(request) | {
-        "views": view_links(request, Chosen.of(request.GET).query),
-    }
-    return render_part(request, "connections/overview.html", "strip", context)
+    """The strip above the list, and a page that works alone."""
+    return render_part(request, "connections/overview.html", "strip", strip_context(request))
 
 
 @require_GET
@@ -52,12 +49,6 @@ def connections_json(request: OrganizationRequest) -> HttpResponse:
     number = page_number(request.GET.get("page", ""))
     page = list_json.page_of_list(request.membership, Chosen.of(request.GET), number)
     return HttpResponse(list_json.encoded(page), content_type="application/json")
-
-
-def view_links(request: OrganizationRequest, query: str) -> list[tuple[SavedView, bool]]:
-    """Each with whether it is what the reader sees."""
-    views = saved_views.views_of(request.organization, request.user)
-    return [(view, view.query == query) for view in views]
 
 
 @form_page

@@ -13,5 +13,5 @@ from sellerlegend.organizations.models import Role
 @require_GET
 @organization_view(Role.VIEWER)
 def connections_overview(request: OrganizationRequest) -> HttpResponse:
-    context = pictures_context(request)
+    context = pictures_context(request, with_health=not request.htmx)
     return render_part(request, "connections/pictures.html", "pictures", context)

@@ -52,6 +52,8 @@ class Segment:
     x: float
     width: float
     url: str = ""
+    key: str = ""
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,16 @@ class Column:
     url: str
 
 
-def pictures_context(request: OrganizationRequest) -> dict[str, Any]:
+def pictures_context(request: OrganizationRequest, *, with_health: bool = True) -> dict[str, Any]:
+    """`with_health`: not below the list, which has its own bar."""
     every = Connection.objects.for_organization(request.organization)
     rows = within_reach(every, request.membership)
     list_url = reverse("account_connections", args=[request.organization.slug])
     columns = columns_of(renewals_by_month(rows), list_url)
+    found = healths(rows) if with_health else {}
     return {
-        "health": segments_of(healths(rows), HEALTHS, health_signs(), list_url, "health"),
+        "with_health": with_health,
+        "health": segments_of(found, HEALTHS, health_signs(), list_url, "health"),
         "onboarding": segments_of(onboarding(rows), ONBOARDING, onboarding_signs()),
         "months": columns,
         "bar_width": BAR_WIDTH,
@@ -152,7 +157,7 @@ def segments_of(
             width = round(BAR_WIDTH * count / total, 2)
             query = urlencode({parameter: str(state), "side": "spapi"})
             url = f"{list_url}?{query}" if parameter else ""
-            segments.append(Segment(signs[state], count, round(x, 2), width, url))
+            segments.append(Segment(signs[state], count, round(x, 2), width, url, str(state)))
             x += width
     return segments
 

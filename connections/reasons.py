@@ -258,8 +258,8 @@ OUTCOMES: dict[str, Reason] = {
             "bring it back. Your approval was not kept, and nothing was changed."
         ),
         _(
-            "An administrator of the organization restores it under Removed connections, below the "
-            "list. Then reconnect it."
+            "An administrator of the organization restores it under Removed connections, in the "
+            "menu More of the list. Then reconnect it."
         ),
         "list",
     ),

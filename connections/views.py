@@ -28,6 +28,7 @@ from connections import (
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
+from connections.strip import strip_later
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
 from ppc.screen import marketplace_names
@@ -78,10 +79,12 @@ def render_changes(
     and what to say aloud once."""
     response = render(request, f"{PAGE}#{part}", context)
     state = {"moving": context["is_moving"]}
+    said = [change_words(context.get("names"))]
     if "revision" in context:
         state["revision"] = context["revision"]
+        said += [f"{context['attention'].words}."] if context["attention"].count else []
     events["poll-state"] = state
-    events["announce"] = {"message": change_words(context.get("names"))}
+    events["announce"] = {"message": " ".join(said)}
     response.headers["HX-Trigger"] = json.dumps(events)
     return response
 
@@ -90,7 +93,7 @@ def change_words(names: list[str] | None) -> str:
     """What a screen reader says once; None when rows came or went."""
     if names is None:
         return _("The list of connections changed.")
-    return _("Updated: %(names)s") % {"names": ", ".join(names)}
+    return _("Updated: %(names)s.") % {"names": ", ".join(names)}
 
 
 # The screen --------------------------------------------------------------------------------
@@ -113,9 +116,11 @@ def connection_changes(request: OrganizationRequest) -> HttpResponse:
     since = list_address.revision_from(request.GET.get("since", ""))
     if request.organization.revision <= since:
         return HttpResponse(status=204)
+    strip = {"strip": strip_later(request)}
     if request.organization.listed_at_revision > since or screen.is_narrowed(request):
-        return render_changes(request, "changed-list", screen.page_context(request), {})
-    return render_changes(request, "changed-rows", screen.changes_context(request, since), {})
+        return render_changes(request, "changed-list", screen.page_context(request) | strip, {})
+    context = screen.changes_context(request, since) | strip
+    return render_changes(request, "changed-rows", context, {})
 
 
 @require_GET

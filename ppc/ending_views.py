@@ -73,7 +73,10 @@ def what_becomes_of_ads(connection: Connection) -> dict[str, Any]:
 
 def removed_words(name: str, *, has_ended_ads: bool) -> str:
     words = [
-        _("%(name)s was removed. You can restore it under Removed connections, below the list.")
+        _(
+            "%(name)s was removed. You can restore it under Removed connections, in the menu More "
+            "of the list."
+        )
     ]
     if has_ended_ads:
         words.append(

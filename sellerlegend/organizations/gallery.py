@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.templatetags.static import static
 
 TONES = ("neutral", "info", "progress", "success", "warning", "danger")
+LEVELS = ("success", "info", "warning", "error")
 EUROPE = (
     "Belgium",
     "Egypt",
@@ -69,8 +70,43 @@ def samples() -> dict[str, Any]:
         ],
         "facts": [("Seller ID", "A1NORTHSTAR001"), ("Region", "Europe"), ("Currency", "EUR")],
         "rows": rows(),
+        "toasts": [toast(f"The page brings this: {level}.", level) for level in LEVELS],
+        "segments": [
+            Sample(sign=CONNECTED, count=3, x=0, width=750, url="#connected"),
+            Sample(sign=NEEDS_YOU, count=1, x=750, width=250, url="#needs-you"),
+        ],
+        "lines": [
+            Sample(
+                time="10:42",
+                sign=CONNECTED,
+                note="",
+                who="Olivia Owner",
+                reference="",
+                has_proof=False,
+            ),
+            Sample(
+                time="10:40",
+                sign=NEEDS_YOU,
+                note="Amazon refused once more.",
+                who="Amazon",
+                reference="K7Q2-9XMD",
+                has_proof=False,
+            ),
+        ],
         "icons": static("img/icons.svg"),
     }
+
+
+class Toast(str):
+    """Of django.contrib.messages, as far as its template looks."""
+
+    tags: str
+
+
+def toast(words: str, level: str) -> Toast:
+    made = Toast(words)
+    made.tags = level
+    return made
 
 
 def rows() -> list[Sample]:

@@ -19,7 +19,6 @@ function show() {
   const count = all.checked ? Number(bar.dataset.total) : ticked;
   page.checked = ticked > 0 && ticked === boxes().length;
   page.indeterminate = ticked > 0 && !page.checked;
-  bar.querySelector("[data-select-page]").hidden = false;
   bar.classList.toggle("bulk-bar--idle", count === 0);
   bar.classList.toggle("bulk-bar--some", count > 0);
   const place = bar.querySelector("[data-selected-count]");

@@ -470,6 +470,7 @@ PEOPLE = (
     Place("staff setup", at("/staff/setup"), STAFF),
     Place("staff reference", at("/staff/reference?code=unknown"), STAFF),
     Place("errors", at("/help/errors"), NOBODY),
+    Place("components", at("/components")),
     Place("Amazon's codes", at("/help/amazon-codes?code=MD1000"), NOBODY),
     Place("Amazon's codes, unknown", at("/help/amazon-codes?code=XY"), NOBODY),
     Place("staff test mail", at("/staff/test-mail"), STAFF),

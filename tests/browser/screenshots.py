@@ -7,12 +7,13 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.conftest import CHROMIUM_ARGUMENTS
 from tests.browser.product import embedded_product, existing_product, running_already
 from tests.browser.screen import NORTHSTAR, OWNER, selling_partner, sign_in
 from tests.browser.screenshots_of_health import take_health
+from tests.browser.screenshots_of_work import take_work
 from tests.demo.environment import CHECKOUT
 from tests.services import find_services
 
@@ -47,8 +48,9 @@ def take_all(browser: Browser, url: str, amazon_url: str) -> None:
     context = browser.new_context(base_url=url, bypass_csp=True, reduced_motion="reduce")
     page = context.new_page()
     sign_in(page, url, OWNER)
-    page.goto(NORTHSTAR)
     page.set_viewport_size({"width": 1360, "height": 1200})
+    page.goto(NORTHSTAR)
+    expect(page.locator("#list-overview .overview__states")).to_be_visible()
     take(page, "connections-desktop")
     page.emulate_media(color_scheme="dark")
     take(page, "connections-dark")
@@ -63,6 +65,7 @@ def take_all(browser: Browser, url: str, amazon_url: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(NORTHSTAR)
     take(page, "connections-phone")
+    take_work(page, take)
     take_health(page, amazon_url, take)
     context.close()
 

@@ -97,6 +97,7 @@ def test_a_client_reconnects_exactly_his_row_on_a_phone(
     desk.goto(list_url)
     expect(row(desk, "Harbor Goods")).to_contain_text(re.compile("Authorised by Maria on"))
     expect(row(desk, "Another Store")).not_to_contain_text("Maria")
+    desk.locator("#list-menu > summary").click()
     desk.get_by_role("link", name="Links to clients").click()
     line = desk.get_by_role("row").filter(has_text="Harbor Goods")
     expect(line).to_contain_text("Consent given")

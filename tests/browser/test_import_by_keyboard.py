@@ -35,6 +35,8 @@ def test_a_token_is_imported_by_keyboard_and_survives_a_closed_tab(
     new_organization(page, new_name("Import"))
     listed = page.url
 
+    tab_to(page, "More")
+    page.keyboard.press("Enter")
     tab_to(page, "Import refresh tokens")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1, name="Import refresh tokens")).to_be_visible()

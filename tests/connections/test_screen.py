@@ -832,7 +832,7 @@ def test_a_poll_brings_the_changed_rows_and_no_others(
     assert "connection-list" not in reply.content.decode()
     events = json.loads(reply.headers["HX-Trigger"])
     assert events["poll-state"] == {"moving": False, "revision": revision_of(organization)}
-    assert events["announce"] == {"message": "Updated: Changed"}
+    assert events["announce"] == {"message": "Updated: Changed."}
 
 
 def test_a_poll_brings_the_whole_list_when_rows_came_or_went(
