@@ -1,6 +1,7 @@
 """`make bench`: P1 to P11 with the figure reached against the goal.
 
-FULL=1 loads the whole data set of docs/performance.md; names (`p1 p2 p4 …`) choose figures.
+FULL=1 loads the whole data set of docs/performance.md; names (`p1 p2 p4 …`) choose figures. P3 is
+asked for by itself (`p3`): it fills a database of its own with 100,000 connections.
 Method and goals: docs/performance.md.
 """
 
@@ -17,20 +18,34 @@ from benchmarks.report import Report
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    figures = ["p1", "p2", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11"]
+    figures = ["p1", "p2", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "load"]
     parser.add_argument("figures", nargs="*", default=figures)
     parser.add_argument("--full", action="store_true", default=bool(os.environ.get("FULL")))
     parser.add_argument("--strict", action="store_true", help="fail when a goal is missed")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if "p3" in options.figures and len(options.figures) > 1:
+        parser.error("p3 grows a database of its own; ask for it alone")
+    return options
 
 
 def main() -> int:
     options = arguments()
     began = time.monotonic()
     with environment.product() as database:
-        report = measure(database, options)
+        report = grow(database) if "p3" in options.figures else measure(database, options)
     print(f"{time.monotonic() - began:.0f} s in all")
     return int(options.strict and not report.all_reached)
+
+
+def grow(database: str) -> Report:
+    from django.core.management import call_command  # noqa: PLC0415  # settings exist only now
+
+    from benchmarks import growth  # noqa: PLC0415  # same
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+    report = Report()
+    growth.growing(database, report)
+    return report
 
 
 def measure(database: str, options: argparse.Namespace) -> Report:
@@ -43,6 +58,7 @@ def measure(database: str, options: argparse.Namespace) -> Report:
         resync,
         screen,
         tokens,
+        under_load,
     )
 
     call_command("collectstatic", interactive=False, verbosity=0)
@@ -62,6 +78,7 @@ def measure(database: str, options: argparse.Namespace) -> Report:
         "p9": lambda: resync.refreshing(report),
         "p10": lambda: background.finishing(screens, report),
         "p11": lambda: background.queueing(screens, report),
+        "load": lambda: under_load.spread(screens, report),
     }
     for names, run in runs.items():
         if set(names.split()) & set(chosen):

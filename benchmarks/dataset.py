@@ -56,15 +56,20 @@ class Tenant:
     person: User
 
 
-def load(size: Size) -> dict[int, Tenant]:
+def load(size: Size, measured: tuple[int, ...] = MEASURED) -> dict[int, Tenant]:
     """Create the tables and fill them. Returns the measured tenants by number of rows."""
     call_command("migrate", verbosity=0)
+    return add(size, measured)
+
+
+def add(size: Size, measured: tuple[int, ...]) -> dict[int, Tenant]:
+    """The same in tables that are there."""
     crowd = [
-        make_tenant(f"crowd-{number}", size.connections_each)
+        make_tenant(f"crowd-{size.organizations}-{number}", size.connections_each)
         for number in range(size.organizations)
     ]
-    measured = [make_tenant(f"bench-{rows}", rows) for rows in MEASURED]
-    tenants = [*crowd, *measured]
+    asked = [make_tenant(f"bench-{rows}", rows) for rows in measured]
+    tenants = [*crowd, *asked]
     people = [person for _organization, person, _rows in tenants]
     copy(Organization, (organization for organization, _person, _rows in tenants))
     copy(User, people)
@@ -74,7 +79,7 @@ def load(size: Size) -> dict[int, Tenant]:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("CHECKPOINT")
-    return {rows: Tenant(organization, person) for organization, person, rows in measured}
+    return {rows: Tenant(organization, person) for organization, person, rows in asked}
 
 
 def make_tenant(slug: str, rows: int) -> tuple[Organization, User, int]:

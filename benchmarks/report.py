@@ -98,6 +98,50 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What the same work costs after something grew, both in units of one yardstick."""
+
+    name: str
+    words: str
+    before: float
+    after: float
+    goal: float
+
+    @property
+    def is_reached(self) -> bool:
+        return self.after <= self.goal * self.before
+
+    def line(self) -> str:
+        return (
+            f"{self.name:16} {self.words:28} {self.before:6.2f} → {self.after:6.2f} hellos: "
+            f"{self.after / self.before:5.2f} times, goal ≤ {self.goal:g} times  "
+            f"{'reached' if self.is_reached else 'NOT REACHED'}"
+        )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Milliseconds of many answers: the middle one, and the slowest of a hundred."""
+
+    name: str
+    each_second: float
+    middle: float
+    slow: float
+    goal: float
+
+    @property
+    def is_reached(self) -> bool:
+        return self.slow <= self.goal * self.middle
+
+    def line(self) -> str:
+        return (
+            f"{self.name:16} {self.each_second:6.0f}/s, p50 {self.middle:.0f} ms, "
+            f"p99 {self.slow:.0f} ms: {self.slow / self.middle:4.1f} times, goal ≤ {self.goal:g} "
+            f"times  {'reached' if self.is_reached else 'NOT REACHED'}"
+        )
+
+
+@dataclass(frozen=True)
 class Exactly:
     """A number that must be this one."""
 
@@ -115,6 +159,7 @@ class Exactly:
         return f"{self.name:16} {self.measured} {self.words}; goal {self.goal}  {verdict}"
 
 
+Line = Figure | Rate | Span | Growth | Spread | Exactly
 HEADING = (
     f"{'':16} {'CPU ms':>8} {'':>8} {'PG':>6} {'':>22} {'':>8} {'times':>6} {'':>6}  "
     f"{'goal':7} {'queries':8} {'loop ms':>11}\n"
@@ -125,9 +170,9 @@ HEADING = (
 
 @dataclass
 class Report:
-    figures: list[Figure | Rate | Span | Exactly] = field(default_factory=list)
+    figures: list[Line] = field(default_factory=list)
 
-    def add(self, figure: Figure | Rate | Span | Exactly) -> None:
+    def add(self, figure: Line) -> None:
         if isinstance(figure, Figure) and not any(isinstance(f, Figure) for f in self.figures):
             print(HEADING)
         self.figures.append(figure)
