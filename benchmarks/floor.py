@@ -91,20 +91,20 @@ class Floor:
         )
 
     def bar(self, total: int) -> str:
-        list_url = f"/o/{self.slug}/connections/"
+        base = f"/o/{self.slug}/"
         buttons = "".join(
             [
                 f'<button class="button button--secondary button--small" type="submit" '
-                f'id="bulk-{number}" formaction="{list_url}{path}" hx-get="{list_url}{path}" '
+                f'id="bulk-{number}" formaction="{base}{path}" hx-get="{base}{path}" '
                 f'hx-include="#selection" hx-target="#dialog" hx-swap="innerHTML">{label}'
                 f'<span class="visually-hidden"> the ticked connections</span></button>'
                 for number, (label, path) in enumerate(BULK, start=1)
             ]
         )
         return f"""
-<form class="bulk-bar" id="selection" method="get" action="{list_url}" \
+<form class="bulk-bar" id="selection" method="get" action="{base}connections/" \
 aria-label="With the ticked connections" data-total="{total}">
-<label class="bulk-bar__page" hidden data-select-page><input type="checkbox" id="select-page">
+<label class="bulk-bar__page"><input type="checkbox" id="select-page">
 Select the page</label>
 <label class="bulk-bar__all"><input type="checkbox" name="all" value="1" id="select-all">
 All {total} that match</label>
@@ -136,6 +136,7 @@ id="select-{key}" name="row" value="{key}" form="selection" aria-label="Select {
 <summary><span class="menu__label">Actions</span>{context}{self.icon("chevron-down")}</summary>
 <div class="menu__panel"><ul>
 {opener("Reconnect", f"go-{key}-authorize", f"{url}authorize")}
+{opener("Ask the client by link", f"go-{key}-ask-client", f"{url}ask-client")}
 {opener("Connect another region", f"go-{key}-another-region", f"{url}another-region")}
 <li><button class="menu__item" id="go-{key}-check" type="submit" form="row-actions" \
 formaction="{url}check" hx-post="{url}check" hx-include="#row-actions" hx-swap="none">\
@@ -230,7 +231,14 @@ def clock(moment: datetime) -> str:
     return f"{moment.hour % 12 or 12}:{moment.minute:02d} {half}"
 
 
-BULK = (("Check now", "check"), ("Tag", "tag"), ("Client", "client"))
+BULK = (
+    ("Check now", "connections/check"),
+    ("Tag", "connections/tag"),
+    ("Client", "connections/client"),
+    ("Reconnect queue", "reconnect-queue/add"),
+    ("Start onboarding", "connections/onboard"),
+    ("Export", "connections/export"),
+)
 TOP = '<div id="connection-list">'
 HEAD = """<div class="connections"><table class="connections__table">
 <caption class="visually-hidden">Account connections, one for each Seller ID and region</caption>

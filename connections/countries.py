@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext, gettext_noop
+from functools import cache
+
+from django.utils.translation import get_language, gettext, gettext_noop
 
 from sellerlegend.amazon.regions import MARKETPLACES
 
@@ -39,5 +41,10 @@ NAMES = frozenset(
 
 def marketplace_name(marketplace_id: str, otherwise: str = "") -> str:
     """Of a marketplace that Amazon documents; `otherwise` of one that it does not."""
-    known = MARKETPLACES.get(marketplace_id)
-    return gettext(known.name) if known else otherwise
+    return _names(get_language() or "").get(marketplace_id, otherwise)
+
+
+@cache
+def _names(_language: str) -> dict[str, str]:
+    """A page of the list says three hundred of them."""
+    return {key: gettext(known.name) for key, known in MARKETPLACES.items()}

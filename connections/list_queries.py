@@ -15,6 +15,7 @@ from django.db.models import (
     Case,
     CharField,
     Count,
+    Exists,
     F,
     IntegerField,
     Min,
@@ -28,6 +29,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 
 from connections import question
+from connections.client_link_models import ClientLink
 from connections.forms_of_choice import filled, form_of, values_of
 from connections.groups import tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
@@ -135,6 +137,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         turned_at=last_turn(),
         is_asked=question.asks(organization_id),
+        has_client_link=Exists(client_links_of(organization_id)),
         client_name=F("client__name"),
         tag_names=tag_names(organization_id),
         **{name: F(f"spapi_grant__{name}") for name in (*GRANT_FACTS, *IMPORT_FACTS)},
@@ -186,6 +189,7 @@ CONNECTION_COLUMNS = (
     "authorized_by_email",
     "spapi_health",
     "turned_at",
+    "has_client_link",
     "client_name",
     "tag_names",
     *GRANT_FACTS,
@@ -235,6 +239,13 @@ DETAIL_COLUMNS = (
     "ads_authorized_by",
     "ads_authorized_by_email",
 )
+
+
+def client_links_of(organization_id: UUID) -> QuerySet[Any, Any]:
+    """Those of a row that somebody may still use: most rows have none."""
+    links = ClientLink.objects.for_organization(organization_id)
+    found: QuerySet[Any, Any] = links.filter(connection=OuterRef("pk"), status__in=ClientLink.LIVE)
+    return found
 
 
 def live_job(organization_id: UUID, column: str, subject: str) -> Subquery:

@@ -160,6 +160,27 @@ def shared_html(part: str, printing: Printing, **values: Any) -> str:
 
 
 @lru_cache(maxsize=512)
+def list_head(
+    slug: str,
+    _language: str,
+    *,
+    may_act: bool,
+    may_add: bool,
+    may_administer: bool,
+    has_rows: bool,
+) -> SafeString:
+    """Title, buttons and menu of the page."""
+    context = {
+        "slug": slug,
+        "may_act": may_act,
+        "may_add": may_add,
+        "may_administer": may_administer,
+        "has_rows": has_rows,
+    }
+    return SafeString(get_template("connections/list_head.html").render(context))
+
+
+@lru_cache(maxsize=512)
 def filter_bar(slug: str, _language: str, chosen: Chosen, chips: tuple[Chip, ...]) -> SafeString:
     """The bar above the list: few differ, and every page has one."""
     context = {

@@ -34,7 +34,7 @@ from connections.narrowing import end_moments
 from connections.queue_words import progress_for
 from connections.reach import reached, within_reach
 from connections.reader import Reader
-from connections.row_html import bulk_bar, filter_bar, rendered_rows
+from connections.row_html import bulk_bar, filter_bar, list_head, rendered_rows
 from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
 from marketplaces.cell import spapi_cell, spapi_side
@@ -65,13 +65,23 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "may_act": reader.may_act,
         "may_add": reader.may_add,
         "may_administer": reader.may_administer,
+        "list_head": list_head(
+            reader.slug,
+            reader.language,
+            may_act=reader.may_act,
+            may_add=reader.may_add,
+            may_administer=reader.may_administer,
+            has_rows=bool(rows),
+        ),
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
         "filter_bar": filter_bar(reader.slug, reader.language, chosen, chips(chosen, groups)),
         "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
         "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),
-        "reconnect_queue": progress_for(request) if reader.may_act else None,
+        "reconnect_queue": SimpleLazyObject(
+            lambda: progress_for(request) if reader.may_act else None
+        ),
     }
 
 
@@ -193,7 +203,8 @@ def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[Connect
     ids = [fact["id"] for fact in facts]
     organization_id = facts[0]["organization_id"]
     parts = list_queries.marketplace_facts(organization_id, ids)
-    asked = client_link_words.asked_lines(organization_id, ids)
+    with_link = [fact["id"] for fact in facts if fact["has_client_link"]]
+    asked = client_link_words.asked_lines(organization_id, with_link) if with_link else {}
     return [
         compose_row(
             fact | {"asked_client": asked.get(fact["id"], "")}, parts.get(fact["id"], []), reader

@@ -105,7 +105,13 @@ def test_a_text_outside_of_the_catalogue_is_seen() -> None:
     assert list(untranslated(page)) == ["Bare", "Not this"]
 
 
-PAGES = tuple(route for route in (*ORGANIZATION_ROUTES, *PERSONAL_ROUTES) if "GET" in route.methods)
+# Codes for programs, in no language.
+DATA = ("connections_json",)
+PAGES = tuple(
+    route
+    for route in (*ORGANIZATION_ROUTES, *PERSONAL_ROUTES)
+    if "GET" in route.methods and route.name not in DATA
+)
 
 
 @named(PAGES)

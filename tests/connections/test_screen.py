@@ -672,8 +672,8 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(
     with Queries() as warm_queries:
         warm = browser.get(page_url(organization))
 
-    # What is not stored asks for the marketplaces, and which clients were asked.
-    assert (len(cold_queries), len(warm_queries)) == (WARM_QUERIES + 2, WARM_QUERIES)
+    # What is not stored asks for the marketplaces.
+    assert (len(cold_queries), len(warm_queries)) == (WARM_QUERIES + 1, WARM_QUERIES)
     assert len(shown_ids(cold)) == min(rows, 25)
     assert shown_ids(warm) == shown_ids(cold)
 
