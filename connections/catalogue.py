@@ -148,6 +148,7 @@ OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "disconnected_meanwhile": (116, Who.YOU),
     "row_removed": (117, Who.YOU),
     "link_over": (118, Who.YOU),
+    "other_row": (119, Who.YOU),
 }
 REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "unknown": (200, Who.YOU),

@@ -158,6 +158,11 @@ def client_reason(outcome: str, organization: str) -> Reason:
     reason = outcome_words("row_gone" if outcome == "row_removed" else outcome)
     ask = _("Ask %(organization)s what to do.") % {"organization": organization}
     steps: dict[str, str] = {
+        "other_row": _(
+            "Sign in with the store that you were asked for. If this is the one, ask "
+            "%(organization)s."
+        )
+        % {"organization": organization},
         "row_gone": ask,
         "row_removed": ask,
         "link_over": ask,

@@ -48,9 +48,10 @@ TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 LOOK = Limit("client_link", burst=60, seconds=6)
 # Each trip is a row and an event; nobody but the holder of the link is kept waiting.
 TRIP = Limit("client_link_trip", burst=20, seconds=60)
-# Mails that people of an organization send to addresses of their choice.
-MAIL_OF_ORGANIZATION = Limit("client_link_mail", burst=60, seconds=60)
-MAIL_TO_ADDRESS = Limit("client_link_mail_to_address", burst=12, seconds=3600)
+# Mails that people of an organization send to addresses of their choice: a whole batch at once
+# (`client_link_batches.MOST_AT_ONCE`), and the stores of one client.
+MAIL_OF_ORGANIZATION = Limit("client_link_mail", burst=150, seconds=60)
+MAIL_TO_ADDRESS = Limit("client_link_mail_to_address", burst=60, seconds=600)
 
 
 class RowGone(ValueError):

@@ -43,6 +43,11 @@ def client_link(request: HttpRequest, token: str) -> HttpResponseBase:
     if wait:
         return private(too_many_requests(request, wait))
     link = client_links.by_token(token)
+    with translation.override(language_of(link)):
+        return answer(request, link)
+
+
+def answer(request: HttpRequest, link: ClientLink | None) -> HttpResponseBase:
     why = client_links.standing(link) if link else "unknown"
     if link is None or why:
         return over(request, link, why)
@@ -62,8 +67,13 @@ def client_link_ended(request: HttpRequest, reference: str) -> HttpResponseBase:
         return private(too_many_requests(request, wait))
     browser = arrivals.browser_of(request)
     ending = flows.ending_by_link(browser=browser, reference=reference[:12])
+    link = ending.request.client_link if ending.request else None
+    with translation.override(language_of(link)):
+        return ended(request, ending, link)
+
+
+def ended(request: HttpRequest, ending: flows.Ending, link: ClientLink | None) -> HttpResponseBase:
     trip = ending.request
-    link = trip.client_link if trip else None
     if trip is None or link is None:
         return page(request, None, "refused", {"entry": catalogue.outcome_entry("refused")}, 400)
     if request.method == "POST":
@@ -73,7 +83,7 @@ def client_link_ended(request: HttpRequest, reference: str) -> HttpResponseBase:
         return page(request, link, "done", {})
     context = {
         "outcome": ending.outcome,
-        "reference": reference,
+        "reference": ending.reference,
         "words": client_link_words.client_reason(ending.outcome, link.organization.name),
         "entry": catalogue.outcome_entry(ending.outcome),
         "expected": masked(trip.expected_selling_partner_id),
@@ -134,15 +144,17 @@ def page(
     context: dict[str, Any],
     status: int = 200,
 ) -> HttpResponse:
-    """In the language that was chosen for the client."""
-    known = link.language if link and link.language in dict(settings.LANGUAGES) else ""
-    with translation.override(known or translation.get_language()):
-        shown = {"link": link, "brand": link.organization.name if link else "", **context}
-        template = f"connections/client/{name}.html"
-        response = render(request, template, shown, status=status)
-        if known:
-            response.headers["Content-Language"] = known
+    shown = {"link": link, "brand": link.organization.name if link else "", **context}
+    response = render(request, f"connections/client/{name}.html", shown, status=status)
+    response.headers["Content-Language"] = translation.get_language()
     return private(response)
+
+
+def language_of(link: ClientLink | None) -> str:
+    """The one that was chosen for the client: of every word and date of the answer. Else the
+    browser's."""
+    known = link.language if link else ""
+    return known if known in dict(settings.LANGUAGES) else translation.get_language()
 
 
 def private(response: HttpResponse) -> HttpResponse:

@@ -1,8 +1,9 @@
 """Clients who do not answer: whoever asked them is told, once for each link.
 
-Three days after the link where the consent ends within seven days or has ended, else seven; or when
-the link expires before. Of the second link about one consent administrators hear too. What is
-told is a notice like any other, so digests, the page, snoozes and "I know" are the same.
+Three days after the link where the consent ends within seven days or has ended, else seven; when
+the link expires before; and at once when the client says that they do not know who asks. Of the
+second link about one consent administrators hear too. What is told is a notice like any other, so
+digests, the page, snoozes and "I know" are the same.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ NEWS_FOR = timedelta(days=45)
 SLOT, EVERY_SECONDS = "client_silence", 60.0
 SLOTS_KEPT = timedelta(hours=1)
 LINKS_A_RUN = 200
-UNANSWERED = (*ClientLink.LIVE, ClientLink.Status.EXPIRED.value)
+UNANSWERED = (
+    *ClientLink.LIVE,
+    ClientLink.Status.EXPIRED.value,
+    ClientLink.Status.DECLINED.value,
+)
 
 
 def look_in_turn() -> int:
@@ -76,6 +81,7 @@ def due(now: datetime) -> QuerySet[ClientLink]:
         Q(created_at__lte=now - PATIENCE)
         | Q(ends_soon, created_at__lte=now - PATIENCE_AT_THE_END)
         | Q(expires_at__lte=now)
+        | Q(status=ClientLink.Status.DECLINED)
     )
     links: QuerySet[ClientLink] = ClientLink.objects.filter(
         is_late, silent_at=None, created_at__gt=now - NEWS_FOR, organization__deleted_at=None
@@ -86,7 +92,7 @@ def due(now: datetime) -> QuerySet[ClientLink]:
 
 
 def still_unanswered() -> Q:
-    """Of a link: no consent came, nobody declined or ended it, and nobody was asked since."""
+    """Of a link: no consent came, nobody of ours ended it, and nobody was asked since."""
     grants = SpApiGrant.objects.filter(connection=OuterRef("connection"))
     settled = grants.filter(
         Q(authorized_at__gt=OuterRef("created_at")) | Q(status=Grant.Status.DISCONNECTED)

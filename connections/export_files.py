@@ -20,7 +20,7 @@ from connections.export import COLUMNS, Cell, titles
 
 BYTE_ORDER_MARK = "\ufeff"
 # https://owasp.org/www-community/attacks/CSV_Injection
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 WORKBOOK_OPTIONS = {
     "constant_memory": True,
     "strings_to_formulas": False,

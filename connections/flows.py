@@ -189,6 +189,8 @@ def _check_seller(
     expected = request.expected_selling_partner_id
     if expected and seller != expected:
         return "wrong_account"
+    if request.client_link_id and services.is_of_another_row(connection, seller):
+        return "other_row"
     may_store = services.may_store(
         connection=connection, seller=seller, actor=actor, began_at=request.created_at
     )
@@ -279,6 +281,7 @@ def _remember_interruption(request: AuthorizationRequest) -> None:
 NOT_STORED: dict[type[Exception], str] = {
     services.RowGone: "row_gone",
     services.RowRemoved: "row_removed",
+    services.OfAnotherRow: "other_row",
     services.DisconnectedMeanwhile: "disconnected_meanwhile",
     client_links.LinkOver: "link_over",
 }

@@ -22,7 +22,15 @@ class NameField(forms.CharField):
         # Letters, numbers, punctuation, symbols; the rest (zero-width, marks alone) is not seen.
         if not any(unicodedata.category(sign)[0] in "LNPS" for sign in cleaned):
             raise forms.ValidationError(self.error_messages["required"], code="required")
+        if holds_a_token(cleaned):
+            words = _("This looks like a token of Amazon's, not like a name. Write a name.")
+            raise forms.ValidationError(words, code="token")
         return cleaned
+
+
+def holds_a_token(text: str) -> bool:
+    """A name is shown, exported and mailed: a token in the wrong field must not become one."""
+    return "atzr|" in text.lower() or "atza|" in text.lower()
 
 
 class GroupNameField(NameField):

@@ -9,6 +9,10 @@ from connections.reasons import Reason, Words
 # Seen before anything is asked of Amazon: the file is to be corrected.
 PROBLEMS: dict[str, Words] = {
     "name_missing": _("The name is missing."),
+    "name_is_a_token": _(
+        "A token stands where the name belongs. Correct the order of the columns; it is not shown "
+        "here."
+    ),
     "name_too_long": _("The name is longer than 80 characters."),
     "place_unknown": _(
         "The marketplace or region is not one of Amazon's. Write for example US, DE, NA or EU."

@@ -41,7 +41,9 @@ def page_of_list(reader: Membership, chosen: Chosen, number: int) -> Facts:
     """
     known = groups_named(reader, chosen).known(chosen)
     facts = list_queries.chosen_facts(reader, number, known, size=PAGE_SIZE)
-    total = facts[0]["total"] if facts else 0
+    # A page beyond the last one says how many there are all the same.
+    counted = facts or list_queries.chosen_facts(reader, 1, known, size=PAGE_SIZE)
+    total = counted[0]["total"] if counted else 0
     consents = ads_consents(reader.organization_id, [fact["id"] for fact in facts])
     return {
         "connections": [as_object(fact, consents.get(fact["id"], [])) for fact in facts],

@@ -130,7 +130,7 @@ def ends_within(side: str, place: Place) -> Q:
     given = Q(authorized_at__lt=place.at["given_before"])
     if "given_from" in place.at:
         given &= Q(authorized_at__gte=place.at["given_from"])
-    given &= has_end(place)
+    given &= has_end(place.at["year_ago"])
     if side == PPC:
         grants = AdsGrant.objects.for_organization(place.organization_id)
         ending = grants.filter(given, authorized_at__gte=ADS_YEAR_RULE_SINCE)
@@ -148,11 +148,11 @@ def end_moments(expiry: str) -> dict[str, datetime]:
     return moments if first is None else moments | {"given_from": first - YEAR}
 
 
-def has_end(place: Place) -> Q:
+def has_end(year_ago: datetime) -> Q:
     """Of a consent: one that a person ended has none, and one that Amazon ended before its time
     neither."""
     is_living = Q(status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED])
-    return is_living | Q(status=Grant.Status.INVALID, authorized_at__lt=place.at["year_ago"])
+    return is_living | Q(status=Grant.Status.INVALID, authorized_at__lt=year_ago)
 
 
 def prefixed(condition: Q, prefix: str) -> Q:

@@ -118,6 +118,8 @@ def silence_words(words: NoticeWords, link: ClientLink | None) -> str:
     client = link.connection.client
     who = link.recipient_name or (client.name if client else "") or _("The client")
     values = {"who": who, "day": exact_day(link.created_at)}
+    if link.status == ClientLink.Status.DECLINED:
+        return _("%(who)s was asked by link on %(day)s and does not know who asks") % values
     if words.notice.step != Notice.SILENCE_AGAIN:
         return _("%(who)s was asked by link on %(day)s and has not answered") % values
     return _("%(who)s was asked again by link on %(day)s and has not answered") % values

@@ -245,6 +245,18 @@ OUTCOMES: dict[str, Reason] = {
         ),
         "restart",
     ),
+    "other_row": Reason(
+        _("This store is connected already, in a row of its own"),
+        _(
+            "A link to a client is for one row. We stopped before anything was exchanged or "
+            "changed."
+        ),
+        _(
+            "Sign in with the store that was asked for. If this is the one, it is reconnected from "
+            "the row that it has."
+        ),
+        "list",
+    ),
     "row_gone": Reason(
         _("This connection was removed in the meantime"),
         _("The approval was not used. Nothing was changed."),

@@ -29,7 +29,7 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
-from sellerlegend.organizations.models import Organization, User
+from sellerlegend.organizations.models import AuditEvent, Organization, User
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.transitions import advance_many
 
@@ -44,6 +44,10 @@ class NameTaken(ValueError):
 
 class RowGone(ValueError):
     """The row was erased while its trip to Amazon went on."""
+
+
+class OfAnotherRow(ValueError):
+    """The client of a link came back with a seller that has another row."""
 
 
 class RowRemoved(ValueError):
@@ -242,6 +246,12 @@ def may_store(*, connection: Connection, seller: str, actor: Actor, began_at: da
     return not _is_kept_removed(rows, actor, began_at)
 
 
+def is_of_another_row(connection: Connection, seller: str) -> bool:
+    """Whether this seller has a row in the region, and it is not this one."""
+    _asked, known = _asked_and_known(connection, seller)
+    return known is not None and known.pk != connection.pk
+
+
 def _is_kept_removed(rows: Iterable[Connection | None], actor: Actor, began_at: datetime) -> bool:
     return any(
         removal.stays_removed(row, actor=actor, began_at=began_at)
@@ -266,11 +276,14 @@ def _asked_and_known(
 def _row_to_hold(
     asked: Connection, known: Connection | None, *, seller: str, actor: Actor
 ) -> Connection:
-    """The row that holds this seller's consent from now on; a waiting one beside it goes."""
+    """The row that holds this seller's consent from now on; a waiting one beside it goes, unless a
+    client came by a link, which is for one row alone (OfAnotherRow)."""
     if known is None:
         row = asked if asked.waits_for_consent else create_beside(connection=asked, actor=actor)
         row.selling_partner_id = seller
         return row
+    if known.pk != asked.pk and actor.kind == AuditEvent.ActorKind.CLIENT:
+        raise OfAnotherRow(asked.name)
     if known.pk != asked.pk and asked.waits_for_consent:
         record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
         client_links.move(waiting=asked, known=known)

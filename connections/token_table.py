@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from connections.authorization import is_seller_id
-from connections.forms import NameField
+from connections.forms import NameField, holds_a_token
 from connections.models import CONSENT_DAYS, Connection, Grant, SpApiGrant
 from connections.places import place_of
 from connections.uploaded_tables import Column, Record, read_table
@@ -156,6 +156,8 @@ def cleaned_name(text: str) -> tuple[str, str]:
     """The name as a form would take it, and the problem with it."""
     if not text:
         return "", "name_missing"
+    if holds_a_token(text):
+        return "", "name_is_a_token"
     if len(text) > NAME_LENGTH:
         return text[:NAME_LENGTH], "name_too_long"
     try:

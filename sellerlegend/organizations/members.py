@@ -59,8 +59,8 @@ def lock(organization_id: UUID) -> Organization:
 
 
 def change_role(*, by: Membership, member_id: UUID, role: Role) -> Membership:
-    """Raises NotAMember, RoleTooLow, LastOwner. The limits of a reach end with a role that knows
-    none."""
+    """Raises NotAMember, RoleTooLow, LastOwner. The limits of a reach sleep while the role is one
+    that knows none, and are there again afterwards."""
     with transaction.atomic():
         mine, theirs = in_force(by, member_id)
         if not may_manage(mine, theirs) or role not in roles_to_give(mine):
@@ -121,10 +121,16 @@ def is_last_owner(member: Membership) -> bool:
 
 def _become(member: Membership, role: Role) -> None:
     """Invitations that the person could not make any more end with the role."""
+    was_limited = member.is_limited or member.has_sleeping_limit
     member.role = role
-    member.is_limited = member.is_limited and not role.covers(Role.ADMIN)
+    member.is_limited = was_limited and not role.covers(Role.ADMIN)
+    member.has_sleeping_limit = was_limited and role.covers(Role.ADMIN)
     rows = Membership.objects.for_organization(member.organization_id).filter(pk=member.pk)
-    rows.update(role=member.role, is_limited=member.is_limited)
+    rows.update(
+        role=member.role,
+        is_limited=member.is_limited,
+        has_sleeping_limit=member.has_sleeping_limit,
+    )
     invitations.revoke_beyond(member.organization_id, member.user, role)
 
 

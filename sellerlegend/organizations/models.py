@@ -200,6 +200,8 @@ class Membership(ScopedModel):
     role = models.CharField(max_length=10, choices=Role.choices)
     # Sees only what `connections.Reach` names; nothing, when that is gone.
     is_limited = models.BooleanField(default=False, db_default=False)
+    # While the role is one that sees everything: the limit that comes back with a lower one.
+    has_sleeping_limit = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[MembershipManager] = MembershipManager()

@@ -586,13 +586,14 @@ def test_one_address_gets_a_limited_number_of_mails(
     desk = signed_in_freshly(member)
     path = reverse("client_link_new", args=[organization.slug, row.pk])
 
-    codes = [
-        desk.post(path, FORM).status_code for _ in range(client_links.MAIL_TO_ADDRESS.burst + 1)
-    ]
-    made = ClientLink._base_manager.count()
+    # Colleagues have asked before.
+    for _ in range(client_links.MAIL_TO_ADDRESS.burst - 2):
+        assert limits.take((client_links.MAIL_TO_ADDRESS, FORM["recipient_email"])) == 0.0
 
-    assert codes == [303] * client_links.MAIL_TO_ADDRESS.burst + [429]
-    assert made == client_links.MAIL_TO_ADDRESS.burst
+    codes = [desk.post(path, FORM).status_code for _ in range(3)]
+
+    assert codes == [303, 303, 429]
+    assert ClientLink._base_manager.count() == 2
     other = FORM | {"recipient_email": ""}
     assert desk.post(path, other).status_code == 200
 

@@ -116,19 +116,38 @@ def test_a_client_connects_a_new_store_and_the_row_asks_whether_it_is_right(
     assert "Authorised by Maria on" in page.content.decode()
 
 
-def test_a_seller_that_is_there_already_keeps_its_row(
+def test_a_seller_that_has_a_row_is_stopped_and_both_rows_stay(
     row: Connection, waiting: Connection, phone: Client, amazon: RunningEmulator
 ) -> None:
     asked = client_trips.ask(waiting)
+    before = factories.grant_of(row).fingerprint
 
     page = client_trips.whole_trip(phone, asked, SELLER)
 
     assert page.status_code == 200
+    assert "This store is connected already" in page.content.decode()
     assert "Northstar NA" not in page.content.decode()
-    assert not Connection._base_manager.filter(pk=waiting.pk).exists()
-    assert asked.link.connection_id == row.pk
-    assert asked.link.status == Status.CONSENTED
-    assert factories.grant_of(row).version == 2
+    waiting.refresh_from_db()
+    assert waiting.selling_partner_id is None
+    assert (asked.link.connection_id, asked.link.status) == (waiting.pk, Status.FAILED)
+    assert (factories.grant_of(row).version, factories.grant_of(row).fingerprint) == (1, before)
+    assert [call for call in amazon.ledger.calls() if call.surface == "lwa"] == []
+
+
+def test_a_row_that_got_the_seller_during_the_exchange_stops_it_too(
+    row: Connection, waiting: Connection, amazon: RunningEmulator
+) -> None:
+    """What was asked before the code was spent is asked again under the lock."""
+    with pytest.raises(services.OfAnotherRow), transaction.atomic():
+        services.store_spapi_grant(
+            connection=waiting,
+            seller=SELLER,
+            token=Secret("Atzr|of-the-client"),
+            actor=Actor.client(client_trips.ask(waiting).pk, made_by=None),
+        )
+
+    assert factories.grant_of(row).version == 1
+    assert Connection._base_manager.filter(pk=waiting.pk).exists()
 
 
 def test_the_record_says_that_it_was_the_client_and_who_made_the_link(

@@ -139,7 +139,7 @@ def test_who_answered_is_not_told_of(organization: Organization, maker: User) ->
         rows = [factories.make_connection(organization) for _ in range(6)]
     links = [ask(row, maker, MIDSUMMER) for row in rows]
     with time_machine.travel(MIDSUMMER + timedelta(days=1), tick=False):
-        client_links.decline(link=links[0].link)
+        factories.consent(rows[0], refresh_token="Atzr|made-up-once-more")
         client_links.revoke(link=links[1].link, actor=COMMAND)
         factories.consent(rows[2], refresh_token="Atzr|made-up-again")
     Connection._base_manager.filter(pk=rows[3].pk).update(removed_at=MIDSUMMER)
@@ -151,6 +151,26 @@ def test_who_answered_is_not_told_of(organization: Organization, maker: User) ->
 
     assert look(MIDSUMMER + timedelta(days=8)) == 0
     assert told() == []
+
+
+def test_who_does_not_know_who_asks_is_told_of_at_once(
+    row: Connection, organization: Organization, maker: User
+) -> None:
+    """Perhaps the mail went astray, perhaps somebody else writes in our name."""
+    asked = ask(row, maker, MIDSUMMER)
+    at = MIDSUMMER + timedelta(hours=1)
+    with time_machine.travel(at, tick=False):
+        client_links.decline(link=asked.link)
+
+    assert look(at) == 1
+    assert look(at + timedelta(days=8)) == 0
+
+    mails = digest(organization, at)
+    assert list(mails) == ["asker@example.com"]
+    assert (
+        "Maria was asked by link on July 1, 2026 and does not know who asks"
+        in mails["asker@example.com"]
+    )
 
 
 def test_in_quarantine_nobody_is_told(row: Connection, maker: User) -> None:
@@ -182,7 +202,7 @@ def test_a_sweep_that_saw_it_before_the_client_answered_tells_nothing(
 ) -> None:
     asked = ask(row, maker, MIDSUMMER)
     stale = asked.link
-    client_links.decline(link=asked.link)
+    client_links.revoke(link=asked.link, actor=COMMAND)
 
     assert client_silence._tell(stale, MIDSUMMER + timedelta(days=8)) == 0
     assert told() == []

@@ -8,11 +8,14 @@ from html import unescape
 
 import pytest
 import time_machine
+from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from connections import pictures
+from connections.list_json import page_of_list
+from connections.listing import Chosen
 from connections.models import Connection, SpApiGrant
 from sellerlegend.organizations.models import Organization, Role
 from tests import factories
@@ -71,15 +74,21 @@ def test_a_consent_counts_in_the_month_in_which_it_ends() -> None:
 
     found = pictures.renewals_by_month(Connection.objects.for_organization(organization))
 
-    assert found == {date(2027, 2, 1): 2, date(2028, 1, 1): 1}
+    # Also the one that ended yesterday: the filter of this month shows it.
+    assert found == {date(2027, 1, 1): 1, date(2027, 2, 1): 2, date(2028, 1, 1): 1}
     columns = pictures.columns_of(found, "/list")
     assert [(column.short, column.count) for column in columns if column.count] == [
+        ("Jan", 1),
         ("Feb", 2),
         ("Jan", 1),
     ]
     assert columns[0].label == "January 2027"
     assert columns[1].url == "/list?expiry=2027-02&side=spapi"
     assert (columns[1].height, columns[-1].height) == (100, 50)
+    reader = organization.memberships.get()
+    for column in columns:
+        chosen = Chosen.of(QueryDict(column.url.partition("?")[2]))
+        assert page_of_list(reader, chosen, 1)["total"] == column.count
 
 
 def test_onboarding_counts_marketplaces_in_which_the_seller_takes_part() -> None:

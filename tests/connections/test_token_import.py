@@ -615,6 +615,8 @@ def problem_of(organization: Organization, *cells: str) -> str:
     [
         (("", "US", NORTHSTAR, TOKEN, ""), "name_missing"),
         (("\u200b", "US", NORTHSTAR, TOKEN, ""), "name_missing"),
+        ((TOKEN, "US", NORTHSTAR, TOKEN, ""), "name_is_a_token"),
+        (("Store Atza|IwEB", "US", NORTHSTAR, TOKEN, ""), "name_is_a_token"),
         (("x" * 81, "US", NORTHSTAR, TOKEN, ""), "name_too_long"),
         (("A", "", NORTHSTAR, TOKEN, ""), "place_missing"),
         (("A", "Atlantis", NORTHSTAR, TOKEN, ""), "place_unknown"),

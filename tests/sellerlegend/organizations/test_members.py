@@ -17,6 +17,7 @@ from connections.feed_models import CalendarFeed
 from connections.grouping_models import Reach, SavedView
 from connections.models import AuthorizationRequest, Connection
 from connections.notice_models import Notice, NoticeSnooze, NotificationChoice
+from connections.reach import within_reach
 from ppc import parting, restoring
 from sellerlegend.organizations import members, people_history
 from sellerlegend.organizations.audit import Actor
@@ -250,10 +251,30 @@ def test_ownership_changes_hands_whole(organization: Organization, owner: User) 
     assert client.get(url).status_code == 403
 
 
-def test_a_role_without_limits_ends_them(organization: Organization, owner: User) -> None:
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+def test_a_limit_sleeps_while_the_role_knows_none(
+    organization: Organization, owner: User, role: Role
+) -> None:
     member = member_with(organization, Role.MEMBER)
-    factories.limit(member.user, organization)
-    members.change_role(by=membership(organization, owner), member_id=member.pk, role=Role.ADMIN)
+    row = factories.make_connection(organization)
+    factories.make_connection(organization)
+    factories.limit(member.user, organization, row)
+    mine = membership(organization, owner)
+
+    members.change_role(by=mine, member_id=member.pk, role=role)
+    assert not membership(organization, member.user).is_limited
+    members.change_role(by=mine, member_id=member.pk, role=Role.VIEWER)
+
+    again = membership(organization, member.user)
+    assert (again.is_limited, again.has_sleeping_limit) == (True, False)
+    seen = within_reach(Connection.objects.for_organization(organization), again)
+    assert [found.pk for found in seen] == [row.pk]
+
+
+def test_who_never_had_a_limit_gets_none(organization: Organization, owner: User) -> None:
+    member = member_with(organization, Role.ADMIN)
+    mine = membership(organization, owner)
+    members.change_role(by=mine, member_id=member.pk, role=Role.MEMBER)
     assert not membership(organization, member.user).is_limited
 
 
