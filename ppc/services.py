@@ -41,8 +41,15 @@ LISTING_SECONDS = 60.0
 # Consents ----------------------------------------------------------------------------------
 
 
-def store_ads_grant(*, organization: Organization, token: Secret, user: User) -> AdsGrant:
-    """Write a proven Ads consent as a row of its own, in the caller's transaction.
+def store_ads_grant(
+    *,
+    organization: Organization,
+    token: Secret,
+    user: User,
+    asked_for: Connection | None = None,
+) -> AdsGrant:
+    """Write a proven Ads consent as a row of its own, in the caller's transaction. `asked_for`:
+    the row whose trip brought it, which it belongs to where no profile says otherwise.
 
     The consent names no account: whether it renews an older one shows when its profiles are read.
     """
@@ -51,6 +58,7 @@ def store_ads_grant(*, organization: Organization, token: Secret, user: User) ->
         status=Grant.Status.ACTIVE,
         authorized_at=timezone.now(),
         authorized_by=user,
+        asked_for=asked_for,
     )
     # The caller's copy is as old as its trip, and the data key may have been replaced since.
     data_key = custody.data_key_under_lock(organization.pk)
