@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from connections import revisions
-from connections.models import AdsGrant, Grant
+from connections.models import AdsGrant, Connection, Grant
 from ppc.matching import match_profile
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.organizations.audit import WORKER
@@ -47,6 +47,18 @@ def follow(grant: AdsGrant) -> None:
         if is_changed:
             changed.add(account.connection_id)
     revisions.show(grant.organization_id, changed)
+
+
+def living_links() -> ScopedQuerySet[PpcLink]:
+    """Links that are linked through a consent Amazon is asked with."""
+    links: ScopedQuerySet[PpcLink] = PpcLink.objects.get_queryset()
+    return links.filter(status=Status.LINKED, profile__grant__status__in=USABLE)
+
+
+def lives_on_ppc(connection: Connection) -> bool:
+    """Such a row stays, whatever became of Selling Partner."""
+    links = living_links().for_organization(connection.organization_id)
+    return bool(links.filter(account__connection=connection).exists())
 
 
 def lose(link: PpcLink, reason: str, **columns: Any) -> bool:

@@ -69,6 +69,7 @@ CROSSINGS: dict[str, Callable[[Tree, Tree], Model]] = {
         organization=ours.organization,
         asked_for=theirs.connection,
         refresh_token="sealed",
+        status="active",
         authorized_at=ours.grant.authorized_at,
     ),
 }
