@@ -190,6 +190,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "ads_grant_invalid": (307, Who.CLIENT),
     "ads_reconnect_required": (308, Who.CLIENT),
     "ads_vault_locked": (309, Who.CLIENT),
+    "ads_profile_lost": (310, Who.CLIENT),
     "health_ads_expiring": (320, Who.CLIENT),
     "health_ads_expired": (321, Who.CLIENT),
     "health_ads_doubted": (322, Who.AMAZON),

@@ -339,7 +339,10 @@ def _store_ads(
             return "disconnected_meanwhile"
         # Client links are for Seller Central alone, so this is a person's trip.
         grant: AdsGrant = ppc_services.store_ads_grant(
-            organization=request.organization, token=token, user=cast(User, actor.user)
+            organization=request.organization,
+            token=token,
+            user=cast(User, actor.user),
+            asked_for=row,
         )
         started = ppc_services.link_chosen(
             grant=grant,

@@ -136,9 +136,9 @@ def new_consent_sign() -> Sign:
 def disconnected_words(since: datetime) -> str:
     """Until when it can be had back, and what only the seller can do."""
     return _(
-        "Reconnect before %(day)s and everything is as it was; that day the row is erased. To "
-        "finish at Amazon, the seller opens Seller Central → Apps and Services → Manage Your Apps "
-        "and disables our app."
+        "Reconnect before %(day)s and everything is as it was; that day the row is erased, unless "
+        "its PPC is still connected. To finish at Amazon, the seller opens Seller Central → Apps "
+        "and Services → Manage Your Apps and disables our app."
     ) % {"day": exact_day(since + KEPT_AFTER_END)}
 
 

@@ -270,6 +270,10 @@ class AdsGrant(Grant):
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="ads_grants"
     )
+    # The row whose trip brought it; NULL: unknown. Whose it is says the listing, if anything.
+    asked_for = models.ForeignKey(
+        Connection, null=True, on_delete=models.SET_NULL, related_name="ads_grants_asked_for"
+    )
     profiles_read_at = models.DateTimeField(null=True)
 
     class Meta:

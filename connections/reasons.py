@@ -156,6 +156,18 @@ REASONS: dict[str, Reason] = {
         _("Ask the owner for edit rights in Amazon Ads, then try again."),
         "retry",
     ),
+    "ads_profile_lost": Reason(
+        _("Amazon no longer lists the linked Ads profile"),
+        _(
+            "It was there before: the Amazon Ads login that gave its consent has lost its rights, "
+            "or the advertising account was closed."
+        ),
+        _(
+            "Connect Amazon Ads again with a login that may edit it. If the rights come back, it "
+            "is linked again by itself."
+        ),
+        "connect_ads",
+    ),
     "ads_grant_invalid": Reason(
         _("Amazon no longer accepts the Amazon Ads consent"),
         _("It was removed by its owner, or a year has passed since it was given."),

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from connections import credentials, question, revisions, verdicts
-from connections.models import Connection
+from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import services
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.amazon.errors import AmazonError
@@ -144,7 +144,8 @@ def onboarding_restarted(job: Job, actor: Actor) -> bool:
 
 
 def startable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
-    """Supported, participating marketplaces that are neither onboarded nor being worked on."""
+    """Supported, participating marketplaces that are neither onboarded nor being worked on; none of
+    a row that was disconnected."""
     return startable_in(connection.organization_id).filter(connection=connection)
 
 
@@ -155,11 +156,22 @@ def startable_in(organization_id: UUID) -> ScopedQuerySet[MarketplaceAccount]:
         region=OuterRef("connection__region"),
         marketplace_id=OuterRef("marketplace_id"),
     )
-    return MarketplaceAccount.objects.for_organization(organization_id).filter(
+    accounts = MarketplaceAccount.objects.for_organization(organization_id).filter(
         Exists(supported),
         is_participating=True,
         onboarding__in=[Onboarding.PENDING, Onboarding.NEEDS_ATTENTION],
     )
+    consented: ScopedQuerySet[MarketplaceAccount] = accounts.filter(
+        connection__spapi_grant__isnull=False
+    )
+    return consented.exclude(connection__spapi_grant__status=Grant.Status.DISCONNECTED)
+
+
+def is_disconnected(connection: Connection) -> bool:
+    """Nothing is startable before the row is reconnected."""
+    grants = SpApiGrant.objects.for_organization(connection.organization_id)
+    ended = grants.filter(connection=connection, status=Grant.Status.DISCONNECTED)
+    return bool(ended.exists())
 
 
 def onboard(claim: Claim) -> None:

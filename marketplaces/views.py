@@ -44,9 +44,12 @@ def marketplaces_onboard(request: OrganizationRequest, connection_id: UUID) -> H
             started = onboarding.begin_onboarding(
                 connection=connection, account_ids=chosen, actor=request.actor()
             )
-            say_started(request, len(started))
-            return answer_changed(request, connection)
-        error = _("Tick at least one marketplace.")
+            if started or not onboarding.is_disconnected(connection):
+                say_started(request, len(started))
+                return answer_changed(request, connection)
+            error = _("Disconnected: reconnect it first")
+        else:
+            error = _("Tick at least one marketplace.")
     choices = onboarding_choices(connection, ticked="" if error else connection.marketplace_id)
     context = {
         "connection": connection,
@@ -76,15 +79,26 @@ def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
     rows = accounts.filter(connection=connection, marketplace_id__in=list(known)).exclude(
         onboarding=MarketplaceAccount.Onboarding.ONBOARDED
     )
-    choices = [choice_of(row, known[row.marketplace_id], connection, ticked) for row in rows]
+    is_over = onboarding.is_disconnected(connection)
+    choices = [
+        choice_of(row, known[row.marketplace_id], connection, ticked, is_over=is_over)
+        for row in rows
+    ]
     return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.name))
 
 
 def choice_of(
-    account: MarketplaceAccount, marketplace: Marketplace, connection: Connection, picked: str
+    account: MarketplaceAccount,
+    marketplace: Marketplace,
+    connection: Connection,
+    picked: str,
+    *,
+    is_over: bool,
 ) -> Choice:
     obstacle = ""
-    if marketplace.region != connection.region:
+    if is_over:
+        obstacle = _("Disconnected: reconnect it first")
+    elif marketplace.region != connection.region:
         obstacle = _("Belongs to another region: connect the seller there")
     elif not marketplace.is_supported:
         obstacle = _("Not supported yet")
@@ -114,7 +128,10 @@ def marketplaces_retry(
     started = onboarding.begin_onboarding(
         connection=connection, account_ids=[account_id], actor=request.actor()
     )
-    say_started(request, len(started))
+    if not started and onboarding.is_disconnected(connection):
+        messages.error(request, _("Disconnected: reconnect it first"))
+    else:
+        say_started(request, len(started))
     return answer_changed(request, connection)
 
 

@@ -242,5 +242,5 @@ def _prove(claim: Claim, *, is_by_hand: bool) -> None:
         return
     with claim.finishing(error=""):
         if listed is not None:
-            profiles.record_profiles(grant=grant, profiles=listed, is_routine=not is_by_hand)
+            profiles.record_profiles(grant=grant, listing=listed, is_routine=not is_by_hand)
         verification.note_next(grant)

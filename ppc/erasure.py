@@ -38,7 +38,7 @@ from connections.models import (
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.retention import Rule, until_none
-from ppc import farewell
+from ppc import farewell, following
 from ppc.disconnecting import drop_row, end_ads_consents, end_open_trips, own_ads_grants
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend import deletions
@@ -153,10 +153,22 @@ def deleted_organizations(before: datetime | None = None) -> QuerySet[Organizati
 
 
 def ended_connections(before: datetime | None = None) -> QuerySet[Connection]:
-    """Rows whose Seller Central consent ended by a disconnect, four weeks ago."""
-    return Connection.with_removed.filter(
+    """Rows whose last consent ended four weeks ago: that of Seller Central by a disconnect, and PPC
+    with it, before or since. A row that was removed has no PPC."""
+    long_ago = (before or timezone.now()) - KEPT_AFTER_END
+    ended = Connection.with_removed.filter(
         spapi_grant__status=Grant.Status.DISCONNECTED,
-        spapi_grant__status_changed_at__lt=(before or timezone.now()) - KEPT_AFTER_END,
+        spapi_grant__status_changed_at__lt=long_ago,
+    )
+    fed_lately = PpcLink.objects.filter(
+        status__in=[PpcLink.Status.LINKED, PpcLink.Status.UNLINKED],
+        account__connection__removed_at=None,
+        profile__grant__status=Grant.Status.DISCONNECTED,
+        profile__grant__status_changed_at__gte=long_ago,
+    )
+    own = Q(account__connection=OuterRef("pk"))
+    return ended.exclude(
+        Exists(following.living_links().filter(own)) | Exists(fed_lately.filter(own))
     ).order_by("spapi_grant__status_changed_at")
 
 

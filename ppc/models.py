@@ -74,7 +74,7 @@ class PpcLink(ScopedModel):
         Status.PENDING: {Status.WORKING},
         Status.WORKING: {Status.LINKED, Status.NEEDS_ATTENTION, Status.PENDING},
         Status.LINKED: {Status.UNLINKED, Status.NEEDS_ATTENTION, Status.WORKING},
-        Status.NEEDS_ATTENTION: {Status.WORKING, Status.UNLINKED},
+        Status.NEEDS_ATTENTION: {Status.WORKING, Status.LINKED, Status.UNLINKED},
         Status.UNLINKED: {Status.WORKING},
     }
 

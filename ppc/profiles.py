@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,9 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials, gaps, notices, superseding, verification
+from connections import credentials, gaps, notices, revisions, superseding, verification
 from connections.models import AdsGrant, Grant
+from ppc import following
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon import ads
 from sellerlegend.amazon.regions import Region
@@ -23,9 +25,18 @@ from sellerlegend.organizations.audit import WORKER, record_event
 LISTING_LIFETIME = timedelta(minutes=10)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What Amazon listed for a consent. `is_whole`: every item of the reply could be read, so that
+    what is not here is gone."""
+
+    profiles: list[ads.Profile]
+    is_whole: bool = True
+
+
 def read_profiles(
     grant: AdsGrant, *, force: bool = False, before_each: Callable[[], None] = lambda: None
-) -> list[ads.Profile] | None:
+) -> Listing | None:
     """All profiles of a consent on all three regional hosts; None while the listing is fresh.
 
     Profiles with edit rights, then those that may only be viewed. `force` refreshes the consent
@@ -36,8 +47,9 @@ def read_profiles(
     if not force and read_at is not None and timezone.now() - read_at < LISTING_LIFETIME:
         return None
 
-    def call(access_token: Secret) -> list[ads.Profile]:
+    def call(access_token: Secret) -> Listing:
         found: dict[str, ads.Profile] = {}
+        dropped = 0
         for region in Region:
             for level in ("edit", "view"):
                 before_each()
@@ -49,37 +61,50 @@ def read_profiles(
                         access_token=access_token,
                         access_level=level,
                     )
+                dropped += reply.dropped
                 for profile in reply.profiles:
                     found.setdefault(profile.profile_id, profile)
-        return list(found.values())
+        return Listing(list(found.values()), is_whole=not dropped)
 
     return credentials.ads_call(grant, call, force_refresh=force)
 
 
-def record_profiles(
-    *, grant: AdsGrant, profiles: list[ads.Profile], is_routine: bool = False
-) -> None:
-    """Write what Amazon listed for one consent, in the caller's transaction. Profiles that are
-    gone are kept and marked as no longer listed. `is_routine`: the daily proof, which is an event
-    of its own only when something came or went."""
-    now = timezone.now()
-    rows = AdsProfile.objects.for_organization(grant.organization_id)
-    known = {row.profile_id: row for row in rows.filter(grant=grant)}
-    before = {row.profile_id for row in known.values() if row.is_listed}
-    for item in profiles:
-        columns = facts_of(item) | {"seen_at": now, "is_listed": True}
-        if item.profile_id in known:
-            rows.filter(pk=known.pop(item.profile_id).pk).update(**columns)
-        else:
-            rows.create(grant=grant, profile_id=item.profile_id, **columns)
-    rows.filter(pk__in=[row.pk for row in known.values()]).update(is_listed=False)
+def record_profiles(*, grant: AdsGrant, listing: Listing, is_routine: bool = False) -> None:
+    """Write what Amazon listed for one consent, and what its links make of it, in the caller's
+    transaction. Profiles that are gone are kept and marked as no longer listed, unless the listing
+    could not be read as a whole. `is_routine`: the daily proof, which is an event of its own only
+    when something came or went."""
+    before = _listed_ids(grant)
+    _write(grant, listing)
     AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).update(
-        profiles_read_at=now
+        profiles_read_at=timezone.now()
     )
     verification.note_proof(grant)
-    if not is_routine or before != {item.profile_id for item in profiles}:
-        record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(profiles))
+    if not is_routine or before != _listed_ids(grant):
+        record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(listing.profiles))
+    following.follow(grant)
     retire_superseded(grant)
+
+
+def _write(grant: AdsGrant, listing: Listing) -> None:
+    rows = AdsProfile.objects.for_organization(grant.organization_id)
+    known = {row.profile_id: row for row in rows.filter(grant=grant)}
+    for item in listing.profiles:
+        columns = facts_of(item) | {"seen_at": timezone.now(), "is_listed": True}
+        row = known.pop(item.profile_id, None)
+        if row is None:
+            rows.create(grant=grant, profile_id=item.profile_id, **columns)
+            continue
+        if not listing.is_whole:  # the item that gives the right to edit may be the unreadable one
+            columns["can_edit"] = columns["can_edit"] or row.can_edit
+        rows.filter(pk=row.pk).update(**columns)
+    if listing.is_whole:
+        rows.filter(pk__in=[row.pk for row in known.values()]).update(is_listed=False)
+
+
+def _listed_ids(grant: AdsGrant) -> set[str]:
+    rows = AdsProfile.objects.for_organization(grant.organization_id)
+    return set(rows.filter(grant=grant, is_listed=True).values_list("profile_id", flat=True))
 
 
 def facts_of(item: ads.Profile) -> dict[str, Any]:
@@ -104,27 +129,40 @@ def listed_profiles(organization_id: UUID, grants: list[AdsGrant]) -> list[AdsPr
 
 
 def retire_superseded(grant: AdsGrant) -> None:
-    """Destroy older consents that see nothing beyond what this one may edit, in the caller's
-    transaction; their links move over.
+    """Destroy older consents in whose place this one stands, in the caller's transaction; their
+    links move over.
 
-    A consent names no account: overlapping profiles tell a reconnect. One that still sees a
-    profile this one does not is kept, so that no link is lost.
+    A consent names no account: overlapping profiles tell a reconnect. One that lives and still
+    sees a profile that this one may not edit is kept, so that no link is lost. One that is over
+    gives nothing any more: what this one does not see needs a person.
     """
     rows = AdsProfile.objects.for_organization(grant.organization_id)
     mine = {row.profile_id: row for row in rows.filter(grant=grant, is_listed=True, can_edit=True)}
-    living = AdsGrant.objects.for_organization(grant.organization_id)
-    older = living.exclude(status=Grant.Status.DISCONNECTED).filter(
-        authorized_at__lt=grant.authorized_at
+    older = AdsGrant.objects.for_organization(grant.organization_id).filter(
+        _may_hold_something(), authorized_at__lt=grant.authorized_at
     )
-    for previous in older:
-        known = rows.filter(grant=previous)
-        needed = known.filter(Q(is_listed=True) | Q(links__isnull=False))
-        ids = set(needed.values_list("profile_id", flat=True))
-        if ids and ids <= mine.keys():
-            _move_links(previous, mine)
+    for previous in older.distinct().order_by("pk"):
+        if not _is_renewed(previous, mine):
+            continue
+        _move_links(previous, mine)
+        if previous.status != Grant.Status.DISCONNECTED:
             _remember_gap(grant, previous)
             notices.hand_over(previous, grant)
             superseding.destroy(previous, actor=WORKER, reason="superseded")
+
+
+def _may_hold_something() -> Q:
+    """A token, or links that believe they are linked."""
+    return ~Q(status=Grant.Status.DISCONNECTED) | Q(profiles__links__status=PpcLink.Status.LINKED)
+
+
+def _is_renewed(previous: AdsGrant, mine: dict[str, AdsProfile]) -> bool:
+    known = AdsProfile.objects.for_organization(previous.organization_id).filter(grant=previous)
+    if previous.status not in following.USABLE:
+        return bool(known.filter(profile_id__in=list(mine)).exists())
+    needed = known.filter(Q(is_listed=True) | Q(links__isnull=False))
+    ids = set(needed.values_list("profile_id", flat=True))
+    return bool(ids) and ids <= mine.keys()
 
 
 def _remember_gap(grant: AdsGrant, previous: AdsGrant) -> None:
@@ -143,5 +181,14 @@ def _remember_gap(grant: AdsGrant, previous: AdsGrant) -> None:
 
 def _move_links(previous: AdsGrant, profiles: dict[str, AdsProfile]) -> None:
     links = PpcLink.objects.for_organization(previous.organization_id)
-    for link in links.filter(profile__grant=previous).select_related("profile"):
-        links.filter(pk=link.pk).update(profile=profiles[link.profile.profile_id])
+    lost: set[UUID] = set()
+    for link in links.filter(profile__grant=previous).select_related("profile", "account"):
+        profile = profiles.get(link.profile.profile_id)
+        if profile is not None:
+            links.filter(pk=link.pk).update(profile=profile)
+        elif link.status == PpcLink.Status.LINKED:
+            following.lose(link, following.LOST, profile=None)
+            lost.add(link.connection_id)
+        elif link.status == PpcLink.Status.NEEDS_ATTENTION:
+            links.filter(pk=link.pk).update(profile=None)
+    revisions.show(previous.organization_id, lost)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from connections.models import KEPT_AFTER_END, Connection
 from connections.retention import AUDIT_DAYS
+from ppc import following
 from ppc.disconnecting import Side
 from sellerlegend.organizations.models import AuditEvent
 
@@ -31,8 +32,8 @@ class DestroyedConsent:
 
 @dataclass(frozen=True)
 class Proof:
-    """One disconnect. `erased_on`: when the row's data goes; None while it is connected again,
-    and for an end of Amazon Ads alone."""
+    """One disconnect. `erased_on`: when the row's data goes; None while it is connected again or
+    its PPC lives on, and for an end of Amazon Ads alone."""
 
     event: int
     at: datetime
@@ -76,7 +77,9 @@ def proofs_of(organization_id: UUID, connection_id: UUID) -> Proofs | None:
 
 def _proof(event: AuditEvent, row: Connection | None) -> Proof:
     has_ended_row = Side.SPAPI in event.details.get("sides", ())
-    is_connected = row is not None and row.spapi_grant.held_since > event.at
+    is_connected = row is not None and (
+        row.spapi_grant.held_since > event.at or following.lives_on_ppc(row)
+    )
     return Proof(
         event=event.pk,
         at=event.at,

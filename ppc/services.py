@@ -17,7 +17,7 @@ from marketplaces.models import Marketplace, MarketplaceAccount
 from marketplaces.onboarding import chooser
 from ppc.matching import Match, match_profile
 from ppc.models import AdsProfile, PpcLink
-from ppc.profiles import facts_of, listed_profiles, read_profiles, record_profiles
+from ppc.profiles import Listing, facts_of, listed_profiles, read_profiles, record_profiles
 from sellerlegend.amazon import ads
 from sellerlegend.amazon.errors import AmazonError, HeldBack
 from sellerlegend.amazon.secret import Secret
@@ -41,8 +41,15 @@ LISTING_SECONDS = 60.0
 # Consents ----------------------------------------------------------------------------------
 
 
-def store_ads_grant(*, organization: Organization, token: Secret, user: User) -> AdsGrant:
-    """Write a proven Ads consent as a row of its own, in the caller's transaction.
+def store_ads_grant(
+    *,
+    organization: Organization,
+    token: Secret,
+    user: User,
+    asked_for: Connection | None = None,
+) -> AdsGrant:
+    """Write a proven Ads consent as a row of its own, in the caller's transaction. `asked_for`:
+    the row whose trip brought it, which it belongs to where no profile says otherwise.
 
     The consent names no account: whether it renews an older one shows when its profiles are read.
     """
@@ -51,6 +58,7 @@ def store_ads_grant(*, organization: Organization, token: Secret, user: User) ->
         status=Grant.Status.ACTIVE,
         authorized_at=timezone.now(),
         authorized_by=user,
+        asked_for=asked_for,
     )
     # The caller's copy is as old as its trip, and the data key may have been replaced since.
     data_key = custody.data_key_under_lock(organization.pk)
@@ -236,13 +244,13 @@ def link(claim: Claim) -> None:
                 _needs_attention(row, "ads_grant_invalid" if reason == "grant_invalid" else reason)
         return
     with claim.finishing():
-        for grant, profiles in readings:
-            if profiles is not None:
-                record_profiles(grant=grant, profiles=profiles)
+        for grant, listing in readings:
+            if listing is not None:
+                record_profiles(grant=grant, listing=listing)
         _settle(row, [grant for grant, _ in readings])
 
 
-Reading = tuple[AdsGrant, list[ads.Profile] | None]
+Reading = tuple[AdsGrant, Listing | None]
 
 
 def _pace_of(claim: Claim) -> Callable[[], None]:
@@ -275,9 +283,14 @@ def _read_all(
 def _found_anyway(
     account: MarketplaceAccount, connection: Connection, readings: list[Reading]
 ) -> bool:
-    fresh = [AdsProfile(**facts_of(item)) for _, items in readings for item in items or ()]
+    fresh = [
+        AdsProfile(**facts_of(item))
+        for _, listing in readings
+        if listing is not None
+        for item in listing.profiles
+    ]
     stored = listed_profiles(
-        account.organization_id, [grant for grant, profiles in readings if profiles is None]
+        account.organization_id, [grant for grant, listing in readings if listing is None]
     )
     return any(
         match_profile(

@@ -90,7 +90,8 @@ def resync_grant(claim: Claim) -> None:
                 listing_failed(grant, reason)
         return
     with claim.finishing(error=""):
-        profiles.record_profiles(grant=grant, profiles=listed or [])
+        if listed is not None:
+            profiles.record_profiles(grant=grant, listing=listed)
 
 
 def resync_given_up(job: Job) -> None:

@@ -105,12 +105,14 @@ def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> 
     """What would end, for which rows; then it ends."""
     connection = connection_of(request, connection_id)
     affected = disconnecting.affected(connection)
-    if not (affected.has_spapi or affected.has_ppc):
-        raise Http404("nothing to disconnect")
     sides = disconnecting.sides_from(request.POST.getlist("side"))
+    is_over = not (affected.has_spapi or affected.has_ppc)
+    if connection.waits_for_consent or (is_over and not sides):
+        raise Http404("nothing to disconnect")
     if request.method == "POST" and sides:
         ended = disconnecting.disconnect(connection=connection, sides=sides, actor=request.actor())
-        messages.success(request, disconnected_words(connection.name, ended))
+        tell = messages.success if ended else messages.info
+        tell(request, disconnected_words(connection.name, ended))
         return HttpResponseRedirect(back_to_list(request, connection), status=303)
     error = _("Tick at least one side.") if request.method == "POST" else ""
     context = {"connection": connection, "affected": affected, "error": error}
@@ -119,7 +121,10 @@ def connection_disconnect(request: OrganizationRequest, connection_id: UUID) -> 
 
 
 def disconnected_words(name: str, ended: frozenset[Side]) -> str:
-    """Only the steps of what was ended: the other consent is to live on."""
+    """Only the steps of what was ended: the other consent is to live on. Somebody may have been
+    faster."""
+    if not ended:
+        return _("Nothing was ended: %(name)s had no such consent any more.") % {"name": name}
     words = [_("%(name)s was disconnected and its token destroyed.") % {"name": name}]
     if Side.SPAPI in ended:
         words.append(

@@ -10,9 +10,11 @@ from django.db import connection as database
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
+from connections import superseding
 from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import onboarding, services
 from marketplaces.models import Marketplace, MarketplaceAccount
@@ -21,7 +23,7 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job, RateBucket
 from sellerlegend.organizations.audit import Actor
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import bells, factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import BRAZIL, CANADA, MEXICO, US
@@ -956,3 +958,40 @@ def test_a_trouble_in_one_region_does_not_touch_another(
     jobs = [read(europe), read(connection)]
 
     assert [job.status for job in jobs] == ["waiting", "done"]
+
+
+# A page from before the disconnect -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["pending", "needs_attention"])
+def test_nothing_is_begun_for_a_row_that_was_disconnected_meanwhile(
+    amazon: RunningEmulator, state: str
+) -> None:
+    row = factories.make_connection(factories.make_organization(), name="Northstar")
+    reason: dict[str, Any] = (
+        {"attention_reason": "not_listed"} if state == "needs_attention" else {}
+    )
+    account = factories.make_account(row, US, onboarding=state, **reason)
+    grant = factories.grant_of(row)
+    superseding.destroy(
+        grant, actor=Actor.person(factories.owner_of(row.organization)), reason="disconnected"
+    )
+    browser = trips.sign_in(factories.make_member(row.organization))
+    slug = row.organization.slug
+    begin = reverse("marketplaces_onboard", args=[slug, row.pk])
+    again = reverse("marketplaces_retry", args=[slug, row.pk, account.pk])
+
+    events = AuditEvent.objects.for_organization(row.organization_id)
+    known = events.count()
+
+    begun = browser.post(begin, {"account": [str(account.pk)]})
+    repeated = browser.post(again, follow=True)
+
+    assert begun.status_code == 422
+    for reply in (begun, repeated):
+        assert "Disconnected: reconnect it first" in reply.text
+        assert "had been started already" not in reply.text
+    assert jobs_of(row) == []
+    account.refresh_from_db()
+    assert account.onboarding == state
+    assert events.count() == known

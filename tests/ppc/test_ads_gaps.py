@@ -112,7 +112,7 @@ def test_one_that_is_not_recognised_is_no_gap() -> None:
     ended(older, 8)
     newer = factories.make_ads_grant(organization)
 
-    read(newer, listed("1"))
+    read(newer, listed("9"))
 
     assert stored(older).status == "invalid"
     assert stored(newer).gap_started_at is None

@@ -65,6 +65,13 @@ CROSSINGS: dict[str, Callable[[Tree, Tree], Model]] = {
     "profile of a foreign grant": lambda ours, theirs: AdsProfile(
         organization=ours.organization, grant=theirs.grant, profile_id="1", can_edit=True
     ),
+    "Ads consent for a foreign row": lambda ours, theirs: AdsGrant(
+        organization=ours.organization,
+        asked_for=theirs.connection,
+        refresh_token="sealed",
+        status="active",
+        authorized_at=ours.grant.authorized_at,
+    ),
 }
 
 

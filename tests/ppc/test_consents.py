@@ -34,7 +34,7 @@ def listed(profile_id: str, access: str = "edit") -> Profile:
 
 def read(grant: AdsGrant, *found: Profile) -> None:
     with transaction.atomic():
-        profiles.record_profiles(grant=grant, profiles=list(found))
+        profiles.record_profiles(grant=grant, listing=profiles.Listing(list(found)))
 
 
 @pytest.fixture
@@ -114,3 +114,48 @@ def test_another_organization_is_never_touched(older: AdsGrant) -> None:
 
     older.refresh_from_db()
     assert older.status == Grant.Status.ACTIVE
+
+
+# A consent that is over ---------------------------------------------------------------------
+
+
+def end(grant: AdsGrant, status: str = Grant.Status.INVALID) -> None:
+    token = {"refresh_token": ""} if status == Grant.Status.DISCONNECTED else {}
+    rows = AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk)
+    rows.update(status=status, **token)
+
+
+@pytest.mark.parametrize("status", [Grant.Status.INVALID, Grant.Status.DISCONNECTED])
+def test_a_renewal_that_sees_less_heals_what_it_sees(older: AdsGrant, status: str) -> None:
+    other = factories.make_account(link_of(older).account.connection, factories.CANADA)
+    lost = factories.make_link(other, older.profiles.get(profile_id="2"))
+    end(older, status)
+    newer = factories.make_ads_grant(older.organization)
+
+    read(newer, listed("1"))
+
+    links = PpcLink.objects.for_organization(older.organization_id)
+    healed = links.exclude(pk=lost.pk).select_related("profile").get()
+    assert healed.profile is not None
+    assert (healed.status, healed.profile.grant_id) == (PpcLink.Status.LINKED, newer.pk)
+    lost.refresh_from_db()
+    assert (lost.status, lost.attention_reason, lost.profile_id) == (
+        PpcLink.Status.NEEDS_ATTENTION,
+        "ads_profile_lost",
+        None,
+    )
+    older.refresh_from_db()
+    assert (older.status, older.refresh_token) == (Grant.Status.DISCONNECTED, "")
+
+
+def test_a_consent_of_another_login_takes_nothing_from_one_that_is_over(older: AdsGrant) -> None:
+    end(older)
+    newer = factories.make_ads_grant(older.organization)
+
+    read(newer, listed("9", access="view"))
+
+    older.refresh_from_db()
+    link = link_of(older)
+    assert older.status == Grant.Status.INVALID
+    assert link.profile is not None
+    assert (link.status, link.profile.grant_id) == (PpcLink.Status.LINKED, older.pk)

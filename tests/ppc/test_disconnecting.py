@@ -263,6 +263,27 @@ def test_a_trip_to_amazon_ads_of_any_row_that_the_consent_fed_ends(
     assert trips.come_back(client, back["Apart"]) == "ads_connected"
 
 
+def test_a_trip_of_a_row_that_another_consent_feeds_goes_on(
+    amazon: RunningEmulator, row: Connection
+) -> None:
+    """The ended one only saw its seller."""
+    seen = factories.make_connection(row.organization, name="Seen", seller=BLUE_HARBOR)
+    factories.put_to_use(factories.make_ads_grant(row.organization), seen)
+    first = PpcLink.objects.for_organization(row.organization_id).get(account__connection=row)
+    assert first.profile is not None
+    factories.make_profile(first.profile.grant, seller=BLUE_HARBOR)
+    client = trips.sign_in(factories.make_member(row.organization, Role.MEMBER))
+    account = factories.make_account(seen, factories.CANADA, onboarding="onboarded")
+    leads_to = trips.leave_for_ads(client, seen, [account.pk], new_consent="1")
+    back = trips.allow(leads_to, "ads@northstar.example")
+
+    end(row, frozenset({Side.PPC}))
+
+    event = AuditEvent._base_manager.get(code="connection_disconnected")
+    assert event.details["fed"] == [str(row.pk)]
+    assert trips.come_back(client, back) == "ads_connected"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_disconnect_during_onboarding_leaves_nothing_behind(
     amazon: RunningEmulator, row: Connection

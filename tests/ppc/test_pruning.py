@@ -21,6 +21,7 @@ from connections import revisions
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from ppc import disconnecting, erasure, pruning
 from ppc.disconnecting import Side
+from ppc.proof import proofs_of
 from sellerlegend.jobs import ledger, locks
 from sellerlegend.jobs.models import NamedLock, Slot
 from sellerlegend.organizations import quarantine
@@ -109,6 +110,43 @@ def test_without_any_command_what_is_due_is_gone_after_the_days_slot() -> None:
         "ended_connections": 1,
         "ended_ads_grants": 1,
     }
+
+
+def test_a_row_whose_ppc_lives_is_kept_as_long() -> None:
+    """And a while after PPC ended, too, as *Disconnect* says."""
+    row = factories.make_connection(factories.make_organization(), name="Northstar")
+    factories.put_to_use(factories.make_ads_grant(row.organization), row)
+    actor = Actor.person(owner_of(row.organization))
+    disconnecting.disconnect(connection=row, sides=frozenset({Side.SPAPI}), actor=actor)
+    set_back(SpApiGrant, days=40)
+
+    pruning.prune_in_turn()
+
+    assert names() == {"Northstar"}
+    found = proofs_of(row.organization_id, row.pk)
+    assert found is not None
+    assert [each.erased_on for each in found.found] == [None]
+    assert AdsGrant._base_manager.get().status == Grant.Status.ACTIVE
+
+    disconnecting.disconnect(connection=row, sides=frozenset({Side.PPC}), actor=actor)
+    set_back(AdsGrant, days=27.9)
+    assert erasure.overdue() == 0
+    prune_again()
+    assert names() == {"Northstar"}
+
+    set_back(AdsGrant, days=28.1)
+    prune_again()
+    assert names() == set()
+
+
+def set_back(model: type[SpApiGrant] | type[AdsGrant], *, days: float) -> None:
+    model._base_manager.update(status_changed_at=timezone.now() - timedelta(days=days))
+
+
+def prune_again() -> None:
+    """On the next day."""
+    Slot.objects.filter(name="prune").delete()
+    pruning.prune_in_turn()
 
 
 def test_a_day_is_pruned_once_and_the_next_day_again() -> None:
