@@ -21,7 +21,7 @@ PHASES = [Phase.generate, Phase.shrink]
 
 
 @pytest.mark.django_db
-@pytest.mark.timeout(seconds(600))
+@pytest.mark.timeout(seconds(1200))
 @pytest.mark.parametrize("_part", range(PARTS))
 def test_no_order_of_events_breaks_a_rule(amazon: RunningEmulator, _part: int) -> None:
     WalkOfYears.amazon = amazon
