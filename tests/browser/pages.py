@@ -96,8 +96,11 @@ def timeline_page(page: Page) -> None:
 
 
 def open_menu(summary: str) -> Arrive:
+    """Over a page with nothing under the menu: of a button that it half covers axe says that it is
+    too small, though whoever opened the menu closes it first (WCAG 2.5.8 leaves that out)."""
+
     def arrive(page: Page) -> None:
-        page.goto(NORTHSTAR)
+        page.goto(f"{NORTHSTAR}views")
         page.locator(".app-header summary", has_text=summary).click()
 
     return arrive
