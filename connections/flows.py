@@ -189,12 +189,13 @@ def _check_seller(
     expected = request.expected_selling_partner_id
     if expected and seller != expected:
         return "wrong_account"
-    if request.client_link_id and services.is_of_another_row(connection, seller):
-        return "other_row"
     may_store = services.may_store(
         connection=connection, seller=seller, actor=actor, began_at=request.created_at
     )
-    return "" if may_store else "row_removed"
+    if not may_store:
+        return "row_removed"
+    is_elsewhere = request.client_link_id and services.is_of_another_row(connection, seller)
+    return "other_row" if is_elsewhere else ""
 
 
 def _row_of(request: AuthorizationRequest) -> Connection | None:

@@ -215,7 +215,7 @@ def store_spapi_grant(
     caller's transaction, and takes the organization's lock first, so two consents of one seller
     cannot both believe to be the first. `began_at`: of the trip, else now; who disconnected the
     seller or removed its row since then is not overruled by it. Raises RowGone, RowRemoved,
-    DisconnectedMeanwhile.
+    DisconnectedMeanwhile, and OfAnotherRow where a client came by a link.
     """
     began_at = began_at or timezone.now()
     revisions.lock_list(connection.organization_id)

@@ -167,11 +167,11 @@ def startable_in(organization_id: UUID) -> ScopedQuerySet[MarketplaceAccount]:
     return consented.exclude(connection__spapi_grant__status=Grant.Status.DISCONNECTED)
 
 
-def is_disconnected(connection: Connection) -> bool:
-    """Nothing is startable before the row is reconnected."""
-    grants = SpApiGrant.objects.for_organization(connection.organization_id)
-    ended = grants.filter(connection=connection, status=Grant.Status.DISCONNECTED)
-    return bool(ended.exists())
+def has_living_consent(organization_id: UUID, connection_id: UUID) -> bool:
+    """Whether the row has a consent that nobody disconnected: nothing is startable without one."""
+    grants = SpApiGrant.objects.for_organization(organization_id)
+    living = grants.exclude(status=Grant.Status.DISCONNECTED)
+    return bool(living.filter(connection=connection_id).exists())
 
 
 def onboard(claim: Claim) -> None:

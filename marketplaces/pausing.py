@@ -11,9 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections import revisions
-from connections.models import Connection, Grant, SpApiGrant
+from connections.models import Connection
 from marketplaces.models import MarketplaceAccount
-from marketplaces.onboarding import onboarding_job
+from marketplaces.onboarding import has_living_consent, onboarding_job
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.transitions import advance
@@ -53,13 +53,6 @@ def _after_the_pause(account: MarketplaceAccount) -> Onboarding:
         return Onboarding.ONBOARDED
     has_consent = has_living_consent(account.organization_id, account.connection_id)
     return Onboarding.WORKING if has_consent else Onboarding.PENDING
-
-
-def has_living_consent(organization_id: UUID, connection_id: UUID) -> bool:
-    """Whether the row has a consent that nobody disconnected."""
-    grants = SpApiGrant.objects.for_organization(organization_id)
-    living = grants.exclude(status=Grant.Status.DISCONNECTED)
-    return bool(living.filter(connection=connection_id).exists())
 
 
 def _account(connection: Connection, account_id: UUID) -> MarketplaceAccount | None:

@@ -44,7 +44,7 @@ def marketplaces_onboard(request: OrganizationRequest, connection_id: UUID) -> H
             started = onboarding.begin_onboarding(
                 connection=connection, account_ids=chosen, actor=request.actor()
             )
-            if started or not onboarding.is_disconnected(connection):
+            if started or has_consent(connection):
                 say_started(request, len(started))
                 return answer_changed(request, connection)
             error = _("Disconnected: reconnect it first")
@@ -71,6 +71,10 @@ def say_started(request: OrganizationRequest, count: int) -> None:
         messages.info(request, _("These marketplaces had been started already."))
 
 
+def has_consent(connection: Connection) -> bool:
+    return onboarding.has_living_consent(connection.organization_id, connection.pk)
+
+
 def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
     """Every Amazon marketplace of the row that is not onboarded, startable ones first; the
     marketplace with the id `ticked` is chosen already."""
@@ -79,7 +83,7 @@ def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
     rows = accounts.filter(connection=connection, marketplace_id__in=list(known)).exclude(
         onboarding=MarketplaceAccount.Onboarding.ONBOARDED
     )
-    is_over = onboarding.is_disconnected(connection)
+    is_over = not has_consent(connection)
     choices = [
         choice_of(row, known[row.marketplace_id], connection, ticked, is_over=is_over)
         for row in rows
@@ -128,7 +132,7 @@ def marketplaces_retry(
     started = onboarding.begin_onboarding(
         connection=connection, account_ids=[account_id], actor=request.actor()
     )
-    if not started and onboarding.is_disconnected(connection):
+    if not started and not has_consent(connection):
         messages.error(request, _("Disconnected: reconnect it first"))
     else:
         say_started(request, len(started))
@@ -154,7 +158,7 @@ def marketplace_resume(
 ) -> HttpResponse:
     connection = connection_of(request, connection_id)
     state = pausing.resume(connection=connection, account_id=account_id, actor=request.actor())
-    if state and pausing.has_living_consent(connection.organization_id, connection.pk):
+    if state and has_consent(connection):
         say(request, _("Resumed. No new consent was needed."))
     elif state:
         say(request, no_longer_paused_words(state) % {"name": connection.name})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,8 +20,6 @@ from sellerlegend.organizations.models import Organization, Role
 from tests import factories, trips
 
 pytestmark = pytest.mark.django_db
-
-GIVEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -50,7 +48,6 @@ def test_a_row_is_its_facts(browser: Client, organization: Organization) -> None
     SpApiGrant._base_manager.filter(connection=row).update(
         authorized_at=now - timedelta(days=30),
         status_changed_at=now - timedelta(days=30),
-        authorized_name="Ada",
         last_success_at=now,
         verified_at=now,
     )
@@ -59,7 +56,7 @@ def test_a_row_is_its_facts(browser: Client, organization: Organization) -> None
     grant = factories.make_ads_grant(organization)
     factories.put_to_use(grant, row)
     AdsGrant._base_manager.filter(pk=grant.pk).update(
-        authorized_at=GIVEN, status="active", last_success_at=now
+        authorized_at=now - timedelta(days=5), status="active", last_success_at=now
     )
 
     page = listed(browser, organization)
@@ -86,13 +83,13 @@ def test_a_row_is_its_facts(browser: Client, organization: Organization) -> None
             "since": (now - timedelta(days=30)).isoformat(),
             "consented_at": (now - timedelta(days=30)).isoformat(),
             "renew_by": (now + timedelta(days=335)).isoformat(),
-            "authorized_by": found["selling_partner"]["authorized_by"],
+            "authorized_by": factories.owner_of(organization).email,
             "verified_at": now.isoformat(),
             "last_success_at": now.isoformat(),
             "last_failure_at": None,
             "last_failure": None,
         },
-        "ppc": {"health": "connected", "renew_by": found["ppc"]["renew_by"]},
+        "ppc": {"health": "connected", "renew_by": (now + timedelta(days=360)).isoformat()},
     }
 
 
