@@ -264,7 +264,11 @@ def make_account(
 
 
 def make_ads_grant(
-    organization: Organization, *, refresh_token: str = "", user: User | None = None
+    organization: Organization,
+    *,
+    refresh_token: str = "",
+    user: User | None = None,
+    asked_for: Connection | None = None,
 ) -> AdsGrant:
     """To call the fake Amazon, pass `refresh_token=amazon.world.authorize_ads(login)`."""
     with transaction.atomic():
@@ -272,6 +276,7 @@ def make_ads_grant(
             organization=organization,
             token=Secret(refresh_token or f"Atzr|made-up-ads-{next(_numbers)}"),
             user=user or owner_of(organization),
+            asked_for=asked_for,
         )
 
 

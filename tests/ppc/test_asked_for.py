@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from connections import ads_consents
 from connections.models import AdsGrant, Connection, Grant
 from ppc import disconnecting, erasure
 from ppc.disconnecting import Side
@@ -128,17 +129,17 @@ def test_what_its_profiles_say_counts_more(client: Client, row: Connection) -> N
     grant = consent(client, row, NORTHSTAR_LOGIN)
     factories.make_profile(grant, seller=BLUE_HARBOR)
 
-    assert disconnecting.ads_grants_of(row) == []
-    assert disconnecting.ads_grants_of(other) == [grant]
-    assert disconnecting.rows_of([grant]) == [other.pk]
+    assert ads_consents.of_row(row) == []
+    assert ads_consents.of_row(other) == [grant]
+    assert ads_consents.rows_of([grant]) == [other.pk]
 
 
 def test_no_other_row_has_it(client: Client, row: Connection) -> None:
     grant = consent(client, row, PERSONAL)
     other = factories.make_connection(row.organization, seller=BLUE_HARBOR)
 
-    assert disconnecting.ads_grants_of(row) == [grant]
-    assert disconnecting.ads_grants_of(other) == []
+    assert ads_consents.of_row(row) == [grant]
+    assert ads_consents.of_row(other) == []
     assert disconnecting.own_ads_grants(row) == [grant]
 
 
