@@ -19,11 +19,12 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from connections.ads_consents import FEEDS
 from connections.feed_models import CalendarFeed
 from connections.ical import Event, calendar
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_words import rows_fed_by
-from connections.reach import FEEDS, ads_grants_within, within_reach
+from connections.reach import ads_grants_within, within_reach
 from connections.token_cache import AnyGrant
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.limits import Limit
