@@ -44,17 +44,29 @@ def rows_of(grants: list[AdsGrant]) -> list[UUID]:
     if not grants:
         return []
     organization_id = grants[0].organization_id
-    ids = [grant.pk for grant in grants]
-    these = AdsGrant.objects.for_organization(organization_id).filter(pk__in=ids)
-    seen = these.filter(profiles__is_listed=True)
-    given = _of_no_row(organization_id).filter(pk__in=ids)
-    rows = Connection.with_removed.for_organization(organization_id)
-    found = rows.filter(
-        Q(**{f"{FEEDS}__in": ids})
-        | Q(selling_partner_id__in=seen.values("profiles__account_id"))
-        | Q(pk__in=given.values("asked_for"))
+    these = AdsGrant.objects.for_organization(organization_id).filter(
+        pk__in=[grant.pk for grant in grants]
     )
+    found = _rows(organization_id, these)
     return list(found.distinct().order_by("pk").values_list("pk", flat=True))
+
+
+def those_with_one(organization_id: UUID, row_ids: list[UUID]) -> set[UUID]:
+    """Of these rows, in one statement, those that have a living one."""
+    found = _rows(organization_id, living(organization_id)).filter(pk__in=row_ids)
+    return set(found.values_list("pk", flat=True))
+
+
+def _rows(organization_id: UUID, grants: ScopedQuerySet[AdsGrant]) -> QuerySet[Connection]:
+    """Every row that has one of these consents, maybe several times."""
+    seen = grants.filter(profiles__is_listed=True).values("profiles__account_id")
+    given = _of_no_row(organization_id).filter(pk__in=grants.values("pk")).values("asked_for")
+    rows: QuerySet[Connection] = Connection.with_removed.for_organization(organization_id)
+    return rows.filter(
+        Q(**{f"{FEEDS}__in": grants.values("pk")})
+        | Q(selling_partner_id__in=seen)
+        | Q(pk__in=given)
+    )
 
 
 def by_row(grants: ScopedQuerySet[AdsGrant], rows: list[Connection]) -> dict[UUID, set[UUID]]:

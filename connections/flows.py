@@ -345,6 +345,7 @@ def _store_ads(
             user=cast(User, actor.user),
             asked_for=row,
         )
+        revisions.show(request.organization_id, [row.pk])
         started = ppc_services.link_chosen(
             grant=grant,
             account_ids=[UUID(value) for value in request.chosen],

@@ -12,7 +12,15 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials, gaps, notices, revisions, superseding, verification
+from connections import (
+    ads_consents,
+    credentials,
+    gaps,
+    notices,
+    revisions,
+    superseding,
+    verification,
+)
 from connections.models import AdsGrant, Grant
 from ppc import following
 from ppc.models import AdsProfile, PpcLink
@@ -82,6 +90,8 @@ def record_profiles(*, grant: AdsGrant, listing: Listing, is_routine: bool = Fal
     verification.note_proof(grant)
     if not is_routine or before != _listed_ids(grant):
         record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(listing.profiles))
+    if came:  # rows whose seller is among them may end this consent now
+        revisions.show(grant.organization_id, ads_consents.rows_of([grant]))
     following.follow(grant)
     end_gaps(grant, came)
     retire_superseded(grant)
