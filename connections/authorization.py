@@ -5,7 +5,6 @@ RFC 9700 §4.7: the state is bound to the browser and to the person. The row hol
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Callable
@@ -75,8 +74,8 @@ def _open(
     state = secrets.token_urlsafe(32)
     request = AuthorizationRequest(
         organization=organization,
-        state_hash=_digest(state),
-        browser_hash=_digest(browser),
+        state_hash=crypto.digest(state),
+        browser_hash=crypto.digest(browser),
         expires_at=timezone.now() + AuthorizationRequest.LIFETIME,
         reference=new_reference(),
         **columns,
@@ -97,11 +96,6 @@ def _open(
             region=request.region,
         )
     return state, request
-
-
-def _digest(value: str) -> str:
-    """SHA-256: the input is 256 bits of randomness and needs no work factor."""
-    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _browser_value(session: SessionBase) -> str:
@@ -166,7 +160,7 @@ def identify(
     with across_organizations("the callback knows its organization only by the state"):
         request = (
             AuthorizationRequest.objects.select_related("organization", "connection")
-            .filter(state_hash=_digest(params.state))
+            .filter(state_hash=crypto.digest(params.state))
             .first()
         )
     if request is None:
@@ -187,7 +181,7 @@ def is_same_browser(
     """A client's browser is known by a cookie of the link; a person's by the session alone."""
     link_id = request.client_link_id
     value = str(session.get(BROWSER_KEY, "")) if link_id is None else client_browser(link_id)
-    return constant_time_compare(_digest(value), request.browser_hash)
+    return constant_time_compare(crypto.digest(value), request.browser_hash)
 
 
 def membership_of(request: AuthorizationRequest) -> Membership | None:
