@@ -21,7 +21,7 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, client_links, queue_walk, revisions, services
+from connections import authorization, client_links, queue_walk, revisions, storing
 from connections.authorization import CallbackParams, ClientBrowser, is_seller_id
 from connections.departures import VaultClosed, require_open_vault
 from connections.exchange import exchange, named
@@ -189,12 +189,12 @@ def _check_seller(
     expected = request.expected_selling_partner_id
     if expected and seller != expected:
         return "wrong_account"
-    may_store = services.may_store(
+    may_store = storing.may_store(
         connection=connection, seller=seller, actor=actor, began_at=request.created_at
     )
     if not may_store:
         return "row_removed"
-    is_elsewhere = request.client_link_id and services.is_of_another_row(connection, seller)
+    is_elsewhere = request.client_link_id and storing.is_of_another_row(connection, seller)
     return "other_row" if is_elsewhere else ""
 
 
@@ -280,10 +280,10 @@ def _remember_interruption(request: AuthorizationRequest) -> None:
 
 # Somebody was faster than the consent.
 NOT_STORED: dict[type[Exception], str] = {
-    services.RowGone: "row_gone",
-    services.RowRemoved: "row_removed",
-    services.OfAnotherRow: "other_row",
-    services.DisconnectedMeanwhile: "disconnected_meanwhile",
+    storing.RowGone: "row_gone",
+    storing.RowRemoved: "row_removed",
+    storing.OfAnotherRow: "other_row",
+    storing.DisconnectedMeanwhile: "disconnected_meanwhile",
     client_links.LinkOver: "link_over",
 }
 
@@ -297,7 +297,7 @@ def _store_spapi(
     for _ in range(2):  # the grant's status may move under us once
         try:
             with transaction.atomic():
-                stored = services.store_spapi_grant(
+                stored = storing.store_spapi_grant(
                     connection=connection,
                     seller=request.returned_selling_partner_id,
                     token=token,
@@ -306,9 +306,7 @@ def _store_spapi(
                 )
                 client_links.note_consented(stored.row, request.client_link_id, actor)
                 if params.mws_auth_token is not None:
-                    services.store_mws_auth_token(
-                        connection=stored.row, token=params.mws_auth_token
-                    )
+                    storing.store_mws_auth_token(connection=stored.row, token=params.mws_auth_token)
                 marketplace_services.queue_reading(stored.row, is_first=stored.is_new)
                 outcome = _outcome_of(stored, connection)
                 _record_success(request, stored.row.pk, outcome)
@@ -320,7 +318,7 @@ def _store_spapi(
     return "unexpected_reply"
 
 
-def _outcome_of(stored: services.Stored, asked: Connection) -> str:
+def _outcome_of(stored: storing.Stored, asked: Connection) -> str:
     if stored.is_new:
         return "connected"
     if stored.was_removed:
