@@ -147,12 +147,19 @@ def is_seller_id(value: str) -> bool:
     return len(value) <= 40 and value.isascii() and value.isalnum()
 
 
+@dataclass(frozen=True)
+class Browser:
+    """Who comes back, as far as the browser tells: a person's sign-in and session, the cookies of
+    client links, the address."""
+
+    user: Any
+    session: SessionBase
+    address: str
+    client_browser: ClientBrowser
+
+
 def identify(
-    kind: str,
-    params: CallbackParams,
-    user: Any,
-    session: SessionBase,
-    client_browser: ClientBrowser,
+    kind: str, params: CallbackParams, browser: Browser
 ) -> tuple[AuthorizationRequest | None, str]:
     """The trip with this state, and why it is not this browser's and this person's, if so."""
     if params.is_garbled or params.state is None:
@@ -165,8 +172,9 @@ def identify(
         )
     if request is None:
         return None, "state_unknown"
-    if not is_same_browser(request, session, client_browser):
+    if not is_same_browser(request, browser):
         return request, "other_browser"
+    user = browser.user
     is_own = user.is_authenticated and user.pk == request.user_id
     if request.client_link_id is None and not is_own:
         return request, "other_person"
@@ -175,12 +183,13 @@ def identify(
     return request, ""
 
 
-def is_same_browser(
-    request: AuthorizationRequest, session: SessionBase, client_browser: ClientBrowser
-) -> bool:
+def is_same_browser(request: AuthorizationRequest, browser: Browser) -> bool:
     """A client's browser is known by a cookie of the link; a person's by the session alone."""
     link_id = request.client_link_id
-    value = str(session.get(BROWSER_KEY, "")) if link_id is None else client_browser(link_id)
+    if link_id is None:
+        value = str(browser.session.get(BROWSER_KEY, ""))
+    else:
+        value = browser.client_browser(link_id)
     return constant_time_compare(crypto.digest(value), request.browser_hash)
 
 
