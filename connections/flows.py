@@ -51,9 +51,6 @@ Status = AuthorizationRequest.Status
 STORE_SECONDS = 10.0
 
 
-# The way back ------------------------------------------------------------------------------
-
-
 def finish_spapi_authorization(*, browser: Browser, query: QueryDict) -> Ending:
     """Seller Central came back. Never raises for anything a browser can send."""
     params = CallbackParams.from_query(query, code_field="spapi_oauth_code")
