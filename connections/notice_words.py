@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections import client_reminders
+from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
-from connections.reach import FEEDS, within_reach
+from connections.reach import within_reach
 from connections.reasons import Reason, ads_reason_for, reason_for
 from connections.words import Sign, exact_day, exact_time
 from sellerlegend.jobs.models import Incident

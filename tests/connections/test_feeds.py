@@ -20,6 +20,7 @@ from connections.ical import Event, calendar, escaped, folded
 from connections.models import Connection
 from ppc import disconnecting
 from ppc.disconnecting import Side
+from sellerlegend import crypto
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import factories
@@ -128,7 +129,7 @@ def test_the_link_is_shown_once_and_stored_as_a_digest(
     assert token not in str(all_rows())
     assert token not in str(browser_of_viewer.cookies)
     assert token not in str(dict(browser_of_viewer.session))
-    assert CalendarFeed._base_manager.get().token_hash == renewals.digest(token)
+    assert CalendarFeed._base_manager.get().token_hash == crypto.digest(token)
     assert AuditEvent._base_manager.filter(code="calendar_feed_made").get().details == {}
 
 
