@@ -109,7 +109,8 @@ ORGANIZATION_ROUTES = (
     Route("ppc_retry", ACTION, Role.MEMBER, ACCOUNT),
     Route("notifications", FORM, Role.VIEWER),
     Route("notifications_test_mail", ACTION, Role.MEMBER),
-    Route("notice_acknowledge", ACTION, Role.MEMBER, ("notice_id",)),
+    # What they name is in the body (`tests/connections/test_notifications.py`).
+    Route("notices_acknowledge", ACTION, Role.MEMBER),
     Route("notice_snooze", ACTION, Role.MEMBER, ("notice_id",)),
     Route("connections_export", FORM, Role.VIEWER),
     Route("token_import_new", FORM, Role.ADMIN),
