@@ -297,7 +297,7 @@ def where_to(
     """The page of the next step, and what its button says."""
     slug = organization.slug
     if notice.kind == Kind.CLIENT_SILENT:
-        return reverse("client_links", args=[slug]), _("Links to clients")
+        return reverse("client_link_again", args=[slug, notice.subject_id]), _("Ask again")
     if not notice.needs_a_person:
         if notice.connection_id is not None:
             return reverse("connection_details", args=[slug, notice.connection_id]), _("Look")

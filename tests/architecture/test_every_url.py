@@ -143,7 +143,7 @@ ORGANIZATION_ROUTES = (
     Route("ownership_transfer", FORM, Role.OWNER),
     Route("client_link_new", FORM, Role.MEMBER, ROW),
     Route("client_links", READ[:1], Role.MEMBER),
-    Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_link_again", FORM, Role.MEMBER, ("link_id",)),
     Route("client_links_of_person", FORM, Role.ADMIN, ("person_id",)),
     Route("client_reminders_switch", ACTION, Role.ADMIN),
     Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
