@@ -158,6 +158,7 @@ def test_i_know_of_the_ticked_ones_leaves_the_others_alone(
     page = body(browser, organization)
     assert "Your colleagues see that you know of 2 notices." in page
     assert page.count('name="ticked"') == 2
+    assert "2 not known yet" in page
 
 
 def test_i_know_of_a_kind_is_of_what_was_shown_and_of_no_other_kind(
