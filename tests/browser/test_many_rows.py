@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.needs_chromium, pytest.mark.one_product]
 
 ORGANIZATION = "/o/northstar-trading/"
 CALENDAR, NOTIFICATIONS = f"{ORGANIZATION}calendar", f"{ORGANIZATION}notifications"
-DESKTOP, ZOOMED, PHONE, SMALL = 1440, 720, 360, 320
+DESKTOP, LAPTOP, ZOOMED, PHONE, SMALL = 1440, 1000, 720, 360, 320
 LEAST_TARGET = 24
 # Notices are derived once a minute by the sweep.
 NOTICES_SECONDS = 150
@@ -35,13 +35,13 @@ def open_notices(page: Page) -> Locator:
     return kinds.first
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
 def test_rows_have_the_width_of_the_page_and_nothing_scrolls_sideways(
-    window: SignedIn, scheme: str
+    window: SignedIn, language: str
 ) -> None:
-    page = window(color_scheme=scheme)
+    asked_client(window())
+    page = window(locale=language)
     open_notices(page)
-    asked_client(page)
     pages = (CALENDAR, NOTIFICATIONS, f"{ORGANIZATION}client-links", f"{ORGANIZATION}authorisers")
     for path in pages:
         at_width(page, DESKTOP)
@@ -49,9 +49,25 @@ def test_rows_have_the_width_of_the_page_and_nothing_scrolls_sideways(
         table = page.get_by_role("table").first.bounding_box()
         assert table is not None
         assert table["width"] > 1200, path
-        for width in (ZOOMED, PHONE, SMALL):
+        for width in (1200, LAPTOP, 800, ZOOMED, PHONE, SMALL):
             at_width(page, width)
             assert not scrolls_sideways(page), (path, width)
+
+
+@pytest.mark.parametrize("width", [DESKTOP, LAPTOP, ZOOMED, PHONE, SMALL])
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
+def test_the_days_to_be_told_again_are_on_the_screen(
+    window: SignedIn, width: int, language: str
+) -> None:
+    page = window(locale=language)
+    at_width(page, width)
+    menu = open_notices(page).locator("details.menu").first
+
+    menu.locator("summary").click()
+
+    panel = menu.locator(".menu__panel").bounding_box()
+    assert panel is not None
+    assert 0 <= panel["x"] <= width - panel["width"]
 
 
 @pytest.mark.parametrize("width", [ZOOMED, PHONE])
