@@ -77,6 +77,10 @@ class Month:
     starts_on: date
     renewals: tuple[Renewal, ...]
 
+    @property
+    def key(self) -> str:
+        return f"{self.starts_on:%Y-%m}"
+
 
 def renewals_of(organization: Organization, reader: Membership | None = None) -> list[Renewal]:
     """Every consent that has an end, by that day; those that the reader sees. Rows that a person

@@ -346,11 +346,16 @@ def test_what_a_shared_consent_asks_is_not_answered_for_others(
         occurred_at=timezone.now(),
     )
     page = shown(browser, "notifications", organization)
-    url = reverse("notice_acknowledge", args=[organization.slug, notice.pk])
+    url = reverse("notices_acknowledge", args=[organization.slug])
     assert "Inside store" in page
     assert url not in page
-    with nothing_changes(amazon, events=()):
-        assert browser.post(url).status_code == 403
+    for fields in (
+        {"notice": str(notice.pk)},
+        {"ticked": str(notice.pk)},
+        {"kind": "expired", "shown_at": timezone.now().isoformat()},
+    ):
+        with nothing_changes(amazon, events=()):
+            assert browser.post(url, fields).status_code == 403
     owner = signed_in_freshly(factories.owner_of(organization))
     assert url in shown(owner, "notifications", organization)
 
