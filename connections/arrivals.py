@@ -110,7 +110,8 @@ def leave_callback(ending: Ending) -> HttpResponse:
         url = queue_of_trip(trip)
     elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
-        if trip.connection_id and name_in_reach(trip):
+        # The row that the person just began with needs no other look; the address alone leads to it.
+        if trip.connection_id and (ending.outcome == "connected" or name_in_reach(trip)):
             url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
     else:
         url = reverse("authorization_outcome", args=[ending.reference])
