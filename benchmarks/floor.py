@@ -38,10 +38,10 @@ MONTHS = [
     "July", "Aug.", "Sept.", "Oct.", "Nov.", "Dec.",
 ]
 # fmt: on
-# Word, icon, tone.
+# Word, icon, tone; what needs somebody comes first.
 ONBOARDING = {
-    "onboarded": ("Onboarded", "check-circle", "success"),
     "needs_attention": ("Needs you", "alert", "warning"),
+    "onboarded": ("Onboarded", "check-circle", "success"),
     "pending": ("Pending", "dashed", "neutral"),
 }
 LINK = {
@@ -126,9 +126,9 @@ data-many="{{count}} selected"></p>
 <span class="connection-account__head"><input class="connection-account__tick" type="checkbox" \
 id="select-{key}" name="row" value="{key}" form="selection" aria-label="Select {name} {region}">\
 <span class="connection-account__name">{name}</span></span>
-<span class="connection-account__id">{escape(seller)}</span>
+<span class="connection-account__where"><span class="connection-account__id">{escape(seller)}\
+</span> {REGIONS[region]} ({region})</span>
 <ul class="connection-account__facts">
-<li>{REGIONS[region]} ({region})</li>
 <li>Authorised by {escape(who)} on {day(authorized_at)}</li>
 <li title="{day(ends)}, {clock(ends)}">Consent ends on {day(ends)}</li>
 </ul>
@@ -158,7 +158,7 @@ Amazon no longer issues it (ended April 2024)
 </td>
 <td data-label="PPC">
 {self.connected(fed_since)}
-{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", context)}
+{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", context, "secondary")}
 </td>
 </tr>
 <tr class="connection-details"><td colspan="4">
@@ -179,11 +179,18 @@ Stores, currencies, languages and states</a></p></div>
         )
 
     def cell(
-        self, lines: list[Line], signs: Any, worst: Any, button: str, url: str, context: str
+        self,
+        lines: list[Line],
+        signs: Any,
+        worst: Any,
+        button: str,
+        url: str,
+        context: str,
+        rank: str = "primary",
     ) -> str:
         word, icon, tone = signs[worst]
         done = sum(state in DONE for _name, state in lines)
-        items = "".join([self.line(name, state, *signs[state]) for name, state in lines])
+        items = "".join([self.state(lines, state, *signs[state]) for state in signs])
         return f"""
 <div class="connection-cell">
 <div class="connection-cell__head">
@@ -191,21 +198,22 @@ Stores, currencies, languages and states</a></p></div>
 <span class="status tone-{tone}">{self.icon(icon)}<span>{word}</span></span>
 <span class="connection-cell__count">{done} of {len(lines)}</span>
 </span>
-<span class="connection-cell__actions"><a class="button button--small button--primary" \
+<span class="connection-cell__actions"><a class="button button--small button--{rank}" \
 id="{button}" href="{url}" hx-get="{url}" hx-target="#dialog" hx-swap="innerHTML">\
 Continue{context}</a></span>
 </div>
 <ul class="marketplace-list">{items}</ul>
 </div>"""
 
-    def line(self, name: str, state: Any, word: str, icon: str, tone: str) -> str:
-        is_done = state in DONE
-        tag = "strong" if is_done else "span"
+    def state(self, lines: list[Line], state: Any, word: str, icon: str, tone: str) -> str:
+        names = ", ".join([escape(name) for name, found in lines if found == state])
+        if not names:
+            return ""
+        tag = "strong" if state in DONE else "span"
         return (
-            f'<li class="marketplace tone-{tone}{" marketplace--done" if is_done else ""}">'
-            f'{self.icon(icon)}<span class="marketplace__words">'
-            f'<{tag} class="marketplace__name">{escape(name)}</{tag}> '
-            f'<span class="marketplace__state">{word}</span></span></li>\n'
+            f'<li class="marketplaces tone-{tone}">{self.icon(icon)}<span>'
+            f'<{tag} class="marketplaces__names">{names}</{tag}> '
+            f'<span class="marketplaces__state">{word}</span></span></li>\n'
         )
 
     def icon(self, name: str) -> str:

@@ -30,6 +30,7 @@ BEHIND_PROXY = {"Host": HOST, "X-Forwarded-Proto": "https"}
 
 def spread(screens: Screens, report: Report) -> None:
     tenant = screens.tenants[25]
+    tenant.organization.refresh_from_db(fields=["revision"])  # the consents of P8 moved it on
     headers = {**BEHIND_PROXY, "Cookie": sign_in(tenant.person)}
     url = f"/o/{tenant.organization.slug}/connections"
     poll = f"{url}/changes?since={tenant.organization.revision}"

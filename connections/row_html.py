@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 PAGE = "connections/account_connections.html"
 STORED_SECONDS = 86_400
+URGENCY = ("danger", "warning", "progress", "success", "info", "neutral")
 ID_HOLE, NAME_HOLE = map(str, HOLES)
 Compose = Callable[[list[Facts]], list[ConnectionRow]]
 
@@ -83,12 +84,14 @@ def html_of(row: ConnectionRow, printing: Printing) -> str:
         "icons": printing.icons,
         "menu": shared.menu(),
         "details": shared.details(),
-        "spapi_health": shared.health(row.spapi_health),
+        "spapi_health": shared.health(
+            replace(row.spapi_health, since="") if row.is_end_its_state else row.spapi_health
+        ),
         "ppc_health": shared.health(row.ppc_health),
         "spapi_head": shared.head(row.spapi, row.spapi_health),
-        "spapi_lines": lines_html(row.spapi.lines, printing),
+        "spapi_lines": states_html(row.spapi.lines, printing),
         "ppc_head": shared.head(row.ppc, row.ppc_health),
-        "ppc_lines": lines_html(row.ppc.lines, printing),
+        "ppc_lines": states_html(row.ppc.lines, printing),
     }
     html = get_template(f"{PAGE}#connection-row").render(context)
     # Tags leave empty lines behind, and a page holds 25 rows.
@@ -147,10 +150,21 @@ class SharedParts:
         return url.replace(str(self.row.id), ID_HOLE)
 
 
-def lines_html(lines: tuple[MarketplaceLine, ...], printing: Printing) -> SafeString:
-    """A seller has few states in 23 marketplaces: most lines of a page are equal."""
-    html = [shared_html("marketplace-line", printing, line=line) for line in lines]
+def states_html(lines: tuple[MarketplaceLine, ...], printing: Printing) -> SafeString:
+    """Marketplaces that are in the same state share a line. What needs somebody comes first, what
+    the seller takes no part in last."""
+    names: dict[MarketplaceLine, list[str]] = {}
+    for line in lines:
+        names.setdefault(replace(line, name="", code=""), []).append(line.name)
+    html = [
+        shared_html("marketplaces", printing, state=state, names=", ".join(names[state]))
+        for state in sorted(names, key=urgency)
+    ]
     return SafeString("".join(html))
+
+
+def urgency(state: MarketplaceLine) -> tuple[int, bool]:
+    return URGENCY.index(state.sign.tone), state.sign.icon == "minus"
 
 
 @lru_cache(maxsize=8192)

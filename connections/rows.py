@@ -82,6 +82,16 @@ class ConnectionRow:
         return bool(self.question) or is_trouble or is_ppc
 
     @property
+    def is_end_its_state(self) -> bool:
+        """Then each is said once: the state beside Selling Partner, its day with the account."""
+        return self.consent_sign == self.spapi_health.sign
+
+    @property
+    def has_notices(self) -> bool:
+        is_ppc = self.ppc_health is not None and self.ppc_health.reason is not None
+        return bool(self.question) or self.trouble is not None or is_ppc
+
+    @property
     def trouble_text(self) -> str:
         return f"{self.trouble.meaning} {self.trouble.next_step}" if self.trouble else ""
 
@@ -109,6 +119,12 @@ def build_row(
     trouble, is_reading = trouble_of(fact, health)
     if ppc_health is not None and ppc_health.button:  # one next step for each side
         ppc = replace(ppc, button=None)
+    asked = question_buttons(fact, reader)
+    to_act = trouble_button(fact, trouble, reader) if is_reading else health.button
+    to_link = ppc_health.button if ppc_health else None
+    _keep, to_act, spapi_button, to_link, ppc_button = one_primary(
+        asked[0] if asked else None, to_act, spapi.button, to_link, ppc.button
+    )
     return ConnectionRow(
         id=fact["id"],
         name=fact["name"],
@@ -123,17 +139,23 @@ def build_row(
         mws=mws_words(fact),
         mws_updated=exact_day(fact["mws_auth_token_updated_at"]),
         question=question_words(fact, stores),
-        question_buttons=question_buttons(fact, reader),
+        question_buttons=asked,
         trouble=trouble,
-        trouble_button=trouble_button(fact, trouble, reader) if is_reading else health.button,
+        trouble_button=to_act,
         trouble_tone="warning" if is_reading else health.tone,
         spapi_health=health,
-        ppc_health=ppc_health,
-        spapi=spapi,
-        ppc=ppc,
+        ppc_health=replace(ppc_health, button=to_link) if ppc_health else None,
+        spapi=replace(spapi, button=spapi_button),
+        ppc=replace(ppc, button=ppc_button),
         menu=menu_buttons(fact, ppc_health, reader),
         details_url=url_of("connection_details", reader, fact["id"]),
     )
+
+
+def one_primary(*buttons: Button | None) -> list[Button | None]:
+    """A row has one next step, the first of these; what else it offers does not stand out."""
+    first = next((button for button in buttons if button and button.is_primary), None)
+    return [replace(button, is_primary=button is first) if button else None for button in buttons]
 
 
 def region_words(region: str) -> str:
@@ -166,20 +188,19 @@ def consent_words(fact: Facts) -> dict[str, Any]:
     if fact["grant_status"] == Grant.Status.INVALID and left > timedelta():
         return nothing  # it ended before that day
     days = days_until(ends)
-    words, sign = _("Consent ends on %(day)s"), None
+    sign = None
+    words = ngettext(
+        "Consent ends in %(days)d day, on %(day)s",
+        "Consent ends in %(days)d days, on %(day)s",
+        days,
+    )
     if is_overdue(fact["spapi_health"], fact["grant_status"], fact):
         words, sign = _("Renewal was due on %(day)s"), overdue_sign()
     elif left < timedelta():
         words, sign = _("Consent ended on %(day)s"), SIGNS[Health.EXPIRED]()
     elif left < timedelta(days=EXPIRING_DAYS):
         sign = SIGNS[Health.EXPIRING]()
-        words = _("Consent ends today, %(day)s")
-        if days:
-            words = ngettext(
-                "Consent ends in %(days)d day, on %(day)s",
-                "Consent ends in %(days)d days, on %(day)s",
-                days,
-            )
+        words = words if days else _("Consent ends today, %(day)s")
     return {
         "consent_ends": words % {"days": days, "day": exact_day(ends)},
         "consent_ends_exact": exact_time(ends),
@@ -211,7 +232,12 @@ def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
     if not fact["is_asked"] or not reader.may_act:
         return ()
     return (
-        Button(_("Yes, keep it"), url_of("connection_confirm", reader, fact["id"]), opens=False),
+        Button(
+            _("Yes, keep it"),
+            url_of("connection_confirm", reader, fact["id"]),
+            opens=False,
+            is_primary=True,
+        ),
         Button(_("No, undo"), url_of("connection_undo", reader, fact["id"]), is_dangerous=True),
     )
 

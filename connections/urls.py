@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.conf import settings
 from django.urls import path
 
 from connections import (
@@ -14,6 +15,7 @@ from connections import (
     client_pages,
     doors,
     export_views,
+    gallery,
     grouping_views,
     help_pages,
     import_views,
@@ -155,3 +157,6 @@ urlpatterns = [
     path("c/<str:token>", client_pages.client_link, name="client_link"),
     path("c/ended/<slug:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]
+
+if settings.DEBUG:
+    urlpatterns.append(path("components", gallery.components_page, name="components_page"))

@@ -17,8 +17,6 @@ from connections.reasons import Reason
 
 Facts = dict[str, Any]
 
-SHORT_LIST = 6
-
 
 @dataclass(frozen=True)
 class Sign:
@@ -75,10 +73,6 @@ class Cell:
     button: Button | None
     note: str = ""
     is_moving: bool = False
-
-    @property
-    def is_short(self) -> bool:
-        return len(self.lines) < SHORT_LIST
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 
 # Each of them.
 WALKS = "tests/test_walk_machine.py"
-# Each whole: its tests share servers that take a while to start. None of them ends in a flush of the
-# test database: those stay behind all others, where pytest-django puts them.
+# Each whole: its tests share servers that take a while to start. None of them ends in a flush of
+# the test database: those stay behind all others, where pytest-django puts them.
 TOGETHER = (
     "tests/browser/",
     "tests/soak/test_soak.py",

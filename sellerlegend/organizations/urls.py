@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from django.conf import settings
 from django.urls import path
 
 from connections import reach_views
@@ -47,6 +46,3 @@ urlpatterns = [
     path("staff/reference", staff_reference.staff_reference, name="staff_reference"),
     path("staff/test-mail", mail_views.staff_test_mail, name="staff_test_mail"),
 ]
-
-if settings.DEBUG:
-    urlpatterns.append(path("components", views.components_page, name="components_page"))

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from connections import appstore
 from ppc import erasure, farewell, leaving
 from sellerlegend.applications.ages import secret_ages
-from sellerlegend.organizations import gallery, services, setup
+from sellerlegend.organizations import services, setup
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     SignedInRequest,
@@ -190,9 +190,3 @@ def staff_setup(request: SignedInRequest) -> HttpResponse:
         "key_states": key_states(),
     }
     return render(request, "organizations/staff_setup.html", context)
-
-
-@require_GET
-def components_page(request: SignedInRequest) -> HttpResponse:
-    """Every component in one place, in development."""
-    return render(request, "components_page.html", gallery.samples())

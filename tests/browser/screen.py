@@ -91,7 +91,7 @@ def connect(page: Page, name: str, marketplace: str, seller_id: str) -> None:
     add_connection(page, name, marketplace)
     confirm_at_seller_central(page, seller_id)
     page.wait_for_url("**/connections/**")
-    expect(selling_partner(page, name).locator(".marketplace").first).to_be_visible()
+    expect(selling_partner(page, name).locator(".marketplaces").first).to_be_visible()
 
 
 def scrolls_sideways(page: Page) -> bool:

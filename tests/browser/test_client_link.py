@@ -20,7 +20,6 @@ from tests.browser.screen import (
     new_organization,
     row,
     scrolls_sideways,
-    selling_partner,
 )
 
 pytestmark = [
@@ -58,7 +57,7 @@ def test_a_client_reconnects_exactly_his_row_on_a_phone(
     other = amazon.add_seller("Another Store", "US")
     connect(desk, "Harbor Goods", "United States", seller.seller_id)
     connect(desk, "Another Store", "United States", other.seller_id)
-    selling_partner(desk, "Harbor Goods").get_by_role("button", name="Yes, keep it").click()
+    row(desk, "Harbor Goods").get_by_role("button", name="Yes, keep it").click()
     list_url = desk.url.split("?")[0]
 
     # The agency makes the link.

@@ -355,7 +355,7 @@ def test_the_end_of_the_consent_is_told_in_time(
     change_grant(connection, authorized_at=given, last_success_at=given)
     end = date_format(given + timedelta(days=365), "DATE_FORMAT")
     words = {
-        10: f"Consent ends on {end}",
+        10: f"Consent ends in 355 days, on {end}",
         305: f"Consent ends in 60 days, on {end}",
         364: f"Consent ends in 1 day, on {end}",
         366: f"Consent ended on {end}",
@@ -462,6 +462,68 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
 
 
 @pytest.mark.parametrize(
+    ("trouble", "is_asked", "leads"),
+    [
+        ({}, False, "Continue"),
+        ({"status": "invalid"}, False, "Reconnect"),
+        ({"status": "invalid"}, True, "Yes, keep it"),
+    ],
+)
+def test_one_button_of_a_row_stands_out(
+    organization: Organization, trouble: dict[str, str], is_asked: bool, leads: str
+) -> None:
+    connection = factories.make_connection(organization, name="Shop", confirmed=not is_asked)
+    factories.make_account(connection, US)
+    if trouble:
+        change_grant(connection, **trouble)
+    person = trips.sign_in(factories.make_member(organization, Role.ADMIN))
+
+    page = person.get(page_url(organization)).content.decode()
+
+    markup = page[page.index("<tbody") : page.index("</tbody>")]
+    assert re.findall(r'button--primary"[^>]*>([^<]+)', markup) == [leads]
+
+
+def test_marketplaces_in_one_state_share_a_line_and_what_needs_somebody_leads(
+    organization: Organization,
+) -> None:
+    connection = factories.make_connection(organization)
+    for place in (CANADA, MEXICO):
+        factories.make_account(connection, place, onboarding="onboarded")
+    asks = {"onboarding": "needs_attention", "attention_reason": "access_denied"}
+    factories.make_account(connection, US, **asks)
+    factories.make_account(connection, BRAZIL, is_participating=False)
+    person = trips.sign_in(factories.make_member(organization, Role.VIEWER))
+
+    page = person.get(page_url(organization)).content.decode()
+
+    cell = page[page.index('data-label="Selling Partner"') : page.index('data-label="PPC"')]
+    assert [words_of(line) for line in re.findall(r'<li class="marketplaces .*?</li>', cell)] == [
+        "United States Needs you",
+        "Canada, Mexico Onboarded",
+        "Brazil Not participating",
+    ]
+    assert re.findall(r"<strong[^>]*>([^<]+)", cell) == ["Canada, Mexico"]
+
+
+def test_the_state_and_its_day_are_each_said_once(organization: Organization) -> None:
+    connection = factories.make_connection(organization)
+    given = timezone.now() - timedelta(days=355)
+    change_grant(connection, authorized_at=given, last_success_at=timezone.now())
+    person = trips.sign_in(factories.make_member(organization, Role.VIEWER))
+
+    page = person.get(page_url(organization)).content.decode()
+
+    row = words_of(page[page.index("<tbody") : page.index("</tbody>")])
+    end = date_format(given + timedelta(days=365), "DATE_FORMAT")
+    assert row.count("Expiring") == 1
+    assert re.findall(r"Consent ends in 10 days, on|ends in 10 days", row) == [
+        "Consent ends in 10 days, on"
+    ]
+    assert row.count(end) == 1
+
+
+@pytest.mark.parametrize(
     ("role", "rights", "menu"),
     [
         (Role.VIEWER, "read", ["Timeline"]),
@@ -509,7 +571,7 @@ def test_a_role_sees_the_buttons_it_may_press(
     pressable = re.findall(r'<(?:a|button) [^>]*class="(?:button|menu__item)[^>]*>([^<]+)', markup)
     question = [] if rights == "read" else ["Yes, keep it", "No, undo", "Reconnect"]
     cells = [] if rights == "read" else ["Continue", "Continue"]
-    assert pressable == [*menu, *question, *cells]
+    assert pressable == [*menu, *cells, *question]
     assert ("Add New Connection" in page) == (rights != "read")
 
 
