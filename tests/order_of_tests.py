@@ -11,13 +11,14 @@ from typing import Protocol, TypeVar
 
 # Each of them.
 WALKS = "tests/test_walk_machine.py"
-# Each whole: its tests share servers that take a while to start. None of them ends in a flush of
+# Each whole: its tests may share servers that take a while to start. None ends in a flush of
 # the test database: those stay behind all others, where pytest-django puts them.
 TOGETHER = (
     "tests/browser/",
     "tests/soak/test_soak.py",
     "tests/test_outages.py",
     "tests/test_url_fuzz.py",
+    "tests/connections/test_an_hour_of_outage.py",
 )
 
 
