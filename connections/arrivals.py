@@ -15,7 +15,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import authorization, catalogue, client_browsers, flows, reasons
+from connections import authorization, catalogue, client_browsers, endings, flows, reasons
+from connections.authorization import Browser
+from connections.endings import Ending
 from connections.models import AuthorizationRequest, Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import may_add_rows, within_reach
@@ -37,7 +39,7 @@ def ads_callback(request: SignedInRequest) -> HttpResponse:
     return answer_callback(request, flows.finish_ads_authorization)
 
 
-def answer_callback(request: SignedInRequest, finish: Callable[..., flows.Ending]) -> HttpResponse:
+def answer_callback(request: SignedInRequest, finish: Callable[..., Ending]) -> HttpResponse:
     ending = finish(browser=browser_of(request), query=request.GET)
     user: Any = request.user  # nobody, when it is a client
     if ending.request is None and not user.is_authenticated:
@@ -50,8 +52,8 @@ def answer_callback(request: SignedInRequest, finish: Callable[..., flows.Ending
     return leave_callback(ending)
 
 
-def browser_of(request: HttpRequest) -> flows.Browser:
-    return flows.Browser(
+def browser_of(request: HttpRequest) -> Browser:
+    return Browser(
         user=request.user,
         session=request.session,
         address=client_address(request),
@@ -59,7 +61,7 @@ def browser_of(request: HttpRequest) -> flows.Browser:
     )
 
 
-def say_how_it_ended(request: SignedInRequest, ending: flows.Ending) -> None:
+def say_how_it_ended(request: SignedInRequest, ending: Ending) -> None:
     """A first consent needs no words: its row asks whether it is the right store."""
     trip = ending.request
     if trip is None or trip.connection_id is None or ending.outcome == "connected":
@@ -99,7 +101,7 @@ def name_in_reach(trip: AuthorizationRequest) -> str:
     return seen.values_list("name", flat=True).first() or ""
 
 
-def leave_callback(ending: flows.Ending) -> HttpResponse:
+def leave_callback(ending: Ending) -> HttpResponse:
     """303 to a clean URL at once: the code must not stay in history or travel as a referrer."""
     trip = ending.request
     if ending.by_link:
@@ -108,7 +110,8 @@ def leave_callback(ending: flows.Ending) -> HttpResponse:
         url = queue_of_trip(trip)
     elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
-        if trip.connection_id and name_in_reach(trip):
+        # The row that the person just began with needs no other look.
+        if trip.connection_id and (ending.outcome == "connected" or name_in_reach(trip)):
             url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
     else:
         url = reverse("authorization_outcome", args=[ending.reference])
@@ -132,7 +135,7 @@ def authorization_outcome(request: SignedInRequest, reference: str) -> HttpRespo
     """How a trip to Amazon ended, in words, with a way to start again."""
     if len(reference) != REFERENCE_LENGTH or set(reference) - set(REFERENCE_ALPHABET):
         raise Http404("not a reference")
-    ending = flows.ending_of(user=request.user, reference=reference)
+    ending = endings.ending_of(user=request.user, reference=reference)
     member = authorization.membership_of(ending.request) if ending.request else None
     if ending.succeeded:
         return leave_callback(ending)

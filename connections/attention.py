@@ -41,8 +41,11 @@ class Attention:
 
     @property
     def words(self) -> str:
+        """With what is counted: the bar above the list counts one side alone."""
         return ngettext(
-            "%(count)d connection needs you", "%(count)d connections need you", self.count
+            "%(count)d connection needs you, on Selling Partner or PPC",
+            "%(count)d connections need you, on Selling Partner or PPC",
+            self.count,
         ) % {"count": self.count}
 
 

@@ -5,7 +5,6 @@ RFC 9700 §4.7: the state is bound to the browser and to the person. The row hol
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Callable
@@ -75,8 +74,8 @@ def _open(
     state = secrets.token_urlsafe(32)
     request = AuthorizationRequest(
         organization=organization,
-        state_hash=_digest(state),
-        browser_hash=_digest(browser),
+        state_hash=crypto.digest(state),
+        browser_hash=crypto.digest(browser),
         expires_at=timezone.now() + AuthorizationRequest.LIFETIME,
         reference=new_reference(),
         **columns,
@@ -97,11 +96,6 @@ def _open(
             region=request.region,
         )
     return state, request
-
-
-def _digest(value: str) -> str:
-    """SHA-256: the input is 256 bits of randomness and needs no work factor."""
-    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _browser_value(session: SessionBase) -> str:
@@ -153,12 +147,19 @@ def is_seller_id(value: str) -> bool:
     return len(value) <= 40 and value.isascii() and value.isalnum()
 
 
+@dataclass(frozen=True)
+class Browser:
+    """Who comes back, as far as the browser tells: a person's sign-in and session, the cookies of
+    client links, the address."""
+
+    user: Any
+    session: SessionBase
+    address: str
+    client_browser: ClientBrowser
+
+
 def identify(
-    kind: str,
-    params: CallbackParams,
-    user: Any,
-    session: SessionBase,
-    client_browser: ClientBrowser,
+    kind: str, params: CallbackParams, browser: Browser
 ) -> tuple[AuthorizationRequest | None, str]:
     """The trip with this state, and why it is not this browser's and this person's, if so."""
     if params.is_garbled or params.state is None:
@@ -166,13 +167,14 @@ def identify(
     with across_organizations("the callback knows its organization only by the state"):
         request = (
             AuthorizationRequest.objects.select_related("organization", "connection")
-            .filter(state_hash=_digest(params.state))
+            .filter(state_hash=crypto.digest(params.state))
             .first()
         )
     if request is None:
         return None, "state_unknown"
-    if not is_same_browser(request, session, client_browser):
+    if not is_same_browser(request, browser):
         return request, "other_browser"
+    user = browser.user
     is_own = user.is_authenticated and user.pk == request.user_id
     if request.client_link_id is None and not is_own:
         return request, "other_person"
@@ -181,13 +183,14 @@ def identify(
     return request, ""
 
 
-def is_same_browser(
-    request: AuthorizationRequest, session: SessionBase, client_browser: ClientBrowser
-) -> bool:
+def is_same_browser(request: AuthorizationRequest, browser: Browser) -> bool:
     """A client's browser is known by a cookie of the link; a person's by the session alone."""
     link_id = request.client_link_id
-    value = str(session.get(BROWSER_KEY, "")) if link_id is None else client_browser(link_id)
-    return constant_time_compare(_digest(value), request.browser_hash)
+    if link_id is None:
+        value = str(browser.session.get(BROWSER_KEY, ""))
+    else:
+        value = browser.client_browser(link_id)
+    return constant_time_compare(crypto.digest(value), request.browser_hash)
 
 
 def membership_of(request: AuthorizationRequest) -> Membership | None:

@@ -10,15 +10,21 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from connections import renewals
+from connections.renewals import Month, Renewal
+from connections.words import Jump
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
+
+ALL = "all"
+UNFOLDED_AT_FIRST = 2
 
 
 @require_GET
@@ -28,15 +34,40 @@ def renewal_calendar(request: OrganizationRequest) -> HttpResponseBase:
 
 
 def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
+    """`?month=2027-03` is unfolded, `?month=all` are all; else the next ones to renew."""
     found = renewals.renewals_of(request.organization, request.membership)
+    overdue = [renewal for renewal in found if renewal.is_over]
+    months = renewals.months_ahead(found)
     context = {
-        "overdue": [renewal for renewal in found if renewal.is_over],
-        "months": renewals.months_ahead(found),
+        "overdue": overdue,
+        "months": months,
+        "unfolded": unfolded(months, request.GET.get("month", "")),
+        "jumps": jumps(overdue, months),
         "without_a_day": renewals.count_without_a_day(request.organization, request.membership),
         "feed": renewals.feed_of(request.organization, request.user),
         "feed_url": feed_url,
     }
     return render(request, "connections/calendar.html", context)
+
+
+def unfolded(months: list[Month], asked: str) -> set[str]:
+    keys = [month.key for month in months if month.renewals]
+    if asked == ALL:
+        return set(keys)
+    return {asked} if asked in keys else set(keys[:UNFOLDED_AT_FIRST])
+
+
+def jumps(overdue: list[Renewal], months: list[Month]) -> list[Jump]:
+    """The server unfolds the month, since not every browser does it for a fragment."""
+    over = [Jump(_("Over"), len(overdue), "#overdue")] if overdue else []
+    return over + [
+        Jump(
+            date_format(month.starts_on, "M Y"),
+            len(month.renewals),
+            f"?month={month.key}#month-{month.key}",
+        )
+        for month in months
+    ]
 
 
 @require_POST

@@ -30,6 +30,7 @@ from connections.notice_sending import (
     is_refusal,
 )
 from connections.words import exact_day
+from sellerlegend import crypto
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER
@@ -140,7 +141,7 @@ def url_of(link: ClientLink) -> str:
     """A secret key that was replaced since the link was made derives another token: that one
     counts from now on, and nobody was given the other one by mail."""
     token = client_links.token_of(link)
-    fresh = client_links.digest(token)
+    fresh = crypto.digest(token.reveal())
     if fresh != link.token_hash:
         rows = ClientLink.objects.for_organization(link.organization_id)
         rows.filter(pk=link.pk).update(token_hash=fresh)

@@ -158,14 +158,18 @@ def client_link_revoke(request: OrganizationRequest, link: ClientLink) -> HttpRe
     return HttpResponseRedirect(list_url(request), status=303)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.MEMBER)
 @changes_want_proof
 @costly
 @of_link
 def client_link_again(request: OrganizationRequest, link: ClientLink) -> HttpResponseBase:
-    """A new link to the same person; the earlier one ends."""
-    connection_of(request, link.connection_id)
+    """Whom it was sent to and what became of it; then a new link to the same person, and the
+    earlier one ends."""
+    connection = connection_of(request, link.connection_id)
+    if request.method != "POST":
+        context = {"line": line_of(link), "earlier": live_line(connection)}
+        return render(request, "connections/client_link_again.html", context)
     wait = wait_for_mail(request, link.recipient_email)
     if wait:
         return too_many_requests(request, wait)

@@ -9,7 +9,6 @@ organization: it outlives the membership of whoever made it.
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from connections import revisions
 from connections.client_link_models import ClientLink
 from connections.models import Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
+from sellerlegend import crypto
 from sellerlegend.amazon.http import clean_text
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
@@ -80,17 +80,13 @@ def token_of(link: ClientLink) -> Secret:
     return Secret(base64.urlsafe_b64encode(mac.digest()).decode().rstrip("="))
 
 
-def digest(token: Secret) -> str:
-    return hashlib.sha256(token.reveal().encode()).hexdigest()
-
-
 def by_token(token: str) -> ClientLink | None:
     """Also one that is over; `standing` says so."""
     if not TOKEN.fullmatch(token):
         return None
     with across_organizations("a link names its organization by its token alone"):
         links = ClientLink.objects.select_related("organization", "connection", "made_by")
-        found: ClientLink | None = links.filter(token_hash=digest(Secret(token))).first()
+        found: ClientLink | None = links.filter(token_hash=crypto.digest(token)).first()
     return found
 
 
@@ -123,7 +119,7 @@ def make(
         link.made_by = maker or actor.user
         link.created_at, link.expires_at = now, now + timedelta(days=days)
         token = token_of(link)
-        link.token_hash = digest(token)
+        link.token_hash = crypto.digest(token.reveal())
         link.save(force_insert=True)
         how = "mail" if recipient.email else "hand"
         record_event("client_link_made", actor=actor, subject=link, by=how, days=days)

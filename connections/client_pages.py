@@ -23,10 +23,11 @@ from connections import (
     client_link_words,
     client_links,
     departures,
-    flows,
+    endings,
 )
 from connections.client_link_models import ClientLink
 from connections.client_link_words import masked
+from connections.endings import Ending
 from connections.words import exact_time
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
@@ -66,13 +67,13 @@ def client_link_ended(request: HttpRequest, reference: str) -> HttpResponseBase:
     if wait:
         return private(too_many_requests(request, wait))
     browser = arrivals.browser_of(request)
-    ending = flows.ending_by_link(browser=browser, reference=reference[:12])
+    ending = endings.ending_by_link(browser=browser, reference=reference[:12])
     link = ending.request.client_link if ending.request else None
     with translation.override(language_of(link)):
         return ended(request, ending, link)
 
 
-def ended(request: HttpRequest, ending: flows.Ending, link: ClientLink | None) -> HttpResponseBase:
+def ended(request: HttpRequest, ending: Ending, link: ClientLink | None) -> HttpResponseBase:
     trip = ending.request
     if trip is None or link is None:
         return page(request, None, "refused", {"entry": catalogue.outcome_entry("refused")}, 400)

@@ -104,7 +104,7 @@ def person_words(person: str, groups: Groups) -> str:
 
 CHIP_WORDS: dict[str, Callable[[str, Groups], str]] = {
     "q": lambda words, _groups: _("“%(words)s”") % {"words": words},
-    "show": lambda _show, _groups: _("Needs you"),
+    "show": lambda _show, _groups: _("Needs you, on Selling Partner or PPC"),
     "health": lambda state, _groups: str(Health(state).label),
     "expiry": lambda expiry, _groups: expiry_words(expiry),
     "side": lambda side, _groups: side_words(side),
@@ -150,7 +150,8 @@ class Panel:
 
     @property
     def needing(self) -> Option:
-        (option,) = self._options("show", [(ATTENTION, _("Needs you"))], always=True)
+        words = _("Needs you, on Selling Partner or PPC")
+        (option,) = self._options("show", [(ATTENTION, words)], always=True)
         return option
 
     @property

@@ -11,22 +11,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from django.contrib.sessions.backends.base import SessionBase
 from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, client_links, queue_walk, revisions, services
-from connections.authorization import CallbackParams, ClientBrowser, is_seller_id
+from connections import authorization, client_links, queue_walk, revisions, storing
+from connections.authorization import Browser, CallbackParams, is_seller_id
 from connections.departures import VaultClosed, require_open_vault
+from connections.endings import Ending, ending_again, ending_with
 from connections.exchange import exchange, named
 from connections.models import AdsGrant, AuthorizationRequest, Connection
-from connections.reach import is_within
 from connections.reasons import SUCCESSES
 from marketplaces import services as marketplace_services
 from ppc import services as ppc_services
@@ -42,7 +40,6 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations import limits, quarantine, staff_notices
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
 from sellerlegend.organizations.models import AuditEvent, User
-from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.transitions import StaleState
 
 logger = logging.getLogger(__name__)
@@ -52,36 +49,6 @@ Status = AuthorizationRequest.Status
 
 # How long a fresh consent waits for a database that is away; a page may take a minute.
 STORE_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Where the browser goes next. `request` is None when the trip was not this person's; `wait`
-    are the seconds until this client may be refused again; `by_link`: nobody signs in here."""
-
-    outcome: str
-    reference: str
-    request: AuthorizationRequest | None = None
-    wait: float = 0.0
-    by_link: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        return self.outcome in SUCCESSES
-
-
-# The way back ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Browser:
-    """Who comes back, as far as the browser tells: a person's sign-in and session, the cookies of
-    client links, the address."""
-
-    user: Any
-    session: SessionBase
-    address: str
-    client_browser: ClientBrowser
 
 
 def finish_spapi_authorization(*, browser: Browser, query: QueryDict) -> Ending:
@@ -97,15 +64,13 @@ def finish_ads_authorization(*, browser: Browser, query: QueryDict) -> Ending:
 
 
 def _finish(kind: str, params: CallbackParams, browser: Browser) -> Ending:
-    request, refusal = authorization.identify(
-        kind, params, browser.user, browser.session, browser.client_browser
-    )
+    request, refusal = authorization.identify(kind, params, browser)
     if request is None or refusal:
         # Counted only here: who comes back from Amazon as asked pays nothing.
         wait = limits.take((limits.REFUSED_CALLBACK, browser.address))
         return Ending("refused", "", wait=wait) if wait else _refuse(refusal, browser.user, request)
     if request.status != Status.OPEN:
-        return _ended(request)
+        return ending_again(request)
     actor = authorization.actor_of(request, browser.user)
     outcome = (
         authorization.consume(request, browser.user)
@@ -189,12 +154,12 @@ def _check_seller(
     expected = request.expected_selling_partner_id
     if expected and seller != expected:
         return "wrong_account"
-    may_store = services.may_store(
+    may_store = storing.may_store(
         connection=connection, seller=seller, actor=actor, began_at=request.created_at
     )
     if not may_store:
         return "row_removed"
-    is_elsewhere = request.client_link_id and services.is_of_another_row(connection, seller)
+    is_elsewhere = request.client_link_id and storing.is_of_another_row(connection, seller)
     return "other_row" if is_elsewhere else ""
 
 
@@ -280,10 +245,10 @@ def _remember_interruption(request: AuthorizationRequest) -> None:
 
 # Somebody was faster than the consent.
 NOT_STORED: dict[type[Exception], str] = {
-    services.RowGone: "row_gone",
-    services.RowRemoved: "row_removed",
-    services.OfAnotherRow: "other_row",
-    services.DisconnectedMeanwhile: "disconnected_meanwhile",
+    storing.RowGone: "row_gone",
+    storing.RowRemoved: "row_removed",
+    storing.OfAnotherRow: "other_row",
+    storing.DisconnectedMeanwhile: "disconnected_meanwhile",
     client_links.LinkOver: "link_over",
 }
 
@@ -297,7 +262,7 @@ def _store_spapi(
     for _ in range(2):  # the grant's status may move under us once
         try:
             with transaction.atomic():
-                stored = services.store_spapi_grant(
+                stored = storing.store_spapi_grant(
                     connection=connection,
                     seller=request.returned_selling_partner_id,
                     token=token,
@@ -306,9 +271,7 @@ def _store_spapi(
                 )
                 client_links.note_consented(stored.row, request.client_link_id, actor)
                 if params.mws_auth_token is not None:
-                    services.store_mws_auth_token(
-                        connection=stored.row, token=params.mws_auth_token
-                    )
+                    storing.store_mws_auth_token(connection=stored.row, token=params.mws_auth_token)
                 marketplace_services.queue_reading(stored.row, is_first=stored.is_new)
                 outcome = _outcome_of(stored, connection)
                 _record_success(request, stored.row.pk, outcome)
@@ -320,7 +283,7 @@ def _store_spapi(
     return "unexpected_reply"
 
 
-def _outcome_of(stored: services.Stored, asked: Connection) -> str:
+def _outcome_of(stored: storing.Stored, asked: Connection) -> str:
     if stored.is_new:
         return "connected"
     if stored.was_removed:
@@ -345,6 +308,7 @@ def _store_ads(
             user=cast(User, actor.user),
             asked_for=row,
         )
+        revisions.show(request.organization_id, [row.pk])
         started = ppc_services.link_chosen(
             grant=grant,
             account_ids=[UUID(value) for value in request.chosen],
@@ -376,7 +340,7 @@ def _conclude(request: AuthorizationRequest, outcome: str, actor: Actor) -> Endi
     """Remember a failure on the request row; a success was written with the grant."""
     if outcome == "in_progress":
         request.refresh_from_db()
-        return _ended(request)
+        return ending_again(request)
     if outcome not in SUCCESSES:
         _remember_failure(request, outcome)
         if request.client_link_id is not None:
@@ -389,7 +353,7 @@ def _conclude(request: AuthorizationRequest, outcome: str, actor: Actor) -> Endi
         outcome=outcome,
     )
     logger.info("authorization_ended", extra={"request": request.pk, "outcome": outcome})
-    return _ending(outcome, request)
+    return ending_with(outcome, request)
 
 
 def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
@@ -403,47 +367,3 @@ def _remember_failure(request: AuthorizationRequest, outcome: str) -> None:
             code_verifier="",
         )
     request.outcome = outcome
-
-
-def _ended(request: AuthorizationRequest) -> Ending:
-    """The callback was opened again: show the first outcome."""
-    return _ending(request.outcome or "expired", request)
-
-
-def _ending(outcome: str, request: AuthorizationRequest) -> Ending:
-    by_link = request.client_link_id is not None
-    return Ending(outcome, request.reference, request, by_link=by_link)
-
-
-def ending_of(*, user: User, reference: str) -> Ending:
-    """The recorded outcome of the person's own trip, or a neutral one: also for who left the
-    organization since, or does not see the row any more."""
-    with across_organizations("a person's own trips, by reference"):
-        request = (
-            AuthorizationRequest.objects.select_related("organization", "connection")
-            .filter(reference=reference, user=user)
-            .first()
-        )
-    member = authorization.membership_of(request) if request else None
-    if request is None or member is None:
-        return Ending("refused", reference)
-    if request.connection_id and not is_within(member, request.connection_id):
-        return Ending("refused", reference)
-    return Ending(request.outcome or "in_progress", reference, request)
-
-
-def ending_by_link(*, browser: Browser, reference: str) -> Ending:
-    """The recorded outcome of a trip that this browser made by a client link, or a neutral one."""
-    with across_organizations("a client's own trip, by reference"):
-        request = (
-            AuthorizationRequest.objects.select_related(
-                "organization", "connection", "client_link__organization", "client_link__connection"
-            )
-            .filter(reference=reference, client_link__isnull=False)
-            .first()
-        )
-    if request is None or not authorization.is_same_browser(
-        request, browser.session, browser.client_browser
-    ):
-        return Ending("refused", reference, by_link=True)
-    return _ending(request.outcome or "in_progress", request)

@@ -52,6 +52,6 @@ def bar_of(slug: str, chosen: Chosen, counts: Counts) -> HealthBar:
         )
         for part in segments
     ]
-    label = _("State on PPC") if by.side == PPC else _("State on Selling Partner")
+    label = _("State on PPC alone") if by.side == PPC else _("State on Selling Partner alone")
     total = counts.get(EVERYTHING, {}).get(EVERYTHING, 0)
     return HealthBar(label, total, list_url, chosen.is_default, parts)

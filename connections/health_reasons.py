@@ -82,7 +82,10 @@ HEALTH: dict[str, Reason] = {
     "health_disconnected": Reason(
         _("Disconnected"),
         _("Its token is destroyed, and nothing is asked of Amazon any more."),
-        _("Reconnect within 28 days to keep its history; after that the row is erased."),
+        _(
+            "Reconnect within 28 days to keep its history; after that the row is erased, unless "
+            "its PPC is still connected."
+        ),
         "reconnect",
     ),
     # PPC ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ or may see narrows the first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -48,7 +49,7 @@ ROWS_PER_PAGE = 25
 
 
 def page_facts(organization_id: UUID, number: int, size: int | None = None) -> list[dict[str, Any]]:
-    """What one page shows of its connections."""
+    """What one page shows of its connections; `total` is how many the list has."""
     size = size or ROWS_PER_PAGE
     query = page_query((number - 1) * size, size)
     return query.rows(organization_id=organization_id, **moments())
@@ -57,18 +58,26 @@ def page_facts(organization_id: UUID, number: int, size: int | None = None) -> l
 def chosen_facts(
     reader: Membership, number: int, chosen: Chosen, *, size: int | None = None
 ) -> list[dict[str, Any]]:
-    """The same of a list that the reader narrowed or ordered, or sees a part of: written once for
-    each form of choice, as often as it comes."""
-    organization_id = reader.organization_id
+    """The same of a list that the reader narrowed or ordered, or sees a part of."""
     size = size or ROWS_PER_PAGE
-    first = (number - 1) * size
+    if chosen.is_default and not reader.is_limited:
+        return page_facts(reader.organization_id, number, size)
+    found = chosen_ids(reader, chosen, (number - 1) * size, size)
+    facts = {fact["id"]: fact for fact in facts_of([row["pk"] for row in found], reader)}
+    return [facts[row["pk"]] | row for row in found if row["pk"] in facts]
+
+
+def chosen_ids(
+    reader: Membership, chosen: Chosen, first: int, size: int
+) -> Sequence[dict[str, Any]]:
+    """`pk` and `total` in the list's order. Written once for each form of choice, as often as it
+    comes; the reach of a limited member is written anew."""
+    organization_id = reader.organization_id
     if reader.is_limited:
         seen = within_reach(chosen_rows(organization_id, chosen), reader)
-        return list(seen[first : first + size])
-    if chosen.is_default:
-        return page_facts(organization_id, number, size)
-    query = chosen_query(form_of(chosen), first, size)
+        return list(seen.values("pk", "total")[first : first + size])
     values = values_of(chosen) | moments() | end_moments(chosen.expiry)
+    query = chosen_query(form_of(chosen), first, size)
     return query.rows(organization_id=organization_id, **values)
 
 
@@ -77,8 +86,9 @@ def chosen_query(form: Chosen, offset: int, limit: int) -> PreparedQuery:
     def build(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
         place = place_of(organization_id, values)
         at = {name: place.at[name] for name in MOMENTS}
-        rows = connection_facts(organization_id, **at)
-        return narrowed(rows, filled(form, values), place)[offset : offset + limit]
+        rows = narrowed(list_rows(organization_id, **at), filled(form, values), place)
+        found: QuerySet[Any, Any] = rows.values("pk", "total")[offset : offset + limit]
+        return found
 
     kinds = {name: type(value) for name, value in values_of(form).items()}
     ends = dict.fromkeys(end_moments(form.expiry), datetime)
@@ -87,8 +97,7 @@ def chosen_query(form: Chosen, offset: int, limit: int) -> PreparedQuery:
 
 def chosen_rows(organization_id: UUID, chosen: Chosen) -> QuerySet[Any, Any]:
     place = place_of(organization_id, moments() | end_moments(chosen.expiry))
-    rows = connection_facts(organization_id, **moments())
-    return narrowed(rows, chosen, place)
+    return narrowed(list_rows(organization_id, **moments()), chosen, place)
 
 
 def place_of(organization_id: UUID, at: dict[str, datetime]) -> Place:
@@ -96,29 +105,80 @@ def place_of(organization_id: UUID, at: dict[str, datetime]) -> Place:
     return Place(organization_id, at, with_ads)
 
 
+def facts_of(connection_ids: list[UUID], reader: Membership) -> list[dict[str, Any]]:
+    """What a page shows of these connections, in any order."""
+    if not connection_ids:
+        return []
+    places, ids = in_places(connection_ids)
+    values = {"organization_id": reader.organization_id, **ids, **moments()}
+    return facts_query(places).rows(**values)
+
+
+@lru_cache(maxsize=8)
+def facts_query(places: int) -> PreparedQuery:
+    def build(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
+        at = {name: values.pop(name) for name in MOMENTS}
+        facts = connection_facts(organization_id, **at).filter(pk__in=values.values())
+        found: QuerySet[Any, Any] = facts.values(*CONNECTION_COLUMNS)
+        return found
+
+    kinds = {f"id_{place}": UUID for place in range(places)}
+    return PreparedQuery(build, organization_id=UUID, **kinds, **MOMENT_KINDS)
+
+
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
     """The same of some connections, wherever they stand."""
-    facts = connection_facts(organization_id, **moments())
-    return list(facts.filter(pk__in=connection_ids))
+    facts = connection_facts(organization_id, **moments()).filter(pk__in=connection_ids)
+    return list(facts.values(*CONNECTION_COLUMNS))
 
 
 @lru_cache(maxsize=64)
 def page_query(offset: int, limit: int) -> PreparedQuery:
-    return PreparedQuery(
-        lambda **values: connection_facts(**values)[offset : offset + limit],
-        organization_id=UUID,
-        **MOMENT_KINDS,
+    """Which rows a page has is found among the connections alone, then all is read of those: what
+    25 rows show is not read of 1,000."""
+
+    def build(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
+        rows = Connection.objects.for_organization(organization_id)
+        whole = rows.order_by().values("organization_id").annotate(number=Count("pk"))
+        facts = connection_facts(organization_id, **at).annotate(
+            total=Subquery(whole.values("number")), group_name=first_name(organization_id)
+        )
+        page = list_rows(organization_id, **at).values("pk")[offset : offset + limit]
+        ordered = facts.filter(pk__in=page).order_by(*LIST_ORDER)
+        found: QuerySet[Any, Any] = ordered.values(*CONNECTION_COLUMNS, "total")
+        return found
+
+    return PreparedQuery(build, organization_id=UUID, **MOMENT_KINDS)
+
+
+def first_name(organization_id: UUID) -> Coalesce:
+    """Under which a row stands: the first of the names that its Seller ID has."""
+    rows = Connection.objects.for_organization(organization_id).order_by()
+    same = rows.filter(selling_partner_id=OuterRef("selling_partner_id"))
+    named = same.values("selling_partner_id").annotate(first=Min(Lower("name")))
+    return Coalesce(Subquery(named.values("first")), Lower("name"))
+
+
+def list_rows(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
+    """All connections in the list's order: rows of one Seller ID stand together, under the first
+    of their names; then NA, EU, FE. With what they can be narrowed and ordered by."""
+    rows = connection_facts(organization_id, **at).annotate(
+        total=Window(Count("pk")),
+        group_name=Window(Min(Lower("name")), partition_by=[SELLER]),
     )
+    ordered: QuerySet[Any, Any] = rows.order_by(*LIST_ORDER)
+    return ordered
+
+
+SELLER = Coalesce("selling_partner_id", Cast("id", CharField(max_length=40)))
+LIST_ORDER = ("group_name", "group_key", "region_order", Lower("name"))
 
 
 def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
-    """Connections with their grant and authoriser. Rows of one Seller ID stand together, under
-    the first of their names; then NA, EU, FE."""
-    group = Coalesce("selling_partner_id", Cast("id", CharField(max_length=40)))
-    rows = Connection.objects.for_organization(organization_id).annotate(
-        total=Window(Count("pk")),
-        group_name=Window(Min(Lower("name")), partition_by=[group]),
-        group_key=group,
+    """Connections with their grant and authoriser, in no order. The database reads of it what is
+    asked for."""
+    rows: QuerySet[Any, Any] = Connection.objects.for_organization(organization_id).annotate(
+        group_key=SELLER,
         region_order=Case(
             When(region="NA", then=Value(0)),
             When(region="EU", then=Value(1)),
@@ -142,12 +202,11 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         tag_names=tag_names(organization_id),
         **{name: F(f"spapi_grant__{name}") for name in (*GRANT_FACTS, *IMPORT_FACTS)},
     )
-    ordered: QuerySet[Any, Any] = rows.order_by(
-        "group_name", "group_key", "region_order", Lower("name")
-    )
-    return ordered.values(*CONNECTION_COLUMNS)
+    return rows
 
 
+# One row, a page of the screen, a page for programs.
+PLACES = (1, ROWS_PER_PAGE, 100)
 MOMENT_KINDS = dict.fromkeys(MOMENTS, datetime)
 # What health was computed from: since when, and what came of the last calls.
 GRANT_FACTS = (
@@ -180,7 +239,6 @@ CONNECTION_COLUMNS = (
     "revision",
     "mws_auth_token_tail",
     "mws_auth_token_updated_at",
-    "total",
     "reading_due",
     "reading_reason",
     "grant_status",
@@ -268,15 +326,20 @@ def marketplace_facts(
     columns: tuple[str, ...] = MARKETPLACE_COLUMNS,
 ) -> dict[UUID, list[dict[str, Any]]]:
     """The marketplaces of some rows, by connection."""
-    places = 1 if len(connection_ids) == 1 else max(ROWS_PER_PAGE, len(connection_ids))
-    # The query has one place for each row of a page; the last id fills the places left over.
-    filled = connection_ids + connection_ids[-1:] * (places - len(connection_ids))
-    ids = {f"id_{place}": row_id for place, row_id in enumerate(filled)}
+    places, ids = in_places(connection_ids)
     found: dict[UUID, list[dict[str, Any]]] = {}
     values = {"organization_id": organization_id, **ids, **moments()}
     for fact in marketplace_query(places, columns).rows(**values):
         found.setdefault(fact["connection_id"], []).append(fact)
     return found
+
+
+def in_places(connection_ids: list[UUID]) -> tuple[int, dict[str, UUID]]:
+    """A prepared query has one place for each row of a page; the last id fills those left over."""
+    number = len(connection_ids)
+    places = next((places for places in PLACES if places >= number), number)
+    filled = connection_ids + connection_ids[-1:] * (places - len(connection_ids))
+    return places, {f"id_{place}": row_id for place, row_id in enumerate(filled)}
 
 
 @lru_cache(maxsize=8)

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections import client_reminders
+from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
 from connections.health_words import days_until
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
-from connections.reach import FEEDS, within_reach
+from connections.reach import within_reach
 from connections.reasons import Reason, ads_reason_for, reason_for
 from connections.words import Sign, exact_day, exact_time
 from sellerlegend.jobs.models import Incident
@@ -58,6 +59,11 @@ class NoticeWords:
     asked: str = ""
 
     @property
+    def explanation(self) -> str:
+        """Much the same for all notices of a kind."""
+        return f"{self.impact} {self.next_step}"
+
+    @property
     def button_tone(self) -> str:
         """What somebody has to do stands out, until somebody says that it is known."""
         is_asking = self.notice.needs_a_person and self.notice.acknowledged_at is None
@@ -77,10 +83,8 @@ def words_of(
     """In few queries, however many there are. Notices carry their connection and Ads consent."""
     ordered = in_order(notices)
     grants = {n.ads_grant_id for n in ordered if n.ads_grant_id}
-    fed = every = rows_fed_by(organization, grants, reader)
-    if reader is not None and reader.is_limited:
-        every = rows_fed_by(organization, grants)
-    further = {key for key in grants if len(every.get(key, ())) > len(fed.get(key, ()))}
+    fed = rows_fed_by(organization, grants, reader)
+    further = reaching_further(organization, grants, reader)
     incidents = Incident.objects.in_bulk(
         {n.subject_id for n in ordered if n.kind in (Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)}
     )
@@ -99,6 +103,17 @@ def words_of(
         )
         for one in found
     ]
+
+
+def reaching_further(
+    organization: Organization, grant_ids: set[UUID], reader: Membership | None
+) -> set[UUID]:
+    """The Ads consents that also feed rows outside of this reader's reach: what they ask is not
+    this reader's to answer for others."""
+    if reader is None or not reader.is_limited:
+        return set()
+    fed, every = rows_fed_by(organization, grant_ids, reader), rows_fed_by(organization, grant_ids)
+    return {key for key in grant_ids if len(every.get(key, ())) > len(fed.get(key, ()))}
 
 
 def silent_links(organization: Organization, notices: Iterable[Notice]) -> dict[UUID, ClientLink]:
@@ -283,7 +298,7 @@ def where_to(
     """The page of the next step, and what its button says."""
     slug = organization.slug
     if notice.kind == Kind.CLIENT_SILENT:
-        return reverse("client_links", args=[slug]), _("Links to clients")
+        return reverse("client_link_again", args=[slug, notice.subject_id]), _("Ask again")
     if not notice.needs_a_person:
         if notice.connection_id is not None:
             return reverse("connection_details", args=[slug, notice.connection_id]), _("Look")

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections.notice_models import Notice, NoticeLine, NoticeSnooze, NotificationChoice
-from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.audit import Actor, record_events
 from sellerlegend.organizations.models import Organization, User
 
 SNOOZE_DAYS = (1, 7, 30)
@@ -53,22 +53,25 @@ def choose(
     return row
 
 
-def acknowledge(*, notice: Notice, actor: Actor) -> bool:
-    """ "I know": seen by colleagues, with who and when. The first one stands. False: it did
-    already, or the notice is over."""
+def acknowledge(*, organization: Organization, notices: Iterable[Notice], actor: Actor) -> int:
+    """ "I know": seen by colleagues, with who and when. The first one stands. Returns how many of
+    these were not known yet; what is over is left alone."""
     now = timezone.now()
+    every = Notice.objects.for_organization(organization)
     with transaction.atomic():
-        mine = Notice.objects.for_organization(notice.organization_id).filter(
-            pk=notice.pk, acknowledged_at=None, resolved_at=None
+        fresh = every.filter(
+            pk__in=[notice.pk for notice in notices], acknowledged_at=None, resolved_at=None
         )
-        if not mine.update(acknowledged_at=now, acknowledged_by=actor.user):
-            return False
+        mine = list(fresh.select_for_update().order_by("pk"))
+        known = every.filter(pk__in=[notice.pk for notice in mine])
+        known.update(acknowledged_at=now, acknowledged_by=actor.user)
         # What asks nobody for anything is over once somebody has read it.
-        mine_too = Notice.objects.for_organization(notice.organization_id).filter(pk=notice.pk)
-        if not notice.needs_a_person:
-            mine_too.update(resolved_at=now)
-        record_event("notice_acknowledged", actor=actor, subject=notice, kind=notice.kind)
-    return True
+        read = [notice.pk for notice in mine if not notice.needs_a_person]
+        known.filter(pk__in=read).update(resolved_at=now)
+        for kind in sorted({notice.kind for notice in mine}):
+            same = [notice for notice in mine if notice.kind == kind]
+            record_events("notice_acknowledged", actor=actor, subjects=same, kind=kind)
+    return len(mine)
 
 
 def snooze(*, notice: Notice, user: User, days: int) -> None:

@@ -13,8 +13,10 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from connections import ads_consents
+from connections.ads_consents import FEEDS
 from connections.grouping_models import Reach, Tagging
-from connections.models import AdsGrant, Connection
+from connections.models import Connection
 from sellerlegend.organizations.models import Membership
 
 Rows = TypeVar("Rows", bound=QuerySet[Any, Any])
@@ -59,23 +61,25 @@ def may_add_rows(membership: Membership) -> bool:
 
 # What hangs on rows -------------------------------------------------------------------------
 
-FEEDS = "marketplace_accounts__ppc_link__profile__grant"
-
 
 def ads_grants_within(rows: Rows, membership: Membership | None) -> Rows:
-    """Those Ads consents that feed a row which the member sees."""
+    """Those Ads consents that are of a row which the member sees."""
     if membership is None or not membership.is_limited:
         return rows
-    fed = reached(membership).filter(**{f"{FEEDS}__isnull": False})
-    return rows.filter(pk__in=fed.values(FEEDS))
+    seen = Connection.objects.for_organization(membership.organization_id).filter(
+        pk__in=reached(membership)
+    )
+    mine = ads_consents.of_rows(membership.organization_id, seen)
+    return rows.filter(pk__in=mine.values("pk"))
 
 
 def notices_within(rows: Rows, membership: Membership | None) -> Rows:
-    """Those about such rows and consents, and of incidents, which are about no row."""
+    """Those about such rows, about consents that feed one of them, and of incidents, which are
+    about no row."""
     if membership is None or not membership.is_limited:
         return rows
-    grants = AdsGrant.objects.for_organization(membership.organization_id)
     about_none = Q(connection=None, ads_grant=None)
     about_rows = Q(connection__in=reached(membership))
-    about_consents = Q(ads_grant__in=ads_grants_within(grants, membership).values("pk"))
+    feeding = reached(membership).filter(**{f"{FEEDS}__isnull": False}).values(FEEDS)
+    about_consents = Q(ads_grant__in=feeding)
     return rows.filter(about_none | about_rows | about_consents)

@@ -51,7 +51,10 @@ REASONS: dict[str, Reason] = {
     "disconnected": Reason(
         _("Disconnected"),
         _("Its token is destroyed, and nothing is asked of Amazon any more."),
-        _("Reconnect it in time to keep its history; after 28 days the row is erased."),
+        _(
+            "Reconnect it in time to keep its history; after 28 days the row is erased, unless its "
+            "PPC is still connected."
+        ),
         "reconnect",
     ),
     "grant_invalid": Reason(

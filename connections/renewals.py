@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import zoneinfo
@@ -19,12 +18,14 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from connections.ads_consents import FEEDS
 from connections.feed_models import CalendarFeed
 from connections.ical import Event, calendar
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_words import rows_fed_by
-from connections.reach import FEEDS, ads_grants_within, within_reach
+from connections.reach import ads_grants_within, within_reach
 from connections.token_cache import AnyGrant
+from sellerlegend import crypto
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.limits import Limit
 from sellerlegend.organizations.models import Membership, Organization, User
@@ -75,6 +76,10 @@ class Renewal:
 class Month:
     starts_on: date
     renewals: tuple[Renewal, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.starts_on:%Y-%m}"
 
 
 def renewals_of(organization: Organization, reader: Membership | None = None) -> list[Renewal]:
@@ -177,7 +182,7 @@ def make_feed(*, organization: Organization, user: User, actor: Actor) -> str:
         feeds.update_or_create(
             organization=organization,
             user=user,
-            defaults={"token_hash": digest(token), "made_at": timezone.now()},
+            defaults={"token_hash": crypto.digest(token), "made_at": timezone.now()},
         )
         record_event("calendar_feed_made", actor=actor, organization=organization)
     return f"{settings.PUBLIC_BASE_URL}{reverse('calendar_feed', args=[token])}"
@@ -192,18 +197,13 @@ def end_feed(*, organization: Organization, user: User, actor: Actor) -> bool:
     return bool(count)
 
 
-def digest(token: str) -> str:
-    """Of 256 random bits: nothing to guess, so a plain digest keeps it."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def feed_by(token: str) -> CalendarFeed | None:
     """The link's feed, if its person is still a member. None for every other case alike."""
     if not TOKEN_SHAPE.fullmatch(token):
         return None
     with across_organizations("a private calendar link names its organization"):
         feeds = CalendarFeed.objects.select_related("organization", "user").filter(
-            Q(user__is_active=True, organization__deleted_at=None), token_hash=digest(token)
+            Q(user__is_active=True, organization__deleted_at=None), token_hash=crypto.digest(token)
         )
         feed: CalendarFeed | None = feeds.first()
     if feed is None:

@@ -272,19 +272,20 @@ def menu_buttons(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> 
     buttons.append(Button(_("Timeline"), story, is_page=True))
     if reader.may_administer:
         buttons.append(Button(_("Rename"), url_of("connection_rename", reader, fact["id"])))
-        buttons += ending_menu(fact, ppc_health, reader)
+        buttons += ending_menu(fact, reader)
     return tuple(buttons)
 
 
-def ending_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> list[Button]:
-    """A consent is ended first; only then the row may go. PPC may outlive Selling Partner."""
+def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
+    """A consent is ended first; only then the row may go. An Ads consent may outlive that of
+    Selling Partner, also one that no link uses."""
     if fact["selling_partner_id"] is None:
         return []
     url = url_of("connection_disconnect", reader, fact["id"])
     disconnect = Button(_("Disconnect"), url, is_dangerous=True)
     if fact["grant_status"] == Grant.Status.DISCONNECTED:
         return [
-            *([disconnect] if has_ppc_consent(ppc_health) else []),
+            *([disconnect] if fact.get("has_ads_consent") else []),
             Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
             Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
         ]

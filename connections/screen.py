@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils.functional import SimpleLazyObject
 
-from connections import client_link_words, list_queries
+from connections import ads_consents, client_link_words, list_queries
 from connections.attention import attention_of
 from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
@@ -29,7 +29,7 @@ from connections.list_address import (
     poll_query,
 )
 from connections.listing import Chosen
-from connections.models import Connection
+from connections.models import Connection, Grant
 from connections.narrowing import end_moments
 from connections.queue_words import progress_for
 from connections.reach import reached, within_reach
@@ -209,8 +209,18 @@ def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[Connect
         compose_row(
             fact | {"asked_client": asked.get(fact["id"], "")}, parts.get(fact["id"], []), reader
         )
-        for fact in facts
+        for fact in knowing_ads(facts)
     ]
+
+
+def knowing_ads(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With what the menu asks of rows whose Selling Partner is disconnected: whether *Disconnect*
+    has still something to end. Most lists have no such row."""
+    ended = [fact["id"] for fact in facts if fact["grant_status"] == Grant.Status.DISCONNECTED]
+    if not ended:
+        return facts
+    found = ads_consents.those_with_one(facts[0]["organization_id"], ended)
+    return [fact | {"has_ads_consent": fact["id"] in found} for fact in facts]
 
 
 def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reader) -> ConnectionRow:

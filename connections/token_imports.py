@@ -16,7 +16,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from connections import capabilities, imported_tokens, revisions, services
+from connections import capabilities, imported_tokens, revisions, services, storing
 from connections.import_models import ImportedToken, TokenImport
 from connections.imported_tokens import Accepted
 from connections.models import Connection, SpApiGrant
@@ -170,16 +170,16 @@ def store(row: ImportedToken, accepted: Accepted, *, is_proved: bool) -> Connect
     known = _known_row(row)
     _require_better(row, _grant_of(known), known, is_proved=is_proved)
     try:
-        holder = services.store_spapi_grant(
+        holder = storing.store_spapi_grant(
             connection=_asked_row(known) or _row_for(row, user),
             seller=row.selling_partner_id,
             token=accepted.token,
             actor=Actor.person(user),
             began_at=row.token_import.confirmed_at,
         ).row
-    except services.DisconnectedMeanwhile:
+    except storing.DisconnectedMeanwhile:
         raise NotImported("import_disconnected_meanwhile") from None
-    except services.RowRemoved:
+    except storing.RowRemoved:
         raise NotImported("import_row_removed") from None
     grant = _date_the_consent(holder, row)
     if is_proved:

@@ -88,9 +88,9 @@ urlpatterns = [
         name="notifications_test_mail",
     ),
     path(
-        f"{NOTIFICATIONS}/<uuid:notice_id>/acknowledge",
-        notification_views.notice_acknowledge,
-        name="notice_acknowledge",
+        f"{NOTIFICATIONS}/acknowledge",
+        notification_views.notices_acknowledge,
+        name="notices_acknowledge",
     ),
     path(
         f"{NOTIFICATIONS}/<uuid:notice_id>/snooze",

@@ -67,6 +67,9 @@ NEEDS_A_PERSON: dict[type[AmazonError], str] = {
     AccessDenied: "permission_missing",
 }
 
+# What says nothing of the consent that met it.
+NOT_OF_THE_CONSENT = (AmazonUnavailable, ClientMisconfigured, VaultKeyMissing, Quarantined)
+
 
 def verdict(error: AmazonError, job: Job) -> Verdict:
     """Sort an Amazon failure. Outages and rate limits wait for ever and count as no attempt."""

@@ -28,6 +28,15 @@ class Sign:
 
 
 @dataclass(frozen=True)
+class Jump:
+    """To a part of a long page, with how many stand there. None: nothing to jump to."""
+
+    label: str
+    count: int
+    url: str
+
+
+@dataclass(frozen=True)
 class Button:
     """`opens`: a GET page or dialog; `is_page`: never a dialog. Otherwise a POST through the
     page's one form."""

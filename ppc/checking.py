@@ -11,9 +11,8 @@ from enum import Enum, auto
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 
-from connections import revisions, verdicts, verification
+from connections import ads_consents, revisions, verdicts, verification
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces import verification as marketplace_verification
 from ppc import profiles, upkeep
@@ -55,13 +54,13 @@ def begin_check(*, connection: Connection, actor: Actor) -> list[Job]:
     way already is not queued twice, and asking again is no event. Nothing where there is none."""
     with transaction.atomic():
         asks_spapi = with_spapi(connection.organization_id).filter(pk=connection.pk).exists()
-        grants = grants_feeding(connection)
+        grants = _ads_by_row(connection.organization_id, [connection]).get(connection.pk, set())
         if not (asks_spapi or grants):
             return []
         revisions.touch(connection.organization_id, [connection.pk])
         before = _live_checks(connection, grants)
         jobs = [marketplace_verification.begin_check(connection)] if asks_spapi else []
-        jobs += [_enqueue(grant) for grant in grants]
+        jobs += [_enqueue(connection.organization_id, grant_id) for grant_id in sorted(grants)]
         if {job.pk for job in jobs} - before:
             record_event("check_requested", actor=actor, subject=connection, jobs=len(jobs))
     return jobs
@@ -73,13 +72,12 @@ def sides_of(jobs: Iterable[Job]) -> Sides:
 
 
 def with_spapi(organization_id: UUID) -> ScopedQuerySet[Connection]:
-    """Rows whose Seller Central consent Amazon can be asked about: there, and not disconnected."""
+    """Rows whose Seller Central consent Amazon can be asked about: one that a person disconnected
+    has no token any more, nor has one that Amazon ended four weeks ago."""
     rows = Connection.objects.for_organization(organization_id)
     consented = rows.filter(selling_partner_id__isnull=False, spapi_grant__isnull=False)
-    living: ScopedQuerySet[Connection] = consented.exclude(
-        spapi_grant__status=Grant.Status.DISCONNECTED
-    )
-    return living
+    askable: ScopedQuerySet[Connection] = consented.exclude(spapi_grant__refresh_token="")
+    return askable
 
 
 class Obstacle(Enum):
@@ -103,7 +101,7 @@ def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle
 def _checkable_sides(organization_id: UUID, rows: list[Connection]) -> dict[UUID, Sides]:
     living = with_spapi(organization_id).filter(pk__in=[row.pk for row in rows])
     on_spapi = set(living.values_list("pk", flat=True))
-    on_ppc = _grants_by_row(organization_id, rows)
+    on_ppc = _ads_by_row(organization_id, rows)
     return {
         row.pk: frozenset(
             side
@@ -129,7 +127,7 @@ def begin_checks(
         sides = _checkable_sides(organization.pk, found)
         checkable = [row for row in found if sides[row.pk]]
         revisions.touch(organization.pk, [row.pk for row in checkable])
-        grants = _grants_by_row(organization.pk, checkable)
+        grants = _ads_by_row(organization.pk, checkable)
         live = _live_subjects(organization.pk, checkable, grants)
         fresh = [row for row in checkable if not _subjects_of(row, sides, grants) <= live]
         ledger.enqueue_many(
@@ -162,45 +160,19 @@ def _live_subjects(
     return set(live.values_list("subject_id", flat=True))
 
 
-def _grants_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
-    """As `grants_feeding`, for many rows in two statements; rows without one are left out."""
-    grants = _askable(organization_id)
-    found: dict[UUID, set[UUID]] = {}
-    linked = grants.filter(profiles__links__account__connection__in=[row.pk for row in rows])
-    for key, grant in linked.values_list("profiles__links__account__connection", "pk"):
-        found.setdefault(key, set()).add(grant)
-    by_seller: dict[str | None, set[UUID]] = {}
-    seen = grants.filter(profiles__account_id__in=[row.selling_partner_id for row in rows])
-    for seller, grant in seen.values_list("profiles__account_id", "pk"):
-        by_seller.setdefault(seller, set()).add(grant)
-    for row in rows:
-        if mine := by_seller.get(row.selling_partner_id):
-            found.setdefault(row.pk, set()).update(mine)
-    wanted = {row.pk for row in rows}
-    return {key: mine for key, mine in found.items() if key in wanted}
+def _ads_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
+    """Each row's Ads consents that have a token; rows without one are left out."""
+    grants = AdsGrant.objects.for_organization(organization_id).exclude(refresh_token="")
+    return ads_consents.by_row(grants, rows)
 
 
-def grants_feeding(connection: Connection) -> list[AdsGrant]:
-    """The Ads consents with a token that see a profile of this row's seller."""
-    profiles_of_seller = Q(profiles__account_id=connection.selling_partner_id)
-    linked = Q(profiles__links__account__connection=connection)
-    grants = _askable(connection.organization_id).filter(profiles_of_seller | linked)
-    return list(grants.distinct().order_by("pk"))
+def _enqueue(organization_id: UUID, grant_id: UUID) -> Job:
+    return ledger.enqueue(CHECK, organization=organization_id, subject_id=grant_id)
 
 
-def _askable(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
-    grants = AdsGrant.objects.for_organization(organization_id)
-    living: ScopedQuerySet[AdsGrant] = grants.exclude(status=Grant.Status.DISCONNECTED)
-    return living.exclude(refresh_token="")
-
-
-def _enqueue(grant: AdsGrant) -> Job:
-    return ledger.enqueue(CHECK, organization=grant.organization_id, subject_id=grant.pk)
-
-
-def _live_checks(connection: Connection, grants: list[AdsGrant]) -> set[UUID]:
+def _live_checks(connection: Connection, grants: set[UUID]) -> set[UUID]:
     jobs = Job.objects.for_organization(connection.organization_id)
-    subjects = [connection.pk, *(grant.pk for grant in grants)]
+    subjects = [connection.pk, *grants]
     kinds = [marketplace_verification.CHECK, CHECK]
     live = jobs.filter(subject_id__in=subjects, kind__in=kinds, status__in=Job.LIVE)
     return set(live.values_list("pk", flat=True))
@@ -208,7 +180,7 @@ def _live_checks(connection: Connection, grants: list[AdsGrant]) -> set[UUID]:
 
 def check_restarted(job: Job, _actor: Actor) -> bool:
     grant = upkeep.grant_of(job)
-    return grant is not None and ledger.hurry(_enqueue(grant))
+    return grant is not None and ledger.hurry(_enqueue(grant.organization_id, grant.pk))
 
 
 # The jobs ----------------------------------------------------------------------------------

@@ -13,18 +13,17 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from connections import question, revisions, services, superseding
+from connections import ads_consents, question, revisions, services, superseding
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
-from ppc.models import AdsProfile, PpcLink
+from ppc.models import PpcLink
 from ppc.services import LINK, usable_grants
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
-from sellerlegend.organizations.scoping import ScopedQuerySet
 from sellerlegend.transitions import advance, advance_many
 
 Onboarding = MarketplaceAccount.Onboarding
@@ -64,7 +63,7 @@ class Affected:
 
 
 def affected(connection: Connection) -> Affected:
-    grants = ads_grants_of(connection)
+    grants = ads_consents.of_row(connection)
     accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
     states = accounts.filter(connection=connection).values_list("onboarding", flat=True)
     counted = list(states)
@@ -91,63 +90,20 @@ def fed_rows(grants: list[AdsGrant], own: Connection) -> tuple[FedRow, ...]:
     )
 
 
-def ads_grants_of(connection: Connection) -> list[AdsGrant]:
-    """Living Ads consents that feed the row, or see a profile of its seller, or were given for it
-    and are of no row by their profiles."""
-    feeds = Q(profiles__links__account__connection=connection)
-    sees = Q(profiles__account_id=connection.selling_partner_id or "", profiles__is_listed=True)
-    asked = Q(pk__in=_of_no_row(connection.organization_id).filter(asked_for=connection))
-    living = _living(connection.organization_id).filter(feeds | sees | asked)
-    return list(living.distinct().order_by("pk"))
-
-
-def _living(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
-    grants = AdsGrant.objects.for_organization(organization_id)
-    living: ScopedQuerySet[AdsGrant] = grants.exclude(status=Grant.Status.DISCONNECTED)
-    return living
-
-
-def _of_no_row(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
-    """Consents that feed no row and see the seller of none: never listed, or of somebody else."""
-    rows = Connection.with_removed.for_organization(organization_id)
-    sellers = rows.filter(selling_partner_id__isnull=False).values("selling_partner_id")
-    profiles = AdsProfile.objects.for_organization(organization_id).filter(grant=OuterRef("pk"))
-    links = PpcLink.objects.for_organization(organization_id).filter(profile__grant=OuterRef("pk"))
-    of_none: ScopedQuerySet[AdsGrant] = _living(organization_id).exclude(
-        Exists(links) | Exists(profiles.filter(is_listed=True, account_id__in=sellers))
-    )
-    return of_none
-
-
-def rows_of(grants: list[AdsGrant]) -> list[UUID]:
-    """The other way round: every row, in sight or not, that has one of these by `ads_grants_of`."""
-    if not grants:
-        return []
-    organization_id = grants[0].organization_id
-    rows = Connection.with_removed.for_organization(organization_id)
-    profiles = AdsProfile.objects.for_organization(organization_id)
-    seen = profiles.filter(grant__in=grants, is_listed=True)
-    given = _of_no_row(organization_id).filter(pk__in=[grant.pk for grant in grants])
-    feeds = Q(marketplace_accounts__ppc_link__profile__grant__in=grants)
-    sees = Q(selling_partner_id__in=seen.values("account_id"))
-    asked = Q(pk__in=given.values("asked_for"))
-    found = rows.filter(feeds | sees | asked)
-    return list(found.distinct().order_by("pk").values_list("pk", flat=True))
-
-
 def rows_losing(grants: list[AdsGrant]) -> list[UUID]:
-    """Those of `rows_of` whose PPC is over with these consents: not a row that they only see while
+    """Those of the consents' rows whose PPC is over with them: not a row that they only see while
     another consent feeds it."""
     if not grants:
         return []
     links = PpcLink.objects.for_organization(grants[0].organization_id).filter(status__in=FED)
     of_these = links.filter(profile__grant__in=grants)
     of_others = links.exclude(profile__grant__in=grants).filter(
-        profile__grant__in=_living(grants[0].organization_id)
+        profile__grant__in=ads_consents.living(grants[0].organization_id)
     )
     losing = set(of_these.values_list("account__connection", flat=True))
     served = set(of_others.values_list("account__connection", flat=True))
-    return [row_id for row_id in rows_of(grants) if row_id in losing or row_id not in served]
+    rows = ads_consents.rows_of(grants)
+    return [row_id for row_id in rows if row_id in losing or row_id not in served]
 
 
 def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) -> frozenset[Side]:
@@ -160,7 +116,7 @@ def disconnect(*, connection: Connection, sides: frozenset[Side], actor: Actor) 
     ended: dict[Side, list[dict[str, Any]]] = {}
     with transaction.atomic():
         revisions.touch_all(connection.organization_id)
-        grants = ads_grants_of(connection) if Side.PPC in sides else []
+        grants = ads_consents.of_row(connection) if Side.PPC in sides else []
         fed = rows_losing(grants)
         if Side.SPAPI in sides and (destroyed := _disconnect_spapi(connection, actor)):
             ended[Side.SPAPI] = destroyed
@@ -237,8 +193,8 @@ def own_ads_grants(connection: Connection, *, heeds_removed: bool = False) -> li
     others = rows.for_organization(connection.organization_id).exclude(pk=connection.pk)
     return [
         grant
-        for grant in ads_grants_of(connection)
-        if not others.filter(pk__in=rows_of([grant])).exists()
+        for grant in ads_consents.of_row(connection)
+        if not others.filter(pk__in=ads_consents.rows_of([grant])).exists()
     ]
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from connections import services
+from connections import ads_consents, services
 from connections.models import Connection
 from connections.views import back_to_list, confirmed_removal, connection_of, form_page
 from ppc import disconnecting, proof, removing
@@ -64,9 +64,9 @@ def connection_remove(request: OrganizationRequest, connection_id: UUID) -> Http
 def what_becomes_of_ads(connection: Connection) -> dict[str, Any]:
     """Which of the row's Ads consents would be left without a row, and whom the others serve."""
     own = disconnecting.own_ads_grants(connection)
-    shared = [grant for grant in disconnecting.ads_grants_of(connection) if grant not in own]
+    shared = [grant for grant in ads_consents.of_row(connection) if grant not in own]
     rows = Connection.objects.for_organization(connection.organization_id)
-    others = rows.filter(pk__in=disconnecting.rows_of(shared)).exclude(pk=connection.pk)
+    others = rows.filter(pk__in=ads_consents.rows_of(shared)).exclude(pk=connection.pk)
     names = others.order_by("name", "pk").values_list("name", flat=True)
     return {"has_own_ads": bool(own), "shared_with": list(names)}
 

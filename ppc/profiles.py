@@ -12,7 +12,15 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import credentials, gaps, notices, revisions, superseding, verification
+from connections import (
+    ads_consents,
+    credentials,
+    gaps,
+    notices,
+    revisions,
+    superseding,
+    verification,
+)
 from connections.models import AdsGrant, Grant
 from ppc import following
 from ppc.models import AdsProfile, PpcLink
@@ -75,20 +83,25 @@ def record_profiles(*, grant: AdsGrant, listing: Listing, is_routine: bool = Fal
     could not be read as a whole. `is_routine`: the daily proof, which is an event of its own only
     when something came or went."""
     before = _listed_ids(grant)
-    _write(grant, listing)
+    came = _write(grant, listing)
     AdsGrant.objects.for_organization(grant.organization_id).filter(pk=grant.pk).update(
         profiles_read_at=timezone.now()
     )
     verification.note_proof(grant)
     if not is_routine or before != _listed_ids(grant):
         record_event("ads_profiles_read", actor=WORKER, subject=grant, listed=len(listing.profiles))
+    if came:  # rows whose seller is among them may end this consent now
+        revisions.show(grant.organization_id, ads_consents.rows_of([grant]))
     following.follow(grant)
+    end_gaps(grant, came)
     retire_superseded(grant)
 
 
-def _write(grant: AdsGrant, listing: Listing) -> None:
+def _write(grant: AdsGrant, listing: Listing) -> set[str]:
+    """Returns the ids of the profiles that this consent has never seen before."""
     rows = AdsProfile.objects.for_organization(grant.organization_id)
     known = {row.profile_id: row for row in rows.filter(grant=grant)}
+    came = {item.profile_id for item in listing.profiles} - known.keys()
     for item in listing.profiles:
         columns = facts_of(item) | {"seen_at": timezone.now(), "is_listed": True}
         row = known.pop(item.profile_id, None)
@@ -100,6 +113,7 @@ def _write(grant: AdsGrant, listing: Listing) -> None:
         rows.filter(pk=row.pk).update(**columns)
     if listing.is_whole:
         rows.filter(pk__in=[row.pk for row in known.values()]).update(is_listed=False)
+    return came
 
 
 def _listed_ids(grant: AdsGrant) -> set[str]:
@@ -126,6 +140,35 @@ def listed_profiles(organization_id: UUID, grants: list[AdsGrant]) -> list[AdsPr
     rows = AdsProfile.objects.for_organization(organization_id)
     listed = rows.filter(grant__in=list(order), is_listed=True)
     return sorted(listed, key=lambda profile: order[profile.grant_id])
+
+
+def end_gaps(grant: AdsGrant, came: set[str]) -> None:
+    """Remember the time since *Disconnect*, in the caller's transaction: of the profiles that came
+    with this consent, those that no other one sees, by the consent that saw them last. One that
+    was renewed is not the last; one that only looked at a profile gave no access to it."""
+    rows = AdsProfile.objects.for_organization(grant.organization_id)
+    mine = rows.filter(grant=grant, profile_id__in=came, can_edit=True).values("profile_id")
+    seen = rows.filter(profile_id__in=mine).exclude(grant=grant).select_related("grant")
+    last: dict[str, AdsProfile] = {}
+    for profile in seen.order_by("grant__authorized_at", "pk"):
+        known = last.get(profile.profile_id)
+        if known is None or not _gives_access(known):
+            last[profile.profile_id] = profile
+    ended = {
+        profile.grant_id: profile.grant
+        for profile in last.values()
+        if profile.grant.status == Grant.Status.DISCONNECTED and _is_editable(profile)
+    }
+    for previous in ended.values():
+        _remember_gap(grant, previous)
+
+
+def _gives_access(profile: AdsProfile) -> bool:
+    return profile.grant.status in following.USABLE and _is_editable(profile)
+
+
+def _is_editable(profile: AdsProfile) -> bool:
+    return profile.is_listed and profile.can_edit
 
 
 def retire_superseded(grant: AdsGrant) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connections import ads_consents
 from connections.models import Connection
 from marketplaces import onboarding
 from marketplaces import services as marketplace_services
@@ -36,7 +37,7 @@ def retry_row(*, connection: Connection, actor: Actor) -> int:
 def hurry_proofs(connection: Connection) -> int:
     """Checks and daily proofs of both sides that wait are due now. None is queued: that is what
     *Check now* is for."""
-    subjects = [connection.pk, *(grant.pk for grant in checking.grants_feeding(connection))]
+    subjects = [connection.pk, *(grant.pk for grant in ads_consents.of_row(connection))]
     jobs = Job.objects.for_organization(connection.organization_id)
     live = jobs.filter(subject_id__in=subjects, kind__in=PROOFS, status__in=Job.LIVE)
     return sum(ledger.hurry(job) for job in live.order_by("pk"))

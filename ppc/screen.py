@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from connections.countries import marketplace_name
 from connections.models import AdsGrant, Connection
-from connections.reach import within_reach
+from connections.reach import ads_grants_within, within_reach
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import services
@@ -71,14 +71,14 @@ def obstacle(account: MarketplaceAccount, marketplace: Marketplace) -> str:
 def consents(connection: Connection, reader: Membership) -> list[Consent]:
     """One Ads consent may serve several rows; the page says which of those that the reader sees. A
     limited reader is not told of a consent that has nothing to do with them."""
-    found = []
-    for grant in services.usable_grants(connection.organization_id):
-        feeds = rows_served(grant, connection, reader)
-        sees = grant.profiles.filter(account_id=connection.selling_partner_id or "")
-        if reader.is_limited and not feeds and not sees.exists():
-            continue
-        found.append(Consent(given=given_words(grant), feeds=feeds))
-    return found
+    grants = services.usable_grants(connection.organization_id)
+    every = AdsGrant.objects.for_organization(connection.organization_id)
+    theirs = set(ads_grants_within(every, reader).values_list("pk", flat=True))
+    return [
+        Consent(given=given_words(grant), feeds=rows_served(grant, connection, reader))
+        for grant in grants
+        if grant.pk in theirs
+    ]
 
 
 def given_words(grant: AdsGrant) -> str:

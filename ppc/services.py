@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from connections import credentials, question, revisions, verdicts
+from connections import ads_consents, credentials, question, revisions, verdicts
 from connections.models import AdsGrant, Connection, Grant
 from marketplaces.models import Marketplace, MarketplaceAccount
 from marketplaces.onboarding import chooser
@@ -236,7 +236,9 @@ def link(claim: Claim) -> None:
         with claim.finishing():
             return
     connection = row.account.connection
-    readings, error = _read_all(usable_grants(row.organization_id), _pace_of(claim))
+    readings, failures = _read_all(usable_grants(row.organization_id), _pace_of(claim))
+    own = {grant.pk for grant in ads_consents.of_row(connection)} if failures else set()
+    error = _to_tell(failures, own)
     if error is not None and not _found_anyway(row.account, connection, readings):
         reason = verdicts.wait_or_reason(claim, error)
         if reason is not None:
@@ -247,10 +249,11 @@ def link(claim: Claim) -> None:
         for grant, listing in readings:
             if listing is not None:
                 record_profiles(grant=grant, listing=listing)
-        _settle(row, [grant for grant, _ in readings])
+        _settle(row, _known(readings, failures, own))
 
 
 Reading = tuple[AdsGrant, Listing | None]
+Failure = tuple[AdsGrant, AmazonError]
 
 
 def _pace_of(claim: Claim) -> Callable[[], None]:
@@ -268,16 +271,31 @@ def _pace_of(claim: Claim) -> Callable[[], None]:
 
 def _read_all(
     grants: list[AdsGrant], pace: Callable[[], None]
-) -> tuple[list[Reading], AmazonError | None]:
+) -> tuple[list[Reading], list[Failure]]:
     """Every consent's profiles; one consent's trouble does not hide what another one sees."""
     readings: list[Reading] = []
-    trouble: AmazonError | None = None
+    failures: list[Failure] = []
     for grant in grants:
         try:
             readings.append((grant, read_profiles(grant, before_each=pace)))
         except AmazonError as error:
-            trouble = error
-    return readings, trouble
+            failures.append((grant, error))
+    return readings, failures
+
+
+def _to_tell(failures: list[Failure], own: set[UUID]) -> AmazonError | None:
+    """What keeps the row from its answer: the trouble of its newest consent. A refusal of another
+    row's is not this row's, but what could not be read for another cause may see its seller."""
+    of_own = [error for grant, error in failures if grant.pk in own]
+    passing = [error for _, error in failures if isinstance(error, verdicts.NOT_OF_THE_CONSENT)]
+    return next(iter([*of_own, *passing]), None)
+
+
+def _known(readings: list[Reading], failures: list[Failure], own: set[UUID]) -> list[AdsGrant]:
+    """Newest first: what was read now, and of other rows' consents what was seen before."""
+    read = [grant for grant, _ in readings]
+    others = [grant for grant, _ in failures if grant.pk not in own and grant.profiles_read_at]
+    return sorted([*read, *others], key=lambda grant: grant.authorized_at, reverse=True)
 
 
 def _found_anyway(

@@ -147,7 +147,7 @@ def disconnected_words(name: str, ended: frozenset[Side]) -> str:
 @organization_view(Role.MEMBER)
 @costly
 def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpResponse:
-    """*Check now*: ask Amazon about each side of the row that has a consent."""
+    """*Check now*: ask Amazon about each side of the row that has a consent with a token."""
     connection = connection_of(request, connection_id)
     if connection.waits_for_consent:
         raise Http404("nothing to check before a consent")
@@ -161,10 +161,10 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
 def checked_words(sides: checking.Sides) -> str:
     """What Amazon is asked about, or why it is not."""
     if not sides:
-        return _("%(name)s is disconnected: there is no consent to check. Reconnect it first.")
+        return _("%(name)s has no consent to check. Reconnect it first.")
     if Side.SPAPI not in sides:
         return _(
-            "The Amazon Ads consent of %(name)s is being checked. Selling Partner is disconnected: "
+            "The Amazon Ads consent of %(name)s is being checked. Selling Partner has none: "
             "Reconnect brings it back."
         )
     if Side.PPC not in sides:
@@ -199,7 +199,7 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
 def being_checked(sides: checking.Sides) -> str:
     """Behind the name of a row in the result."""
     if Side.SPAPI not in sides:
-        return _("Being checked: Amazon Ads. Selling Partner is disconnected")
+        return _("Being checked: Amazon Ads. Selling Partner has no consent to check")
     if Side.PPC not in sides:
         return _("Being checked: Selling Partner")
     return _("Being checked: Selling Partner and Amazon Ads")
@@ -211,5 +211,5 @@ def left_alone(fact: Facts, obstacles: dict[UUID, checking.Obstacle]) -> tuple[s
         return "", False
     return {
         checking.Obstacle.WAITS: _("Waits for its first consent"),
-        checking.Obstacle.ENDED: _("Disconnected: reconnect it first"),
+        checking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
     }[obstacle], True

@@ -11,7 +11,7 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 from django.utils import timezone
 
-from connections import client_lists, groups, token_imports
+from connections import client_lists, groups, storing, token_imports
 from connections import services as connection_services
 from connections.client_table import checked_list
 from connections.grouping_models import Client, Reach, Tag
@@ -150,7 +150,7 @@ def make_connection(
 def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> Connection:
     """A consent comes back from Seller Central: the first one, or a newer one."""
     with transaction.atomic():
-        stored = connection_services.store_spapi_grant(
+        stored = storing.store_spapi_grant(
             connection=connection,
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
@@ -264,7 +264,11 @@ def make_account(
 
 
 def make_ads_grant(
-    organization: Organization, *, refresh_token: str = "", user: User | None = None
+    organization: Organization,
+    *,
+    refresh_token: str = "",
+    user: User | None = None,
+    asked_for: Connection | None = None,
 ) -> AdsGrant:
     """To call the fake Amazon, pass `refresh_token=amazon.world.authorize_ads(login)`."""
     with transaction.atomic():
@@ -272,6 +276,7 @@ def make_ads_grant(
             organization=organization,
             token=Secret(refresh_token or f"Atzr|made-up-ads-{next(_numbers)}"),
             user=user or owner_of(organization),
+            asked_for=asked_for,
         )
 
 

@@ -14,7 +14,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from connections import authorization, credentials, flows, rotation, services
+from connections import authorization, credentials, flows, rotation, services, storing
 from connections.models import Connection, SpApiGrant
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
@@ -119,7 +119,7 @@ def test_a_refresh_and_a_reconnect(
     order, that never takes the place of the new consent."""
     seam(monkeypatch, lwa, "refresh")
     seam(monkeypatch, lwa, "refresh", after=True)
-    seam(monkeypatch, services, "_next_grant", after=True)
+    seam(monkeypatch, storing, "_next_grant", after=True)
     for order in orders(3, 2):
         row = connect(amazon)
         fresh = amazon.world.authorize(str(row.selling_partner_id), "NA")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from connections import credentials, observations, refusals, services
+from connections import credentials, observations, refusals, storing
 from connections.models import Connection, SpApiGrant
 from connections.verdicts import GrantDoubted
 from marketplaces import services as marketplace_services
@@ -102,7 +102,7 @@ def test_what_an_old_consent_met_and_a_reconnect(
     """Between the call and its note, inside the note, and on either side of the new consent."""
     seam(monkeypatch, observations, "current")
     seam(monkeypatch, refusals, "_current")
-    seam(monkeypatch, services, "_next_grant")
+    seam(monkeypatch, storing, "_next_grant")
     for order in orders(2, 2):
         row = connect(amazon, **in_trouble())
         old = grant_of(row)
@@ -125,7 +125,7 @@ def test_a_call_that_was_on_its_way_when_the_seller_reconnected(
     """Whole calls: the old token is refused, the new one is good. Never the other way round."""
     seam(monkeypatch, credentials, "_ask_lwa", after=False)
     seam(monkeypatch, refusals, "refused")
-    seam(monkeypatch, services, "_next_grant")
+    seam(monkeypatch, storing, "_next_grant")
     for order in orders(3, 2):
         row = connect(amazon, **in_trouble())
         amazon.world.revoke(str(row.selling_partner_id))

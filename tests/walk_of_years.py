@@ -134,10 +134,11 @@ class WalkOfYears(Walk):
         notice = pick(self.open_notices(tenant.organization), place)
         if notice is None:
             return
-        foreign = reverse("notice_acknowledge", args=[other.organization.slug, notice.pk])
-        assert other.browser.post(foreign).status_code == 404
-        path = reverse("notice_acknowledge", args=[tenant.organization.slug, notice.pk])
-        assert tenant.browser.post(path).status_code == 303
+        asked = {"notice": str(notice.pk)}
+        foreign = reverse("notices_acknowledge", args=[other.organization.slug])
+        assert other.browser.post(foreign, asked).status_code == 404
+        path = reverse("notices_acknowledge", args=[tenant.organization.slug])
+        assert tenant.browser.post(path, asked).status_code == 303
 
     @rule(org=which, wants=st.sampled_from(NotificationChoice.Wants.values))
     def hear_more_or_less(self, org: int, wants: str) -> None:

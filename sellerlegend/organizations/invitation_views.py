@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from sellerlegend import crypto
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import invitation_mails, invitations, limits
 from sellerlegend.organizations.access import (
@@ -127,7 +128,7 @@ def invitation_link(request: HttpRequest, token: str) -> HttpResponseBase:
         return too_many_requests(request, wait)
     if invitations.known_by_link(token) is None:
         return over(request)
-    request.session[SESSION_KEY] = invitations.digest(token)
+    request.session[SESSION_KEY] = crypto.digest(token)
     response = HttpResponseRedirect(reverse("invitation"), status=303)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

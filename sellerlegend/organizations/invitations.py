@@ -6,7 +6,6 @@ changes nothing, so a mail scanner that opens the link uses nothing up.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from uuid import UUID
@@ -16,6 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from sellerlegend import crypto
 from sellerlegend.organizations import limits
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.limits import Limit
@@ -48,11 +48,6 @@ class OtherAddress(ValueError):
     """The invitation is for an address that is not a verified one of this person."""
 
 
-def digest(token: str) -> str:
-    """Of 256 random bits: nothing to guess, so a plain digest keeps it."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
@@ -81,7 +76,7 @@ def invite(
             email=email,
             role=role,
             is_limited=is_limited and role != Role.ADMIN,
-            token_hash=digest(token),
+            token_hash=crypto.digest(token),
             invited_by=mine.user,
             expires_at=timezone.now() + Invitation.LIFETIME,
         )
@@ -100,7 +95,7 @@ def renew(*, by: Membership, invitation_id: UUID) -> tuple[Invitation, str]:
         mine = _inviter(by, Role(seen.role))
         token = new_token()
         fresh = {
-            "token_hash": digest(token),
+            "token_hash": crypto.digest(token),
             "expires_at": timezone.now() + Invitation.LIFETIME,
             "invited_by": mine.user,
         }
@@ -181,7 +176,7 @@ def known(token_hash: str) -> Invitation | None:
 
 
 def known_by_link(token: str) -> Invitation | None:
-    return known(digest(token)) if TOKEN_SHAPE.fullmatch(token) else None
+    return known(crypto.digest(token)) if TOKEN_SHAPE.fullmatch(token) else None
 
 
 def is_for(invitation: Invitation, user: User) -> bool:

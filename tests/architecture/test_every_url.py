@@ -109,7 +109,8 @@ ORGANIZATION_ROUTES = (
     Route("ppc_retry", ACTION, Role.MEMBER, ACCOUNT),
     Route("notifications", FORM, Role.VIEWER),
     Route("notifications_test_mail", ACTION, Role.MEMBER),
-    Route("notice_acknowledge", ACTION, Role.MEMBER, ("notice_id",)),
+    # What they name is in the body (`tests/connections/test_notifications.py`).
+    Route("notices_acknowledge", ACTION, Role.MEMBER),
     Route("notice_snooze", ACTION, Role.MEMBER, ("notice_id",)),
     Route("connections_export", FORM, Role.VIEWER),
     Route("token_import_new", FORM, Role.ADMIN),
@@ -142,7 +143,7 @@ ORGANIZATION_ROUTES = (
     Route("ownership_transfer", FORM, Role.OWNER),
     Route("client_link_new", FORM, Role.MEMBER, ROW),
     Route("client_links", READ[:1], Role.MEMBER),
-    Route("client_link_again", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_link_again", FORM, Role.MEMBER, ("link_id",)),
     Route("client_links_of_person", FORM, Role.ADMIN, ("person_id",)),
     Route("client_reminders_switch", ACTION, Role.ADMIN),
     Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),

@@ -310,6 +310,14 @@ def asked_client(page: Page) -> None:
     assert address not in page.content()
 
 
+def asked_again(page: Page) -> None:
+    """Where a notice of a client who does not answer leads."""
+    asked_client(page)
+    form = page.locator('main form[action$="/again"]').first
+    page.goto(form.get_attribute("action") or "")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Ask the client of")
+
+
 def links_of_one_person(page: Page) -> None:
     asked_client(page)
     page.get_by_role("link", name="All links of this person").first.click()
@@ -428,6 +436,7 @@ CONNECTIONS = (
     Place("ask the client page", page_of(ask_client)),
     Place("the client's link, shown once", shown_once),
     Place("links to clients", asked_client),
+    Place("asking a client again", asked_again),
     Place("links of one person", links_of_one_person),
     Place("the rest of a queue as links", queue_as_links),
     Place("the rest of a queue, sent", queue_sent_as_links),

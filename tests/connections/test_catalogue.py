@@ -16,6 +16,7 @@ from django.utils import translation
 
 from connections import amazon_codes, catalogue, reasons
 from connections.catalogue import Entry
+from connections.health_reasons import HEALTH
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 
@@ -260,3 +261,8 @@ def test_what_amazons_pages_say_is_explained(client: Client, amazon: RunningEmul
 
     assert len(shown) == 7
     assert shown <= set(amazon_codes.CODES)
+
+
+@pytest.mark.parametrize("words", [reasons.REASONS["disconnected"], HEALTH["health_disconnected"]])
+def test_a_disconnected_row_is_not_said_to_go_while_its_ppc_lives(words: reasons.Reason) -> None:
+    assert str(words.next_step).endswith("the row is erased, unless its PPC is still connected.")

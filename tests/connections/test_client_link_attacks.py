@@ -474,6 +474,8 @@ def test_a_member_of_another_organization_ends_and_repeats_no_link_of_this_one(
         for name in ("client_link_revoke", "client_link_again"):
             for slug in (foreign.slug, asked.link.organization.slug):
                 assert desk.post(reverse(name, args=[slug, asked.pk])).status_code == 404
+                again = reverse("client_link_again", args=[slug, asked.pk])
+                assert desk.get(again).status_code == 404
                 assert desk.post(reverse(name, args=[slug, uuid4()])).status_code == 404
 
 

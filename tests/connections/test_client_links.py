@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from connections import client_links, retention, services
+from connections import client_links, retention, services, storing
 from connections import exchange as exchange_module
 from connections.client_link_models import ClientLink
 from connections.client_links import Recipient
@@ -138,8 +138,8 @@ def test_a_row_that_got_the_seller_during_the_exchange_stops_it_too(
     row: Connection, waiting: Connection, amazon: RunningEmulator
 ) -> None:
     """What was asked before the code was spent is asked again under the lock."""
-    with pytest.raises(services.OfAnotherRow), transaction.atomic():
-        services.store_spapi_grant(
+    with pytest.raises(storing.OfAnotherRow), transaction.atomic():
+        storing.store_spapi_grant(
             connection=waiting,
             seller=SELLER,
             token=Secret("Atzr|of-the-client"),
@@ -868,7 +868,7 @@ def test_grants_of_people_and_of_clients_are_told_apart(
 ) -> None:
     client_trips.whole_trip(phone, client_trips.ask(row), SELLER)
     with transaction.atomic():
-        services.store_spapi_grant(
+        storing.store_spapi_grant(
             connection=row,
             seller=SELLER,
             token=Secret("Atzr|next"),

@@ -22,6 +22,7 @@ from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import client_trips, factories, trips
 from tests.client_trips import Asked
+from tests.signing_in import signed_in_freshly
 
 pytestmark = pytest.mark.django_db
 
@@ -337,7 +338,33 @@ def test_it_stands_at_the_link_in_the_row_and_among_the_notices(
     assert "No answer: call them, or ask again." in pages["account_connections"]
     assert "No answer: call them, or ask again." in details
     assert "Maria was asked by link on July 1, 2026" in pages["notifications"]
-    assert reverse("client_links", args=[slug]) in pages["notifications"]
+    again = reverse("client_link_again", args=[slug, asked.pk])
+    assert f'href="{again}"' in pages["notifications"]
+
+
+def test_the_notice_leads_to_asking_again_which_one_button_does(
+    row: Connection, organization: Organization, maker: User
+) -> None:
+    asked = ask(row, maker, MIDSUMMER)
+    at = MIDSUMMER + timedelta(days=7)
+    look(at)
+
+    with time_machine.travel(at, tick=False):
+        desk = signed_in_freshly(maker)
+        (told_once,) = words_of(organization, notices.open_notices(organization))
+        page = desk.get(told_once.url).content.decode()
+        unchanged = [link.pk for link in ClientLink._base_manager.all()]
+        answer = desk.post(told_once.url)
+
+    assert told_once.button == "Ask again"
+    assert "Ask the client of Northstar NA (NA) again" in page
+    assert "Maria" in page
+    assert "No answer, told on July 8, 2026. Call them, or ask again." in page
+    assert f'action="{told_once.url}"' in page
+    assert unchanged == [asked.pk]
+    assert answer.status_code == 303
+    fresh = ClientLink._base_manager.exclude(pk=asked.pk).get()
+    assert (fresh.connection_id, fresh.recipient_email) == (row.pk, asked.link.recipient_email)
 
 
 def test_who_consents_late_is_not_called_silent(row: Connection, maker: User) -> None:

@@ -20,6 +20,7 @@ from connections.ical import Event, calendar, escaped, folded
 from connections.models import Connection
 from ppc import disconnecting
 from ppc.disconnecting import Side
+from sellerlegend import crypto
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import factories
@@ -80,10 +81,38 @@ def test_the_months_tell_what_ends_when(
         body = page(browser_of_viewer, organization).content.decode()
 
     assert body.index("Over: reconnect now") < body.index("December 2026")
-    assert body.index("December 2026") < body.index("Dec. 21, 2026") < body.index("January 2027")
+    assert "Jan 2027 <span>0</span>" in body
+    assert body.index("December 2026") < body.index("Dec. 21, 2026") < body.index("November 2027")
     assert body.index("November 2027") < body.index(">Late</a>")
     assert reverse("connection_details", args=[organization.slug, soon.pk]) in body
     assert str(soon.selling_partner_id) in body
+
+
+def test_each_month_has_a_jump_with_its_count_which_unfolds_it(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    with time_machine.travel(NOW, tick=False):
+        for days in (-5, 20, 20, 50, 80, 340):
+            ending_in(organization, days)
+        first = page(browser_of_viewer, organization)
+        february = browser_of_viewer.get(f"{first.request['PATH_INFO']}?month=2027-02")
+        every = browser_of_viewer.get(f"{first.request['PATH_INFO']}?month=all")
+
+    body = first.content.decode()
+    assert re.findall(r'class="jumps__jump" href="([^"]+)">([\w ]+) <strong>(\d+)<', body) == [
+        ("#overdue", "Over", "1"),
+        ("?month=2026-12#month-2026-12", "Dec 2026", "2"),
+        ("?month=2027-01#month-2027-01", "Jan 2027", "1"),
+        ("?month=2027-02#month-2027-02", "Feb 2027", "1"),
+        ("?month=2027-11#month-2027-11", "Nov 2027", "1"),
+    ]
+    assert open_months(body) == ["2026-12", "2027-01"]
+    assert open_months(february.content.decode()) == ["2027-02"]
+    assert open_months(every.content.decode()) == ["2026-12", "2027-01", "2027-02", "2027-11"]
+
+
+def open_months(body: str) -> list[str]:
+    return re.findall(r'<details [^>]*id="month-([\d-]+)"\s+open>', body)
 
 
 def test_every_living_consent_of_a_year_has_a_month(organization: Organization) -> None:
@@ -128,7 +157,7 @@ def test_the_link_is_shown_once_and_stored_as_a_digest(
     assert token not in str(all_rows())
     assert token not in str(browser_of_viewer.cookies)
     assert token not in str(dict(browser_of_viewer.session))
-    assert CalendarFeed._base_manager.get().token_hash == renewals.digest(token)
+    assert CalendarFeed._base_manager.get().token_hash == crypto.digest(token)
     assert AuditEvent._base_manager.filter(code="calendar_feed_made").get().details == {}
 
 

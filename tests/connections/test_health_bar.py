@@ -60,7 +60,7 @@ def test_each_row_is_counted_once_and_each_number_leads_to_its_rows(
 
     assert states(text) == [("connected", "1"), ("revoked", "1"), ("waiting", "1")]
     assert re.findall(r'All <span class="filter-link__count">(\d+)', text) == ["3"]
-    assert "State on Selling Partner" in text
+    assert "State on Selling Partner alone" in text
     widths = re.findall(r'<rect [^>]*width="([\d.]+)"', text)
     assert [float(width) for width in widths] == [333.33, 333.33, 333.33]
     for _key, url, _, _, count in STATE.findall(text):
@@ -74,7 +74,7 @@ def test_the_side_that_is_chosen_is_counted(organization: Organization, browser:
 
     text = strip(browser, organization, "?health=revoked&side=ppc")
 
-    assert "State on PPC" in text
+    assert "State on PPC alone" in text
     assert states(text) == [("waiting", "1"), ("revoked", "0")]
     (chosen,) = [found for found in STATE.findall(text) if "aria-current" in found[2]]
     assert chosen[0] == "revoked"
@@ -110,7 +110,7 @@ def test_the_poll_brings_the_bar_with_the_rows_and_says_it_once(
     assert text.count('hx-swap-oob="innerHTML:#list-overview"') == 1
     assert states(text) == [("connected", "1"), ("revoked", "1")]
     said = json.loads(reply.headers["HX-Trigger"])["announce"]["message"]
-    assert said == "Updated: Turned. 1 connection needs you."
+    assert said == "Updated: Turned. 1 connection needs you, on Selling Partner or PPC."
 
 
 def test_a_narrowed_list_keeps_its_own_bar(organization: Organization, browser: Client) -> None:

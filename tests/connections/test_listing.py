@@ -379,9 +379,11 @@ def test_the_banner_and_the_menu_count_and_lead_to_the_rows(
     page = browser.get(list_url(organization))
 
     text = page.content.decode()
-    assert "2 connections need you. Show only those" in words_of(page)
+    assert "2 connections need you, on Selling Partner or PPC. Show only those" in words_of(page)
     assert text.count(f'href="{list_url(organization)}?show=attention"') == 2
-    assert text.count('<span class="visually-hidden">2 connections need you</span>') == 2
+    words = "2 connections need you, on Selling Partner or PPC"
+    assert text.count(f'<span class="visually-hidden">{words}</span>') == 2
+    assert text.count(f'<span aria-hidden="true" title="{words}">2</span>') == 2
 
 
 def test_the_filtered_list_has_no_banner_about_itself(
@@ -426,7 +428,8 @@ def test_a_poll_keeps_the_count_in_step(organization: Organization, browser: Cli
     assert '<div id="attention-banner" hx-swap-oob="true">' in reply
     assert '<span id="attention-menu" hx-swap-oob="true">' in reply
     assert '<span id="attention-entry" hx-swap-oob="true">' in reply
-    assert reply.count("1 connection needs you") == 3
+    # The banner, and each badge with its words and their hint.
+    assert reply.count("1 connection needs you") == 5
 
 
 def test_the_count_is_asked_once_for_each_revision(organization: Organization) -> None:

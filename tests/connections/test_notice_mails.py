@@ -725,6 +725,12 @@ def test_dates_are_told_in_the_persons_zone(shop: Organization, owner: User, clo
 # Later, and "I know" -------------------------------------------------------------------------
 
 
+def know(notice: Notice, actor: Actor) -> int:
+    return notification_choices.acknowledge(
+        organization=notice.organization, notices=[notice], actor=actor
+    )
+
+
 def notice_of(row: Connection) -> Notice:
     found: Notice = Notice._base_manager.filter(connection=row, resolved_at=None).get()
     return found
@@ -846,7 +852,7 @@ def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
     row = ending(shop, 59.5)
     look()
     actor = Actor.person(owner)
-    assert notification_choices.acknowledge(notice=notice_of(row), actor=actor)
+    assert know(notice_of(row), actor) == 1
     told = []
     for day in range(66):
         for moment in (TOMORROW, TODAY + timedelta(days=1), TODAY + timedelta(days=1, hours=1)):
@@ -865,7 +871,7 @@ def test_a_revocation_goes_out_whatever_was_known(
 ) -> None:
     row = ending(shop, 29.5)
     look()
-    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(owner))
+    know(notice_of(row), Actor.person(owner))
     notification_choices.snooze(notice=notice_of(row), user=owner, days=30)
     clock.shift(timedelta(minutes=1))
     revoked(row)
@@ -880,7 +886,7 @@ def test_who_knows_of_the_end_still_hears_of_a_missing_permission(
 ) -> None:
     row = ending(shop)
     look()
-    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(owner))
+    know(notice_of(row), Actor.person(owner))
     clock.shift(timedelta(hours=1))
     set_facts(row, permission_missing_since=timezone.now(), last_success_at=timezone.now())
     post()
@@ -895,7 +901,7 @@ def test_who_knows_of_the_end_still_hears_that_it_works_again(
 ) -> None:
     row = ending(shop)
     look()
-    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(owner))
+    know(notice_of(row), Actor.person(owner))
     told = []
     for change in (revoked, works):
         clock.shift(timedelta(minutes=1))
@@ -979,7 +985,7 @@ def test_who_knows_of_a_loss_hides_it_from_no_colleague(
     row = revoked(factories.make_connection(shop)) if days is None else ending(shop, days)
     look()
     assert notice_of(row).kind == kind
-    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(member))
+    know(notice_of(row), Actor.person(member))
 
     clock.shift(timedelta(minutes=11))
     post()
@@ -1001,7 +1007,7 @@ def test_who_snoozed_a_loss_that_a_colleague_knows_of_is_not_reminded(
     clock.shift(timedelta(minutes=11))
     assert len(post()) == 2
     notification_choices.snooze(notice=notice_of(row), user=owner, days=1)
-    notification_choices.acknowledge(notice=notice_of(row), actor=Actor.person(admin))
+    know(notice_of(row), Actor.person(admin))
 
     assert days_of_mails(clock, 3) == []
 
@@ -1010,10 +1016,10 @@ def test_the_first_who_knows_stands(shop: Organization, owner: User, clock: Cloc
     row = ending(shop)
     look()
     notice = notice_of(row)
-    assert notification_choices.acknowledge(notice=notice, actor=Actor.person(owner))
+    assert know(notice, Actor.person(owner)) == 1
     second = factories.make_member(shop, Role.ADMIN)
 
-    assert not notification_choices.acknowledge(notice=notice, actor=Actor.person(second))
+    assert know(notice, Actor.person(second)) == 0
 
     assert notice_of(row).acknowledged_by == owner
 

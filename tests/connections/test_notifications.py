@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 from datetime import timedelta
 from typing import Any
@@ -54,8 +55,18 @@ def body(client: Client, organization: Organization) -> str:
     return str(client.get(url(organization)).content.decode())
 
 
-def act(client: Client, name: str, notice: Notice, **fields: str) -> Any:
-    return client.post(reverse(name, args=[notice.organization.slug, notice.pk]), fields)
+def snooze(client: Client, notice: Notice, days: str) -> Any:
+    path = reverse("notice_snooze", args=[notice.organization.slug, notice.pk])
+    return client.post(path, {"days": days})
+
+
+def know(client: Client, organization: Organization, **fields: Any) -> Any:
+    return client.post(reverse("notices_acknowledge", args=[organization.slug]), fields)
+
+
+def known(organization: Organization) -> set[Any]:
+    open_ones = Notice.objects.for_organization(organization)
+    return set(open_ones.exclude(acknowledged_at=None).values_list("pk", flat=True))
 
 
 # The page -----------------------------------------------------------------------------------
@@ -87,34 +98,126 @@ def test_the_worst_stands_first_and_pages_are_short(
 
     page = body(browser, organization)
 
-    assert page.count("<article") == 50
-    assert page.index("Consent revoked") < page.index("Consent ends soon")
+    assert page.count('name="notice"') == 50
+    assert page.index('id="revoked"') < page.index('id="expiring"')
     assert "1–50 of 61" in page
+
+
+def test_the_same_kind_stands_together_with_its_number_and_its_words_said_once(
+    organization: Organization, connection: Connection, browser: Client
+) -> None:
+    for number in range(55):
+        factories.make_notice(connection, step=f"step {number}")
+    for number in range(3):
+        missing = {"kind": "permission_missing", "days": None, "step": f"missing {number}"}
+        factories.make_notice(connection, **missing)
+
+    page = body(browser, organization)
+
+    assert re.findall(r'class="jumps__jump" href="([^"]+)">([\w ]+) <strong>(\d+)<', page) == [
+        ("?page=1#expiring", "Consent ends soon", "55"),
+        ("?page=2#permission_missing", "Permission missing", "3"),
+    ]
+    assert re.findall(r'<section [^>]*id="(\w+)"', page) == ["expiring"]
+    assert page.count("Amazon ends every consent after a year.") == 1
+    assert "I know all 55" in page
+    second = browser.get(url(organization), {"page": "2"}).content.decode()
+    assert re.findall(r'<section [^>]*id="(\w+)"', second) == ["expiring", "permission_missing"]
+    assert second.count('name="ticked"') == 8
 
 
 def test_i_know_is_seen_by_colleagues(
     organization: Organization, notice: Notice, member: User, browser: Client
 ) -> None:
     User.objects.filter(pk=member.pk).update(name="Maya")
-    assert act(browser, "notice_acknowledge", notice).status_code == 303
+    assert know(browser, organization, notice=notice.pk).status_code == 303
 
     colleague = signed_in_freshly(factories.make_member(organization, Role.VIEWER))
     assert "Maya knows of it since" in body(colleague, organization)
     event = AuditEvent._base_manager.get(code="notice_acknowledged")
     assert (event.actor, event.connection_id) == (member, notice.connection_id)
-    act(browser, "notice_acknowledge", notice)
+    know(browser, organization, notice=notice.pk)
     assert AuditEvent._base_manager.filter(code="notice_acknowledged").count() == 1
+
+
+def test_i_know_of_the_ticked_ones_leaves_the_others_alone(
+    organization: Organization, connection: Connection, browser: Client
+) -> None:
+    made = [factories.make_notice(connection, step=f"step {number}") for number in range(4)]
+    theirs = factories.make_notice(factories.make_connection(factories.make_organization("Other")))
+    over = factories.make_notice(connection, step="over", resolved_at=timezone.now())
+
+    ticked = [made[0].pk, made[2].pk, theirs.pk, over.pk, "x"]
+    answer = know(browser, organization, ticked=ticked, page="2")
+
+    assert (answer.status_code, answer.url) == (303, f"{url(organization)}?page=2")
+    assert known(organization) == {made[0].pk, made[2].pk}
+    assert known(theirs.organization) == set()
+    events = AuditEvent._base_manager.filter(code="notice_acknowledged")
+    assert set(events.values_list("subject_id", flat=True)) == {made[0].pk, made[2].pk}
+    page = body(browser, organization)
+    assert "Your colleagues see that you know of 2 notices." in page
+    assert page.count('name="ticked"') == 2
+    assert "2 not known yet" in page
+
+
+def test_i_know_of_a_kind_is_of_what_was_shown_and_of_no_other_kind(
+    organization: Organization, connection: Connection, browser: Client
+) -> None:
+    shown = [factories.make_notice(connection, step=f"step {number}") for number in range(60)]
+    revoked = {"kind": "revoked", "days": None, "step": "revoked", "reason": "grant_invalid"}
+    factories.make_notice(connection, **revoked)
+    page = body(browser, organization)
+    newer = factories.make_notice(connection, step="newer")
+    found = re.search(r'name="shown_at" value="([^"]+)"', page)
+    assert found is not None
+
+    know(browser, organization, kind="expiring", shown_at=found[1])
+
+    assert known(organization) == {notice.pk for notice in shown}
+    assert newer.pk not in known(organization)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"ticked": ["x", ""]},
+        {"kind": "expiring"},
+        {"kind": "expiring", "shown_at": "yesterday"},
+        {"kind": "expiring", "shown_at": "2026-01-01T00:00:00"},
+        {"kind": "everything", "shown_at": "2999-01-01T00:00:00+00:00"},
+    ],
+)
+def test_i_know_of_nothing_changes_nothing(
+    organization: Organization, notice: Notice, browser: Client, fields: dict[str, Any]
+) -> None:
+    before = all_rows()
+
+    assert know(browser, organization, **fields).status_code == 303
+
+    assert all_rows() == before
+
+
+def test_a_notice_of_others_is_not_found(organization: Organization, browser: Client) -> None:
+    theirs = factories.make_notice(factories.make_connection(factories.make_organization("Other")))
+    before = all_rows()
+
+    for key in (theirs.pk, "x"):
+        assert know(browser, organization, notice=key).status_code == 404
+
+    assert all_rows() == before
 
 
 def test_later_is_for_oneself_and_can_be_taken_back(
     organization: Organization, notice: Notice, member: User, browser: Client
 ) -> None:
-    act(browser, "notice_snooze", notice, days="7")
+    snooze(browser, notice, "7")
 
     assert "Not in your mails until" in body(browser, organization)
     colleague = signed_in_freshly(factories.make_member(organization))
     assert "Not in your mails until" not in body(colleague, organization)
-    act(browser, "notice_snooze", notice, days="0")
+    snooze(browser, notice, "0")
     assert not NoticeSnooze._base_manager.exists()
 
 
@@ -122,7 +225,7 @@ def test_later_is_for_oneself_and_can_be_taken_back(
 def test_other_lengths_change_nothing(notice: Notice, browser: Client, days: str) -> None:
     before = all_rows()
 
-    assert act(browser, "notice_snooze", notice, days=days).status_code == 303
+    assert snooze(browser, notice, days).status_code == 303
 
     assert all_rows() == before
 
@@ -132,7 +235,7 @@ def test_news_that_asks_for_nothing_goes_with_a_click(
 ) -> None:
     news = factories.make_notice(connection, kind="recovered", days=None, step="recovered")
 
-    act(browser, "notice_acknowledge", news)
+    know(browser, connection.organization, notice=news.pk)
 
     assert not notices.open_notices(connection.organization).exists()
 
@@ -185,7 +288,7 @@ def test_a_viewer_sees_and_decides_nothing(
     assert "Mails go to members who can act on them." in page
     assert "I know</button>" not in page
     assert viewer.post(url(organization), CHOICE).status_code == 403
-    assert act(viewer, "notice_acknowledge", notice).status_code == 403
+    assert know(viewer, organization, notice=notice.pk).status_code == 403
 
 
 def test_the_page_takes_few_queries_however_many_rows(

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from connections import (
     attention,
+    authorisers,
     list_queries,
     notice_mails,
     notification_choices,
@@ -24,9 +25,10 @@ from connections import (
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Reach, Tag, Tagging
 from connections.listing import Chosen
-from connections.models import Connection
+from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reach_choices import Extent
+from connections.renewals import renewals_of
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import members
@@ -287,6 +289,30 @@ def test_a_shared_ads_consent_shows_its_rows_in_reach(
     assert not tells_of(page, outside)
 
 
+def test_a_consent_that_was_given_for_a_row_in_reach_is_told(
+    organization: Organization,
+    browser: Client,
+    limited: Membership,
+    inside: Connection,
+    outside: Connection,
+) -> None:
+    """Before its profiles are read, its trip alone says whose it is."""
+    mine = factories.make_ads_grant(organization, asked_for=inside)
+    factories.make_ads_grant(organization, asked_for=outside)
+    every = AdsGrant.objects.for_organization(organization)
+
+    assert set(reach.ads_grants_within(every, limited)) == {mine}
+    assert shown(browser, "ppc_connect", organization, inside.pk).count("Given by") == 1
+    assert [grant for grant, _rows in authorisers.ads_consents(limited)] == [mine]
+    ads = [renewal.key for renewal in renewals_of(organization, limited) if renewal.is_ads]
+    assert ads == [mine.pk]
+
+    factories.make_profile(mine, seller=SELLER_OUT)
+
+    assert set(reach.ads_grants_within(every, limited)) == set()
+    assert shown(browser, "ppc_connect", organization, inside.pk).count("Given by") == 0
+
+
 def test_a_marketplace_of_another_row_is_not_linked_by_its_id(
     amazon: RunningEmulator,
     browser: Client,
@@ -320,11 +346,16 @@ def test_what_a_shared_consent_asks_is_not_answered_for_others(
         occurred_at=timezone.now(),
     )
     page = shown(browser, "notifications", organization)
-    url = reverse("notice_acknowledge", args=[organization.slug, notice.pk])
+    url = reverse("notices_acknowledge", args=[organization.slug])
     assert "Inside store" in page
     assert url not in page
-    with nothing_changes(amazon, events=()):
-        assert browser.post(url).status_code == 403
+    for fields in (
+        {"notice": str(notice.pk)},
+        {"ticked": str(notice.pk)},
+        {"kind": "expired", "shown_at": timezone.now().isoformat()},
+    ):
+        with nothing_changes(amazon, events=()):
+            assert browser.post(url, fields).status_code == 403
     owner = signed_in_freshly(factories.owner_of(organization))
     assert url in shown(owner, "notifications", organization)
 

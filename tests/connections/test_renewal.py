@@ -10,7 +10,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from connections import services
+from connections import storing
 from connections.models import Connection, SpApiGrant
 from connections.reader import Reader
 from marketplaces.models import MarketplaceAccount
@@ -224,7 +224,7 @@ def test_the_next_renewal_in_time_forgets_the_gap(row: Connection) -> None:
 
 def store_and_fail(row: Connection, user: User) -> None:
     with transaction.atomic():
-        services.store_spapi_grant(
+        storing.store_spapi_grant(
             connection=row, seller=NORTHSTAR, token=Secret("Atzr|new"), actor=Actor.person(user)
         )
         raise ZeroDivisionError

@@ -20,7 +20,7 @@ from django.core.checks import run_checks
 from django.utils import timezone
 from pytest_django import Settings
 
-from connections import rotation, services
+from connections import rotation, storing
 from connections.credentials import access_token
 from connections.import_models import ImportedToken
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
@@ -81,7 +81,7 @@ def furnished() -> Organization:
     """An organization with a secret of every kind."""
     organization = factories.make_organization()
     row = factories.make_connection(organization)
-    services.store_mws_auth_token(connection=row, token=Secret("amzn.mws.made-up-1234567890"))
+    storing.store_mws_auth_token(connection=row, token=Secret("amzn.mws.made-up-1234567890"))
     factories.make_ads_grant(organization)
     account = factories.make_account(row)
     trips.leave_for_ads(
@@ -442,7 +442,7 @@ WRITER = """
 import sys, django
 django.setup()
 from django.db import transaction
-from connections import services
+from connections import storing
 from connections.models import Connection
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations.audit import Actor
@@ -456,7 +456,7 @@ while True:
     number += 1
     for row in rows:
         with transaction.atomic():
-            services.store_spapi_grant(
+            storing.store_spapi_grant(
                 connection=row, seller=row.selling_partner_id,
                 token=Secret(f"Atzr|{row.pk}|{number}"), actor=Actor.person(people[row.pk]),
             )

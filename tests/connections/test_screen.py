@@ -461,6 +461,20 @@ def test_what_stops_a_whole_row_has_a_title_and_one_next_step(
 # Readers -----------------------------------------------------------------------------------
 
 
+def test_rows_of_one_seller_stay_together_over_the_end_of_a_page(
+    organization: Organization,
+) -> None:
+    for name, place in (("Zebra", US), ("Alpaca", GERMANY), ("Bee", JAPAN)):
+        factories.make_connection(organization, name=name, marketplace_id=place, seller="AONE")
+    factories.make_connection(organization, name="Bear", seller="ATWO")
+
+    pages = [list_queries.page_facts(organization.pk, number, size=2) for number in (1, 2)]
+
+    names = [[fact["name"] for fact in page] for page in pages]
+    assert names == [["Zebra", "Alpaca"], ["Bee", "Bear"]]
+    assert {fact["total"] for page in pages for fact in page} == {4}
+
+
 @pytest.mark.parametrize(
     ("trouble", "is_asked", "leads"),
     [
@@ -490,8 +504,9 @@ def test_marketplaces_in_one_state_share_a_line_and_what_needs_somebody_leads(
     connection = factories.make_connection(organization)
     for place in (CANADA, MEXICO):
         factories.make_account(connection, place, onboarding="onboarded")
-    asks = {"onboarding": "needs_attention", "attention_reason": "access_denied"}
-    factories.make_account(connection, US, **asks)
+    factories.make_account(
+        connection, US, onboarding="needs_attention", attention_reason="access_denied"
+    )
     factories.make_account(connection, BRAZIL, is_participating=False)
     person = trips.sign_in(factories.make_member(organization, Role.VIEWER))
 

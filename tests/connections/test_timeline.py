@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from connections import rotation, services, timeline
+from connections import rotation, services, timeline, timeline_words
 from connections.health_models import DataSetReport
 from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, SpApiGrant
 from connections.reasons import SUCCESSES
@@ -317,12 +317,12 @@ def test_every_event_of_the_product_has_words_or_is_not_for_tenants() -> None:
         recorded |= codes or PUT_TOGETHER.get(written, set())
 
     assert unknown == []
-    assert recorded - timeline.CODES.keys() - timeline.NOT_FOR_TENANTS == set()
-    assert not timeline.CODES.keys() & timeline.NOT_FOR_TENANTS
+    assert recorded - timeline_words.CODES.keys() - timeline_words.NOT_FOR_TENANTS == set()
+    assert not timeline_words.CODES.keys() & timeline_words.NOT_FOR_TENANTS
 
 
 def test_every_line_can_be_written() -> None:
-    for code in timeline.CODES:
+    for code in timeline_words.CODES:
         sign = timeline.sign_of(AuditEvent(code=code, details={}))
         assert sign.word
         assert "%" not in sign.word

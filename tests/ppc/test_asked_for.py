@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from connections import ads_consents
 from connections.models import AdsGrant, Connection, Grant
 from ppc import disconnecting, erasure
 from ppc.disconnecting import Side
@@ -17,7 +18,7 @@ from sellerlegend.organizations.models import AuditEvent
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.demo import BLUE_HARBOR, NORTHSTAR, NORTHSTAR_LOGIN
-from tests.factories import US, owner_of
+from tests.factories import UK, US, owner_of
 from tests.signing_in import signed_in_freshly
 
 PERSONAL, AGENCY = "personal@example.com", "agency@ads.example"
@@ -122,23 +123,77 @@ def test_an_erasure_ends_it_too(client: Client, row: Connection) -> None:
     assert grant.asked_for_id is None
 
 
+def offers_to_disconnect(client: Client, row: Connection) -> bool:
+    """In the menu of the row."""
+    page = client.get(reverse("account_connections", args=[row.organization.slug]))
+    return f'"{url(row)}"' in page.text
+
+
+def test_beside_an_ended_selling_partner_the_menu_offers_to_end_it(
+    amazon: RunningEmulator, client: Client, row: Connection
+) -> None:
+    """It was never read, so that no link and no health tells of it."""
+    client.post(url(row), {"side": ["spapi"]})
+    assert not offers_to_disconnect(client, row)
+    amazon.scenario("outage", surface="ads")
+
+    grant = consent(client, row, NORTHSTAR_LOGIN)
+    ledger.drain("interactive")
+
+    assert offers_to_disconnect(client, row)
+    client.post(url(row), {"side": ["ppc"]})
+    assert_destroyed(grant)
+    assert not offers_to_disconnect(client, row)
+
+
+def test_a_consent_that_starts_no_link_is_in_the_menu_at_once(
+    client: Client, row: Connection
+) -> None:
+    """The stored row of the list is written anew."""
+    client.post(url(row), {"side": ["spapi"]})
+    assert not offers_to_disconnect(client, row)
+    account = factories.make_account(row, US)
+    back = trips.allow(trips.leave_for_ads(client, row, [account.pk]), PERSONAL)
+    account.delete()
+
+    assert trips.come_back(client, back) == "ads_renewed"
+
+    assert offers_to_disconnect(client, row)
+
+
+def test_a_row_whose_seller_comes_in_sight_offers_to_end_it_too(
+    client: Client, row: Connection
+) -> None:
+    """Linking one row lists what the consent sees of others."""
+    europe = factories.make_connection(row.organization, seller=NORTHSTAR, marketplace_id=UK)
+    client.post(url(europe), {"side": ["spapi"]})
+    assert not offers_to_disconnect(client, europe)
+
+    consent(client, row, NORTHSTAR_LOGIN)
+    assert not offers_to_disconnect(client, europe)
+    ledger.drain("interactive")
+
+    assert link_of(row) == ("linked", "")
+    assert offers_to_disconnect(client, europe)
+
+
 def test_what_its_profiles_say_counts_more(client: Client, row: Connection) -> None:
     """It was given for one row, and sees the seller of another."""
     other = factories.make_connection(row.organization, seller=BLUE_HARBOR)
     grant = consent(client, row, NORTHSTAR_LOGIN)
     factories.make_profile(grant, seller=BLUE_HARBOR)
 
-    assert disconnecting.ads_grants_of(row) == []
-    assert disconnecting.ads_grants_of(other) == [grant]
-    assert disconnecting.rows_of([grant]) == [other.pk]
+    assert ads_consents.of_row(row) == []
+    assert ads_consents.of_row(other) == [grant]
+    assert ads_consents.rows_of([grant]) == [other.pk]
 
 
 def test_no_other_row_has_it(client: Client, row: Connection) -> None:
     grant = consent(client, row, PERSONAL)
     other = factories.make_connection(row.organization, seller=BLUE_HARBOR)
 
-    assert disconnecting.ads_grants_of(row) == [grant]
-    assert disconnecting.ads_grants_of(other) == []
+    assert ads_consents.of_row(row) == [grant]
+    assert ads_consents.of_row(other) == []
     assert disconnecting.own_ads_grants(row) == [grant]
 
 

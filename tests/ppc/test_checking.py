@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import verification
+from connections import ads_consents, verification
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from marketplaces import verification as marketplace_verification
 from ppc import checking
@@ -214,7 +214,7 @@ def test_a_disconnected_row_is_not_checked_and_says_so(
     assert fresh_rows.status_code == 200
     assert jobs_of(organization) == []
     page = browser.get(reverse("account_connections", args=[organization.slug])).content.decode()
-    assert "is disconnected: there is no consent to check" in page
+    assert f"{row.name} has no consent to check. Reconnect it first." in page
     assert url not in page
 
 
@@ -266,11 +266,118 @@ def test_a_selection_with_a_row_where_only_ppc_lives(
     told = browser.post(url, {"row": [str(ppc_alone.pk)]}).text
     again = browser.post(url, {"row": [str(ppc_alone.pk)]}).text
 
-    assert "Being checked: Amazon Ads. Selling Partner is disconnected" in told
+    assert "Being checked: Amazon Ads. Selling Partner has no consent to check" in told
     assert "Was being checked already" in again
     assert [(job.kind, job.subject_id) for job in jobs_of(organization)] == [
         (checking.CHECK, ads.pk)
     ]
+
+
+def erase_token(row: Connection) -> None:
+    """Four weeks after Amazon ended the consent: it stays invalid, without its token."""
+    SpApiGrant.objects.for_organization(row.organization_id).filter(connection=row).update(
+        status=Grant.Status.INVALID, last_error_code="invalid_grant", refresh_token=""
+    )
+
+
+def test_a_consent_without_its_token_is_not_asked(
+    row: Connection, organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    erase_token(row)
+    single = reverse("connection_check", args=[organization.slug, row.pk])
+    several = reverse("connections_check", args=[organization.slug])
+
+    with nothing_changes(amazon, events=()):
+        browser.post(single)
+    told = browser.post(several, {"row": [str(row.pk)]}).text
+
+    assert "No consent to check: reconnect it first" in told
+    assert jobs_of(organization) == []
+    events = AuditEvent.objects.for_organization(organization)
+    assert not events.filter(code="check_requested").exists()
+    assert f"{row.name} has no consent to check. Reconnect it first." in told
+
+
+def test_beside_a_consent_without_its_token_the_other_side_is_asked(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    run(checking.VERIFY, ads)
+    Job.objects.for_organization(organization).delete()
+    erase_token(row)
+
+    told = browser.post(
+        reverse("connection_check", args=[organization.slug, row.pk]), follow=True
+    ).text
+    also = browser.post(
+        reverse("connections_check", args=[organization.slug]), {"row": [str(row.pk)]}
+    ).text
+
+    assert f"The Amazon Ads consent of {row.name} is being checked." in told
+    assert "Selling Partner has none" in told
+    assert "Was being checked already" in also
+    assert [(job.kind, job.subject_id) for job in jobs_of(organization)] == [
+        (checking.CHECK, ads.pk)
+    ]
+
+
+@pytest.mark.parametrize("route", ["connection_check", "connections_check"])
+def test_a_consent_that_was_given_for_the_row_is_asked(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client, route: str
+) -> None:
+    """Its profiles were never read, so that only its trip says whose it is."""
+    other = factories.make_connection(organization, seller="A9SOMEBODYELSE")
+    theirs = factories.make_ads_grant(organization, asked_for=other)
+    set_ads(ads, asked_for=row)
+    AdsGrant.objects.for_organization(organization).filter(pk=theirs.pk).update(asked_for=other)
+
+    if route == "connection_check":
+        browser.post(reverse(route, args=[organization.slug, row.pk]))
+    else:
+        browser.post(reverse(route, args=[organization.slug]), {"row": [str(row.pk)]})
+
+    asked = [job.subject_id for job in jobs_of(organization) if job.kind == checking.CHECK]
+    assert asked == [ads.pk]
+
+
+@pytest.mark.parametrize("route", ["connection_check", "connections_check"])
+def test_a_consent_that_no_longer_sees_the_seller_is_not_asked(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client, route: str
+) -> None:
+    """As it would not be ended with the row either."""
+    factories.make_profile(ads, seller=NORTHSTAR, is_listed=False)
+    assert ads_consents.of_row(row) == []
+
+    if route == "connection_check":
+        browser.post(reverse(route, args=[organization.slug, row.pk]))
+    else:
+        browser.post(reverse(route, args=[organization.slug]), {"row": [str(row.pk)]})
+
+    assert [job.kind for job in jobs_of(organization)] == [marketplace_verification.CHECK]
+
+
+def test_one_row_and_many_have_the_same_consents(organization: Organization) -> None:
+    """By each of the ways in which a consent is a row's."""
+    fed, seen, asked = (
+        factories.make_connection(organization, seller=f"A{number}SELLER")
+        for number in ("FED", "SEEN", "ASKED")
+    )
+    feeding, seeing, unread = (factories.make_ads_grant(organization) for _ in range(3))
+    factories.put_to_use(feeding, fed)
+    factories.make_profile(seeing, seller="ASEENSELLER")
+    for grant in (feeding, seeing, unread):
+        AdsGrant.objects.for_organization(organization).filter(pk=grant.pk).update(asked_for=asked)
+    rows, every = [fed, seen, asked], AdsGrant.objects.for_organization(organization)
+
+    expected = {fed.pk: {feeding.pk}, seen.pk: {seeing.pk}, asked.pk: {unread.pk}}
+
+    assert ads_consents.by_row(every, rows) == expected
+    assert {row.pk: {one.pk for one in ads_consents.of_row(row)} for row in rows} == expected
+    for row in rows:
+        (mine,) = ads_consents.of_row(row)
+        assert ads_consents.rows_of([mine]) == [row.pk]
+    assert set(
+        ads_consents.of_rows(organization.pk, Connection.objects.for_organization(organization))
+    ) == {feeding, seeing, unread}
 
 
 def test_the_message_says_what_is_checked(
@@ -336,7 +443,7 @@ def test_what_cannot_be_checked_says_why(
 
     for answer in (page, result):
         assert "Waits for its first consent" in answer
-        assert "Disconnected: reconnect it first" in answer
+        assert "No consent to check: reconnect it first" in answer
     assert "For 1 connection" in page
     assert "Not for 2 connections" in page
     assert {job.subject_id for job in jobs_of(organization)} == {row.pk}

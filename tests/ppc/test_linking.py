@@ -96,7 +96,9 @@ def begin(connection: Connection, *marketplace_ids: str) -> list[Job]:
 
 def grant_for(amazon: RunningEmulator, connection: Connection, login: str) -> AdsGrant:
     return factories.make_ads_grant(
-        connection.organization, refresh_token=amazon.world.authorize_ads(login)
+        connection.organization,
+        refresh_token=amazon.world.authorize_ads(login),
+        asked_for=connection,
     )
 
 
@@ -530,10 +532,7 @@ def test_an_ads_consent_believed_invalid_needs_the_person(
 ) -> None:
     grant = grant_for(amazon, connection, MARKETING)
     amazon.world.ads_logins[MARKETING].revoke_grant()
-    first = timezone.now() - timedelta(minutes=16)
-    AdsGrant.objects.for_organization(connection.organization).update(
-        status="doubted", refusals=2, first_refused_at=first
-    )
+    AdsGrant.objects.for_organization(connection.organization).update(**doubted(2))
     [job] = begin(connection, US)
 
     ledger.run(job.pk)
@@ -541,6 +540,92 @@ def test_an_ads_consent_believed_invalid_needs_the_person(
     grant.refresh_from_db()
     assert grant.status == Grant.Status.INVALID
     assert links_of(connection) == {"US": ("needs_attention", "ads_grant_invalid")}
+
+
+@pytest.mark.parametrize("refusals", [0, 2])
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_a_refusal_of_another_rows_consent_is_not_told(
+    amazon: RunningEmulator, connection: Connection, refusals: int, *, is_newer: bool
+) -> None:
+    """The row's own login sees nothing of the seller, and that is what the person can mend."""
+    other = factories.make_connection(connection.organization, seller=BLUE_HARBOR)
+    grant_for(amazon, connection, PERSONAL)
+    theirs = grant_for(amazon, other, AGENCY)
+    amazon.world.ads_logins[AGENCY].revoke_grant()
+    now = timezone.now()
+    AdsGrant.objects.for_organization(connection.organization).filter(pk=theirs.pk).update(
+        authorized_at=now + timedelta(minutes=1) if is_newer else now - timedelta(days=1),
+        **doubted(refusals),
+    )
+    [job] = begin(connection, US)
+
+    ledger.run(job.pk)
+
+    job.refresh_from_db()
+    theirs.refresh_from_db()
+    assert links_of(connection) == {"US": ("needs_attention", "ads_nothing_listed")}
+    assert job.status == "done"
+    assert theirs.status == (Grant.Status.INVALID if refusals else Grant.Status.DOUBTED)
+
+
+def test_what_was_seen_before_is_told_where_only_another_rows_consent_is_left(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    other = factories.make_connection(connection.organization, seller=BLUE_HARBOR)
+    theirs = grant_for(amazon, other, AGENCY)
+    factories.make_profile(theirs, seller=BLUE_HARBOR)
+    AdsGrant.objects.for_organization(connection.organization).update(
+        profiles_read_at=timezone.now() - timedelta(hours=1)
+    )
+    amazon.world.ads_logins[AGENCY].revoke_grant()
+    [job] = begin(connection, US)
+
+    ledger.run(job.pk)
+
+    assert links_of(connection) == {"US": ("needs_attention", "ads_other_seller")}
+
+
+def test_an_outage_that_meets_another_rows_consent_is_waited_for(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """It was not read: it may see the seller of this row as well."""
+    other = factories.make_connection(connection.organization, seller=BLUE_HARBOR)
+    grant_for(amazon, connection, PERSONAL)
+    grant_for(amazon, other, AGENCY)
+    amazon.scenario("outage", surface="ads", seller=AGENCY)
+    [job] = begin(connection, US)
+
+    ledger.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.status, job.waiting_reason) == ("waiting", "amazon_unavailable")
+    assert links_of(connection) == {"US": ("working", "")}
+
+
+def test_a_refusal_of_ones_own_consent_is_told_before_another_rows_outage(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    other = factories.make_connection(connection.organization, seller=BLUE_HARBOR)
+    mine = grant_for(amazon, connection, MARKETING)
+    grant_for(amazon, other, AGENCY)
+    amazon.world.ads_logins[MARKETING].revoke_grant()
+    AdsGrant.objects.for_organization(connection.organization).filter(pk=mine.pk).update(
+        **doubted(2)
+    )
+    amazon.scenario("outage", surface="ads", seller=AGENCY)
+    [job] = begin(connection, US)
+
+    ledger.run(job.pk)
+
+    assert links_of(connection) == {"US": ("needs_attention", "ads_grant_invalid")}
+
+
+def doubted(refusals: int) -> dict[str, Any]:
+    """Columns of a consent that was refused so often, a quarter of an hour ago."""
+    if not refusals:
+        return {}
+    first = timezone.now() - timedelta(minutes=16)
+    return {"status": "doubted", "refusals": refusals, "first_refused_at": first}
 
 
 def test_a_new_consent_wakes_links_that_waited_for_the_old_one(

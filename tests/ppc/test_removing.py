@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import removal, services
+from connections import removal, services, storing
 from connections.models import Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from ppc import disconnecting, removing
@@ -196,8 +196,8 @@ def test_a_trip_from_before_the_removal_does_not_bring_it_back(
 def test_a_consent_that_is_being_stored_finds_the_row_removed(
     organization: Organization, row: Connection
 ) -> None:
-    with pytest.raises(services.RowRemoved), transaction.atomic():
-        services.store_spapi_grant(
+    with pytest.raises(storing.RowRemoved), transaction.atomic():
+        storing.store_spapi_grant(
             connection=row,
             seller=NORTHSTAR,
             token=Secret("Atzr|made-up-too-late"),

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from connections import retention
 from ppc import erasure, leaving
+from sellerlegend import crypto
 from sellerlegend.logs import JsonFormatter
 from sellerlegend.organizations import invitations
 from sellerlegend.organizations.audit import COMMAND
@@ -243,7 +244,7 @@ def dead_links(organization: Organization, browser: Client) -> dict[str, str]:
     Invitation._base_manager.filter(email="expired@example.com").update(expires_at=past)
     invite(browser, organization, email=GUEST)
     links["used"] = newest_link()
-    token_hash = invitations.digest(links["used"].removeprefix("/invitation/"))
+    token_hash = crypto.digest(links["used"].removeprefix("/invitation/"))
     invitations.accept(token_hash, User.objects.get(email=GUEST))
     return links
 
@@ -533,7 +534,7 @@ def test_of_many_clicks_one_makes_a_member() -> None:
     organization = factories.make_organization("Northstar Trading")
     _, token = factories.make_invitation(organization, GUEST)
     guest = factories.make_user(GUEST)
-    key = invitations.digest(token)
+    key = crypto.digest(token)
 
     answers = threads.run_many(4, lambda: invitations.accept(key, guest))
 
@@ -555,7 +556,7 @@ def test_one_that_is_revoked_while_it_is_accepted_makes_no_member(
 
     monkeypatch.setattr(invitations, "is_for", revoked_meanwhile)
     with pytest.raises(invitations.NotInvitable):
-        invitations.accept(invitations.digest(token), guest)
+        invitations.accept(crypto.digest(token), guest)
 
     assert GUEST not in roles(organization)
 
@@ -565,7 +566,7 @@ def test_it_is_accepted_or_revoked_and_never_both() -> None:
     organization = factories.make_organization("Northstar Trading")
     invitation, token = factories.make_invitation(organization, GUEST)
     guest = factories.make_user(GUEST)
-    key = invitations.digest(token)
+    key = crypto.digest(token)
 
     accepted, revoked = threads.run_together(
         lambda: invitations.accept(key, guest),

@@ -1,0 +1,166 @@
+"""Pages of many rows: the width they take, what can be hit, and what stands beside what."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import SignedIn
+from tests.browser.pages import asked_client
+from tests.browser.screen import NORTHSTAR, scrolls_sideways
+
+pytestmark = [pytest.mark.needs_chromium, pytest.mark.one_product]
+
+ORGANIZATION = "/o/northstar-trading/"
+CALENDAR, NOTIFICATIONS = f"{ORGANIZATION}calendar", f"{ORGANIZATION}notifications"
+DESKTOP, LAPTOP, ZOOMED, PHONE, SMALL = 1440, 1000, 720, 360, 320
+LEAST_TARGET = 24
+# Notices are derived once a minute by the sweep.
+NOTICES_SECONDS = 150
+
+
+def at_width(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+
+
+def open_notices(page: Page) -> Locator:
+    """The first kind of notices, once there are some; reloading is what a person would do."""
+    page.goto(NOTIFICATIONS)
+    kinds = page.locator("section.card--flush:has(> table)")
+    for _ in range(NOTICES_SECONDS):
+        if kinds.count():
+            break
+        page.wait_for_timeout(1000)
+        page.reload()
+    return kinds.first
+
+
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
+def test_rows_have_the_width_of_the_page_and_nothing_scrolls_sideways(
+    window: SignedIn, language: str
+) -> None:
+    asked_client(window())
+    page = window(locale=language)
+    open_notices(page)
+    pages = (CALENDAR, NOTIFICATIONS, f"{ORGANIZATION}client-links", f"{ORGANIZATION}authorisers")
+    for path in pages:
+        at_width(page, DESKTOP)
+        page.goto(path)
+        table = page.get_by_role("table").first.bounding_box()
+        assert table is not None
+        assert table["width"] > 1200, path
+        for width in (1200, LAPTOP, 800, ZOOMED, PHONE, SMALL):
+            at_width(page, width)
+            assert not scrolls_sideways(page), (path, width)
+
+
+@pytest.mark.parametrize("width", [DESKTOP, LAPTOP, ZOOMED, PHONE, SMALL])
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
+def test_the_days_to_be_told_again_are_on_the_screen(
+    window: SignedIn, width: int, language: str
+) -> None:
+    page = window(locale=language)
+    at_width(page, width)
+    menu = open_notices(page).locator("details.menu").first
+
+    menu.locator("summary").click()
+
+    panel = menu.locator(".menu__panel").bounding_box()
+    assert panel is not None
+    assert 0 <= panel["x"] <= width - panel["width"]
+
+
+@pytest.mark.parametrize("width", [ZOOMED, PHONE])
+def test_what_a_cell_says_stands_in_one_column_beside_its_label(
+    window: SignedIn, width: int
+) -> None:
+    page = window()
+    asked_client(page)
+    at_width(page, width)
+
+    lefts = page.locator('td[data-label="Asked"]').first.evaluate(
+        """(cell) => {
+          const range = document.createRange();
+          const shown = [...cell.childNodes].filter((node) => node.textContent.trim());
+          return shown.map((node) => {
+            range.selectNodeContents(node);
+            const boxes = [...range.getClientRects()].filter((box) => box.width > 1);
+            return Math.round(Math.min(...boxes.map((box) => box.left)));
+          });
+        }"""
+    )
+
+    assert len(lefts) > 1
+    assert len(set(lefts)) == 1
+
+
+def test_a_pill_is_as_wide_as_its_word_on_a_phone(window: SignedIn) -> None:
+    page = window()
+    at_width(page, PHONE)
+    page.goto(f"{ORGANIZATION}people")
+
+    pills = page.locator('td[data-label="Role"] .pill')
+
+    widths = [box["width"] for box in (pill.bounding_box() for pill in pills.all()) if box]
+    assert len(widths) > 2
+    assert max(widths) < 90
+
+
+@pytest.mark.parametrize("width", [DESKTOP, ZOOMED, PHONE, SMALL])
+def test_each_month_can_be_hit(window: SignedIn, width: int) -> None:
+    page = window()
+    at_width(page, width)
+    for path, links in (
+        (f"{NORTHSTAR}pictures", ".picture__months a"),
+        (CALENDAR, "a.jumps__jump"),
+    ):
+        page.goto(path)
+        boxes = [link.bounding_box() for link in page.locator(links).all()]
+        sizes = [(round(box["width"]), round(box["height"])) for box in boxes if box]
+        assert sizes, path
+        assert [size for size in sizes if min(size) < LEAST_TARGET] == [], path
+
+
+def test_a_jump_unfolds_its_month(window: SignedIn) -> None:
+    page = window(java_script_enabled=False)
+    page.goto(CALENDAR)
+    jump = page.locator("a.jumps__jump").last
+    count = jump.locator("strong").inner_text()
+
+    jump.click()
+
+    opened = page.locator("details[id^=month-][open]")
+    expect(opened).to_have_count(1)
+    expect(opened.get_by_role("table")).to_be_in_viewport()
+    assert str(opened.locator("tbody tr").count()) == count
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_states_out_of_sight_are_announced_by_a_shade(window: SignedIn, scheme: str) -> None:
+    page = window(color_scheme=scheme)
+    at_width(page, SMALL)
+    page.goto(NORTHSTAR)
+    states = page.locator("#list-overview .overview__states")
+    expect(states).to_be_attached()
+
+    hidden, attachments = states.evaluate(
+        """(list) => [list.scrollWidth - list.clientWidth,
+          getComputedStyle(list).backgroundAttachment.split(", ")]"""
+    )
+
+    assert hidden > 0
+    assert attachments == ["local", "local", "scroll", "scroll"]
+
+
+def test_one_notice_is_known_and_the_others_are_not(window: SignedIn) -> None:
+    """Without JavaScript: the buttons of a row belong to the form of its kind."""
+    page = window(java_script_enabled=False)
+    open_notices(page)
+    buttons = page.locator('button[name="notice"]')
+    before = buttons.count()
+
+    buttons.first.click()
+
+    expect(page.get_by_text("Your colleagues see that you know of 1 notice.")).to_be_visible()
+    expect(buttons).to_have_count(before - 1)
+    expect(page.get_by_text("Olivia Owner knows of it since")).to_have_count(1)
