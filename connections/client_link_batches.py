@@ -17,10 +17,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connections import client_links, revisions
-from connections.client_link_forms import LINK
 from connections.client_link_models import ClientLink
 from connections.client_link_words import asked_line
 from connections.client_links import Recipient
+from connections.mail_texts import name_for_mail
 from connections.models import Connection
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations import limits
@@ -112,8 +112,7 @@ def _prospect(row: Connection, before: dict[UUID, tuple[str, str]], open_line: s
     name, email = before.get(row.pk, (client.contact_name if client else "", ""))
     if client is not None and client.contact_email:
         name, email = client.contact_name, client.contact_email
-    # A name from a file of somebody's may hold what a mail program turns into a link.
-    return Prospect(row, "" if LINK.search(name) else name, email, open_line)
+    return Prospect(row, name_for_mail(name), email, open_line)
 
 
 def ask(
