@@ -110,7 +110,7 @@ def leave_callback(ending: Ending) -> HttpResponse:
         url = queue_of_trip(trip)
     elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
-        # The row that the person just began with needs no other look; the address alone leads to it.
+        # The row that the person just began with needs no other look.
         if trip.connection_id and (ending.outcome == "connected" or name_in_reach(trip)):
             url = f"{url}?connected={trip.connection_id}#connection-{trip.connection_id}"
     else:

@@ -3,6 +3,7 @@ broker."""
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.cache import caches
+from django.db import connection
 from django.db.models.signals import post_migrate
-from pytest_django import Settings
+from pytest_django import DjangoDbBlocker, Settings
 
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.celery import app
 from sellerlegend.jobs import draining
-from tests import bells, process_memory, session_cookies
+from tests import bells, order_of_tests, process_memory, session_cookies
 from tests.amazon_emulator import RunningEmulator, running_emulator
 from tests.demo.messages import compile_messages
 from tests.leftovers import drop_databases_of_dead_runs
@@ -45,6 +47,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         drop_databases_of_dead_runs(url)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are processors: tests of processes, outages and browsers wait a lot."""
+    told = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(told or (os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    told_by_xdist = getattr(config, "workerinput", None)
+    if told_by_xdist is not None:
+        items[:] = order_of_tests.longest_first(items, told_by_xdist["workercount"])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: Python need not look through it again and again for garbage."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing service skips the tests marked `needs_…`; with REQUIRE_SERVICES=1 it fails them."""
     found = find_services()
@@ -54,6 +75,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if are_services_required():
                 pytest.fail(f"needs {name}: {service.words}", pytrace=False)
             pytest.skip(f"needs {name}: {service.words}")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Nobody waits for a disk: what a test commits need not survive the server. Processes that a
+    test starts on its database are told by the database itself."""
+    if connection.vendor != "postgresql":
+        return
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            name = connection.ops.quote_name(connection.settings_dict["NAME"])
+            cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+        connection.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from django.db import connection
@@ -12,6 +15,7 @@ from django.db import connection
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 60
+CROWD = 20
 
 
 def run_together(*work: Callable[[], T]) -> list[T | Exception]:
@@ -28,8 +32,17 @@ def run_together(*work: Callable[[], T]) -> list[T | Exception]:
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(len(work)) as pool:
+    with alone_if_many(len(work)), ThreadPoolExecutor(len(work)) as pool:
         return list(pool.map(run, work, timeout=PATIENCE_SECONDS))
+
+
+@contextlib.contextmanager
+def alone_if_many(count: int) -> Iterator[None]:
+    """One crowd at a time: PostgreSQL has a hundred connections for all processes of a run."""
+    with Path(__file__).open() as lock:
+        if count > CROWD:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def run_many(count: int, work: Callable[[], T]) -> list[T | Exception]:

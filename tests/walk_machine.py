@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.apps import apps
+from django.db import connection as database
 from django.db import models, transaction
 from django.db.models import F
 from django.test import Client
@@ -416,14 +418,7 @@ class Walk(RuleBasedStateMachine):
         if span >= timedelta(hours=1):
             for grant in all_grants():
                 token_cache.drop(token_cache.key_of(grant))
-        for model in domain_models():
-            names = [
-                item.attname
-                for item in model._meta.fields
-                if isinstance(item, models.DateTimeField)
-            ]
-            if names:
-                model._base_manager.update(**{name: F(name) - span for name in names})
+        move_times_back(span)
         self.amazon.advance_clock(span.total_seconds())
         # By the clock that nobody sets: all that was held has long been let out.
         budgets.forget()
@@ -601,6 +596,32 @@ def last_event() -> int:
 
 def all_grants() -> list[Any]:
     return [*SpApiGrant._base_manager.all(), *AdsGrant._base_manager.all()]
+
+
+def move_times_back(span: timedelta) -> None:
+    """In one round trip where the database can: a run does this many thousand times."""
+    if database.vendor == "postgresql":
+        with database.cursor() as cursor:
+            cursor.execute(_statements_that_move_times(), {"seconds": span.total_seconds()})
+        return
+    for model in domain_models():
+        if names := _times_of(model):
+            model._base_manager.update(**{name: F(name) - span for name in names})
+
+
+@cache
+def _statements_that_move_times() -> str:
+    earlier = "{0} = {0} - INTERVAL '1 second' * %(seconds)s"
+    return ";".join(
+        f"UPDATE {model._meta.db_table} SET {', '.join(map(earlier.format, names))}"
+        for model in domain_models()
+        if (names := _times_of(model))
+    )
+
+
+def _times_of(model: Any) -> list[str]:
+    fields = model._meta.fields
+    return [item.attname for item in fields if isinstance(item, models.DateTimeField)]
 
 
 def domain_models() -> list[Any]:

@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "product" in metafunc.fixturenames:
         looks_only = metafunc.definition.get_closest_marker("one_product") is not None
         kinds = KINDS[:1] if looks_only else KINDS
-        metafunc.parametrize("product", kinds, indirect=True, scope="session")
+        metafunc.parametrize("product", kinds, indirect=True, scope="package")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,10 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(STARTING_SECONDS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Product]:
+    """Ends with the browser tests: what runs on takes processors away from others."""
     start = {"embedded": embedded_product, "full": full_product}
     if running_already():
         yield existing_product(running_already())

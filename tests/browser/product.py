@@ -126,6 +126,7 @@ def own_database(server_url: str) -> Iterator[str]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     name = f"{PREFIX}{os.environ['TEST_RUN']}_{worker}_walk"
     execute(server_url, "CREATE DATABASE {}", name)
+    execute(server_url, "ALTER DATABASE {} SET synchronous_commit = off", name)
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
