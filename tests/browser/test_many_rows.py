@@ -164,3 +164,57 @@ def test_one_notice_is_known_and_the_others_are_not(window: SignedIn) -> None:
     expect(page.get_by_text("Your colleagues see that you know of 1 notice.")).to_be_visible()
     expect(buttons).to_have_count(before - 1)
     expect(page.get_by_text("Olivia Owner knows of it since")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [DESKTOP, ZOOMED, PHONE, SMALL])
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
+def test_the_menu_of_a_row_is_on_the_screen_under_its_button(
+    window: SignedIn, width: int, language: str
+) -> None:
+    page = window(locale=language)
+    at_width(page, width)
+    page.goto(NORTHSTAR)
+    menu = page.locator("details.connection-account__menu").first
+
+    menu.locator("summary").click()
+
+    panel, button = menu.locator(".menu__panel").bounding_box(), menu.bounding_box()
+    assert panel is not None
+    assert button is not None
+    assert 0 <= panel["x"] <= width - panel["width"]
+    assert 0 <= panel["y"] - button["y"] - button["height"] <= 8
+
+
+def test_a_healthy_row_is_low_and_its_details_cover_nothing(window: SignedIn) -> None:
+    page = window()
+    page.goto(NORTHSTAR)
+    healthy = page.locator(".connection-row", has=page.locator(".connection-account__id")).filter(
+        has_not=page.locator(".connection-notices")
+    )
+    for width in (1000, 1200, DESKTOP):
+        at_width(page, width)
+        for row in healthy.all():
+            summary = row.locator(".connection-details summary").bounding_box()
+            words = row.locator(".connection-mws").evaluate(
+                """cell => { const range = document.createRange();
+                range.selectNodeContents(cell); return range.getBoundingClientRect().bottom; }"""
+            )
+            assert summary is not None
+            assert words <= summary["y"], width
+    box = healthy.first.bounding_box()
+    assert box is not None
+    assert box["height"] < 200
+
+
+def test_on_a_phone_what_is_wrong_stands_before_what_is_well(window: SignedIn) -> None:
+    page = window()
+    at_width(page, PHONE)
+    page.goto(NORTHSTAR)
+    row = page.locator(".connection-row", has=page.locator(".connection-notices")).first
+    parts = [".connection-account", ".connection-notice", ".connection-mws", ".connection-health"]
+
+    tops = [row.locator(part).first.bounding_box() for part in parts]
+
+    assert all(box is not None for box in tops)
+    places = [box["y"] for box in tops if box is not None]
+    assert places == sorted(places)
