@@ -8,7 +8,7 @@ the product's, ignoring white space.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
@@ -115,9 +115,10 @@ data-one="1 selected" data-many="{{count}} selected"></p>{buttons}</div></form>"
         key, name, region, seller, authorized_at, who, since, fed_since = row
         name = escape(name)
         ends = authorized_at + timedelta(days=365)
+        left = (ends.date() - datetime.now(UTC).date()).days
         url = f"/o/{self.slug}/connections/{key}/"
-        who = f"{name} {region}"
-        context = f'<span class="visually-hidden"> {who}</span>'
+        row_name = f"{name} {region}"
+        context = f'<span class="visually-hidden"> {row_name}</span>'
         return f"""
 <tbody class="connection-row" id="connection-{key}" hx-swap-oob="true">
 <tr>
@@ -129,8 +130,8 @@ id="select-{key}" name="row" value="{key}" form="selection" aria-label="Select {
 <span class="connection-account__where"><span class="connection-account__id">{escape(seller)}\
 </span> {REGIONS[region]} ({region})</span>
 <ul class="connection-account__facts">
+<li title="{day(ends)}, {clock(ends)}">Consent ends in {left} days, on {day(ends)}</li>
 <li>Authorised by {escape(who)} on {day(authorized_at)}</li>
-<li title="{day(ends)}, {clock(ends)}">Consent ends on {day(ends)}</li>
 </ul>
 <details class="menu connection-account__menu" id="menu-{key}">
 <summary><span class="menu__label">Actions</span>{context}{self.icon("chevron-down")}</summary>
@@ -154,11 +155,11 @@ Amazon no longer issues it (ended April 2024)
 </div></td>
 <td data-label="Selling Partner">
 {self.connected(since)}
-{self.cell(spapi, ONBOARDING, "needs_attention", f"go-{key}-onboard", f"{url}onboard", who)}
+{self.cell(spapi, ONBOARDING, "needs_attention", f"go-{key}-onboard", f"{url}onboard", row_name)}
 </td>
 <td data-label="PPC">
 {self.connected(fed_since)}
-{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", who, "PPC")}
+{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", row_name, "PPC")}
 </td>
 </tr>
 <tr class="connection-details"><td colspan="4">
@@ -185,7 +186,7 @@ Stores, currencies, languages and states</a></p></div>
         worst: Any,
         button: str,
         url: str,
-        who: str,
+        row_name: str,
         side: str = "Selling Partner",
     ) -> str:
         rank = "secondary" if side == "PPC" else "primary"
@@ -201,7 +202,7 @@ Stores, currencies, languages and states</a></p></div>
 </span>
 <span class="connection-cell__actions"><a class="button button--small button--{rank}" \
 id="{button}" href="{url}" hx-get="{url}" hx-target="#dialog" hx-swap="innerHTML">\
-Continue<span class="visually-hidden"> {side} {who}</span></a></span>
+Continue<span class="visually-hidden"> {side} {row_name}</span></a></span>
 </div>
 <ul class="marketplace-list">{items}</ul>
 </div>"""

@@ -153,6 +153,7 @@ class SharedParts:
         return url.replace(str(self.row.id), ID_HOLE)
 
 
+@lru_cache(maxsize=4096)
 def states_html(lines: tuple[MarketplaceLine, ...], printing: Printing) -> SafeString:
     """Marketplaces that are in the same state share a line. What needs somebody comes first, what
     the seller takes no part in last."""
