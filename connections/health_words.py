@@ -353,18 +353,19 @@ def feeding(parts: list[Facts]) -> dict[Any, Facts]:
     A link that a person ended uses none any more; that side is disconnected, not unhealthy.
     """
     found: dict[Any, Facts] = {}
-    for part in parts:
-        if part["ads_grant_id"] is None:
+    for part in sorted(parts, key=is_unlinked):  # a link that is in use speaks for its consent
+        if part["ads_grant_id"] is None or part["ads_grant_id"] in found:
             continue
-        consent = {
+        consent = found[part["ads_grant_id"]] = {
             name.removeprefix("ads_"): value
             for name, value in part.items()
             if name.startswith("ads_")
         }
-        if part["link_status"] == "unlinked":
-            consent |= {"health": Health.DISCONNECTED.value}
-            consent |= {"status_changed_at": part.get("link_changed_at")}
-            found.setdefault(part["ads_grant_id"], consent)
-        else:
-            found[part["ads_grant_id"]] = consent
+        if is_unlinked(part):
+            consent["health"] = Health.DISCONNECTED.value
+            consent["status_changed_at"] = part.get("link_changed_at")
     return found
+
+
+def is_unlinked(part: Facts) -> bool:
+    return bool(part["link_status"] == "unlinked")

@@ -170,7 +170,9 @@ def having(part: Part, button: Button | None) -> Part:
 
 
 def region_words(region: str) -> str:
-    return {"NA": _("North America"), "EU": _("Europe"), "FE": _("Far East")}[region]
+    if region == "NA":
+        return _("North America")
+    return _("Europe") if region == "EU" else _("Far East")
 
 
 def authorized_words(fact: Facts) -> str:
