@@ -44,11 +44,13 @@ CLIENTS = (
     "Foxglove Ltd", "Great Lakes Supply", "Harbor House", "Iris Labs", "Jade Imports",
 )  # fmt: skip
 TAGS = ("Holiday season", "Key account", "Needs call", "New in 2026", "Vendor too", "Europe team")
+# As `connections.refusals` leaves a consent.
+REFUSED = {"last_error_code": "invalid_grant", "last_failure_code": "grant_doubted"}
 # One in that many rows; the others are well, and some of those expire by their age.
 TROUBLES: tuple[tuple[int, dict[str, Any]], ...] = (
-    (23, {"status": Grant.Status.INVALID, "last_error_code": "invalid_grant", "refusals": 3}),
+    (23, {"status": Grant.Status.INVALID, "refusals": 3} | REFUSED),
     (29, {"status": Grant.Status.DISCONNECTED, "refresh_token": ""}),
-    (31, {"status": Grant.Status.DOUBTED, "last_error_code": "invalid_grant", "refusals": 1}),
+    (31, {"status": Grant.Status.DOUBTED, "refusals": 1} | REFUSED),
     (37, {"throttled_since": True, "last_failure_code": "amazon_throttled"}),
     (41, {"permission_missing_since": True, "last_failure_code": "permission_missing"}),
     (43, {"last_success_at": timedelta(days=3)}),
