@@ -773,7 +773,11 @@ def test_the_list_tells_the_steps_and_is_narrowed_by_state(
 
     everything = desk.get(url).content.decode()
     opened = desk.get(url, {"state": "opened"}).content.decode()
+    over = desk.get(url, {"state": "revoked"}).content.decode()
 
+    assert '<option value="revoked" selected>Ended</option>' in over
+    assert "Zoe" in over
+    assert "Revoked" not in over
     assert "Maria" in everything
     assert "Zoe" in everything
     assert "by the recipient or by a mail scanner" in everything
