@@ -8,7 +8,7 @@ the product's, ignoring white space.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
@@ -108,16 +108,17 @@ aria-label="With the ticked connections" data-total="{total}">
 Select the page</label>
 <label class="bulk-bar__all"><input type="checkbox" name="all" value="1" id="select-all">
 All {total} that match</label>
-<p class="bulk-bar__count" data-selected-count hidden data-one="1 selected" \
-data-many="{{count}} selected"></p>
-<div class="bulk-bar__actions">{buttons}</div></form>"""
+<div class="bulk-bar__actions"><p class="bulk-bar__count" data-selected-count hidden \
+data-one="1 selected" data-many="{{count}} selected"></p>{buttons}</div></form>"""
 
     def row(self, row: tuple[Any, ...], spapi: list[Line], ppc: list[Line]) -> str:
         key, name, region, seller, authorized_at, who, since, fed_since = row
         name = escape(name)
         ends = authorized_at + timedelta(days=365)
+        left = (ends.date() - datetime.now(UTC).date()).days
         url = f"/o/{self.slug}/connections/{key}/"
-        context = f'<span class="visually-hidden"> {name} {region}</span>'
+        row_name = f"{name} {region}"
+        context = f'<span class="visually-hidden"> {row_name}</span>'
         return f"""
 <tbody class="connection-row" id="connection-{key}" hx-swap-oob="true">
 <tr>
@@ -129,8 +130,8 @@ id="select-{key}" name="row" value="{key}" form="selection" aria-label="Select {
 <span class="connection-account__where"><span class="connection-account__id">{escape(seller)}\
 </span> {REGIONS[region]} ({region})</span>
 <ul class="connection-account__facts">
+<li title="{day(ends)}, {clock(ends)}">Consent ends in {left} days, on {day(ends)}</li>
 <li>Authorised by {escape(who)} on {day(authorized_at)}</li>
-<li title="{day(ends)}, {clock(ends)}">Consent ends on {day(ends)}</li>
 </ul>
 <details class="menu connection-account__menu" id="menu-{key}">
 <summary><span class="menu__label">Actions</span>{context}{self.icon("chevron-down")}</summary>
@@ -154,11 +155,11 @@ Amazon no longer issues it (ended April 2024)
 </div></td>
 <td data-label="Selling Partner">
 {self.connected(since)}
-{self.cell(spapi, ONBOARDING, "needs_attention", f"go-{key}-onboard", f"{url}onboard", context)}
+{self.cell(spapi, ONBOARDING, "needs_attention", f"go-{key}-onboard", f"{url}onboard", row_name)}
 </td>
 <td data-label="PPC">
 {self.connected(fed_since)}
-{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", context, "secondary")}
+{self.cell(ppc, LINK, None, f"go-{key}-ppc", f"{url}ppc", row_name, "PPC")}
 </td>
 </tr>
 <tr class="connection-details"><td colspan="4">
@@ -185,9 +186,10 @@ Stores, currencies, languages and states</a></p></div>
         worst: Any,
         button: str,
         url: str,
-        context: str,
-        rank: str = "primary",
+        row_name: str,
+        side: str = "Selling Partner",
     ) -> str:
+        rank = "secondary" if side == "PPC" else "primary"
         word, icon, tone = signs[worst]
         done = sum(state in DONE for _name, state in lines)
         items = "".join([self.state(lines, state, *signs[state]) for state in signs])
@@ -200,7 +202,7 @@ Stores, currencies, languages and states</a></p></div>
 </span>
 <span class="connection-cell__actions"><a class="button button--small button--{rank}" \
 id="{button}" href="{url}" hx-get="{url}" hx-target="#dialog" hx-swap="innerHTML">\
-Continue{context}</a></span>
+Continue<span class="visually-hidden"> {side} {row_name}</span></a></span>
 </div>
 <ul class="marketplace-list">{items}</ul>
 </div>"""

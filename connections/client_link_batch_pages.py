@@ -65,7 +65,7 @@ def answer(
     request: OrganizationRequest,
     page: Page,
     prospects: list[Prospect],
-    then: Callable[[Connection], bool] | None = None,
+    then: Callable[[Connection], bool] = lambda _row: True,
 ) -> HttpResponseBase:
     """The question; after a POST of those that were ticked, the result for each."""
     form = BatchForm(request.POST if request.method == "POST" else None, initial=first(request))
@@ -82,7 +82,13 @@ def answer(
         )
         context = {"page": page, "lines": [line_of(result) for result in results]}
         return render(request, "connections/client_link_batch_made.html", context)
-    context = {"page": page, "form": form, "prospects": prospects, "most": batches.MOST_AT_ONCE}
+    context = {
+        "page": page,
+        "form": form,
+        "prospects": prospects,
+        "mails": batches.mails_in(prospects),
+        "most": batches.MOST_AT_ONCE,
+    }
     status = 422 if form.is_bound else 200
     return render(request, "connections/client_link_batch.html", context, status=status)
 
@@ -116,6 +122,7 @@ def line_of(result: Result) -> ResultLine:
 def sign_of(fate: Fate) -> Sign:
     icon, tone = {
         Fate.MAILED: ("mail", "success"),
+        Fate.IN_TURN: ("clock", "info"),
         Fate.BY_HAND: ("link", "info"),
         Fate.MOVED: ("alert", "warning"),
         Fate.LATER: ("clock", "warning"),

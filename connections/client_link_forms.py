@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
@@ -11,14 +10,12 @@ from django.utils.translation import gettext_lazy as _
 
 from connections import client_links
 from connections.client_links import Recipient
+from connections.mail_texts import holds_link
 from sellerlegend.amazon.http import clean_text
-
-# What mail programs turn into something to click on: a mail of ours leads to our page alone.
-LINK = re.compile(r"://|www\.|@|[a-z0-9-]{2,}\.[a-z]{2,}", re.IGNORECASE)
 
 
 def refuse_links(text: str) -> None:
-    if LINK.search(text):
+    if holds_link(text):
         raise forms.ValidationError(
             _("Leave out web and mail addresses. The link to our page is added by itself."),
             code="link",

@@ -1,6 +1,6 @@
-"""The mail that brings a client link: composed when it is sent, by a job of the ledger.
+"""The mail that brings one person client links: composed when it is sent, by a job of the ledger.
 
-The token is derived at that moment and stands in no row, job or message of Redis. A mail server
+The tokens are derived at that moment and stand in no row, job or message of Redis. A mail server
 that is away loses nothing. Between its yes and our mark a process can die; then the same mail goes
 out once more, under the same Message-ID: rather twice than never.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import smtplib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
 from urllib.parse import urlsplit
@@ -19,8 +21,9 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from connections import client_links
+from connections import client_links, revisions
 from connections.client_link_models import ClientLink
 from connections.client_link_words import MAIL_REFUSED, masked
 from connections.notice_sending import (
@@ -29,6 +32,7 @@ from connections.notice_sending import (
     absolute,
     is_refusal,
 )
+from connections.rows import region_words
 from connections.words import exact_day
 from sellerlegend import crypto
 from sellerlegend.jobs.ledger import Claim
@@ -40,35 +44,52 @@ from sellerlegend.transitions import advance
 logger = logging.getLogger(__name__)
 
 Status = ClientLink.Status
+OVER_LIMIT = "mail_limit"
 # Longer than a mail server is usually away.
 GIVEN_UP_AFTER = timedelta(days=2)
 
 
 def send(claim: Claim) -> None:
-    """The run of the job. A link that is over, or has been sent, is not mailed."""
-    link = _link_of(claim.job)
-    if link is None or link.sent_at is not None or client_links.why_over(link):
+    """The run of the job. Links that are over, or have been sent, are not mailed."""
+    links = _links_to_send(claim.job)
+    if not links:
         with claim.finishing():
             return
-    message = compose(link)
+    message = compose(links)
     try:
         message.send()
     except (smtplib.SMTPException, OSError) as error:
-        _put_down(claim, link, error)
+        _put_down(claim, links[0], error)
         return
     with claim.finishing():
-        _mark_sent(link)
-    logger.info("client_link_mailed", extra={"link": link.pk})
+        for link in links:
+            _mark_sent(link)
+    logger.info("client_link_mailed", extra={"link": links[0].pk, "links": len(links)})
 
 
-def _link_of(job: Job) -> ClientLink | None:
-    links = ClientLink.objects.for_organization(job.organization_id)
-    found: ClientLink | None = (
-        links.select_related("organization", "connection", "made_by")
-        .filter(pk=job.subject_id)
-        .first()
-    )
-    return found
+def send_in_turn(claim: Claim) -> None:
+    """Of a mail that was one too many: as soon as the limits let it go. A mail that they let go,
+    and the mail server did not take, asks them no second time."""
+    links = _links_to_send(claim.job)
+    if links and claim.job.last_error_code in ("", OVER_LIMIT):
+        address = links[0].recipient_email
+        wait = client_links.wait_for_mail(claim.job.organization_id, address)
+        if wait:
+            claim.wait(reason=OVER_LIMIT, retry_after=wait, counted=False)
+            return
+    send(claim)
+
+
+def show_rows(job: Job) -> None:
+    """Every row that the mail is about says how far its client is."""
+    links = client_links.links_of_mail(job.organization_id, job.subject_id)
+    revisions.touch(job.organization_id, links.values_list("connection_id", flat=True))
+
+
+def _links_to_send(job: Job) -> list[ClientLink]:
+    links = client_links.links_of_mail(job.organization_id, job.subject_id)
+    unsent = links.filter(sent_at=None).select_related("organization", "connection", "made_by")
+    return [link for link in unsent if not client_links.why_over(link)]
 
 
 def _mark_sent(link: ClientLink) -> None:
@@ -97,8 +118,8 @@ def _put_down(claim: Claim, link: ClientLink, error: Exception) -> None:
 
 def given_up(job: Job) -> None:
     """After the last attempt, in the ledger's transaction."""
-    link = _link_of(job)
-    if link is not None and link.status == Status.MADE:
+    links = client_links.links_of_mail(job.organization_id, job.subject_id)
+    for link in links.filter(status=Status.MADE):
         advance(
             link,
             to=Status.FAILED,
@@ -112,29 +133,58 @@ def given_up(job: Job) -> None:
 # What it says -------------------------------------------------------------------------------
 
 
-def compose(link: ClientLink) -> EmailMultiAlternatives:
-    """In the language that was chosen for the client. Its one link leads to our page."""
-    with translation.override(link.language):
+@dataclass(frozen=True)
+class StoreLine:
+    """What a mail says of one link."""
+
+    name: str
+    region: str
+    seller: str
+    is_reconnect: bool
+    url: str
+
+
+def compose(links: Sequence[ClientLink]) -> EmailMultiAlternatives:
+    """To the one recipient of these links, in the language that was chosen for the client. Each
+    link leads to a page of ours, and there is no other."""
+    first = links[0]
+    with translation.override(first.language):
         context = {
-            "link": link,
-            "organization": link.organization,
-            "maker": link.made_by.name if link.made_by else "",
-            "is_reconnect": link.purpose == ClientLink.Purpose.RECONNECT,
-            "seller": masked(link.connection.selling_partner_id or ""),
-            "url": url_of(link),
-            "expires": exact_day(link.expires_at),
+            "name": name_of(links),
+            "organization": first.organization,
+            "maker": first.made_by.name if first.made_by else "",
+            "message": first.message,
+            "stores": [store_line(link) for link in links],
+            "is_about_one": len(links) == 1,
+            "expires": exact_day(min(link.expires_at for link in links)),
             "site_name": settings.SITE_NAME,
         }
         message = EmailMultiAlternatives(
-            subject=subject_line(link),
+            subject=subject_line(links),
             body=render_to_string("connections/mail/client_link.txt", context),
-            to=[link.recipient_email],
-            reply_to=reply_to(link),
-            headers={"Message-ID": message_id(link), "Auto-Submitted": "auto-generated"},
+            to=[first.recipient_email],
+            reply_to=reply_to(first),
+            headers={"Message-ID": message_id(first), "Auto-Submitted": "auto-generated"},
         )
         html = render_to_string("connections/mail/client_link.html", context)
         message.attach_alternative(html, "text/html")
     return message
+
+
+def name_of(links: Sequence[ClientLink]) -> str:
+    """ "" where one address is known by several names: nobody is greeted by another one's."""
+    names = {link.recipient_name for link in links}
+    return names.pop() if len(names) == 1 else ""
+
+
+def store_line(link: ClientLink) -> StoreLine:
+    return StoreLine(
+        name=link.connection.name,
+        region=region_words(link.connection.region),
+        seller=masked(link.connection.selling_partner_id or ""),
+        is_reconnect=link.purpose == ClientLink.Purpose.RECONNECT,
+        url=url_of(link),
+    )
 
 
 def url_of(link: ClientLink) -> str:
@@ -149,10 +199,17 @@ def url_of(link: ClientLink) -> str:
     return absolute(reverse("client_link", args=[token.reveal()]))
 
 
-def subject_line(link: ClientLink) -> str:
+def subject_line(links: Sequence[ClientLink]) -> str:
     """One line, whatever a name holds: a line break in a header is another header."""
-    words = {"organization": link.organization.name, "store": link.connection.name}
-    if link.purpose == ClientLink.Purpose.RECONNECT:
+    first, count = links[0], len(links)
+    words = {"organization": first.organization.name, "store": first.connection.name}
+    if count > 1:
+        text = ngettext(
+            "%(organization)s asks for your Amazon consent for %(count)d store",
+            "%(organization)s asks for your Amazon consent for %(count)d stores",
+            count,
+        ) % {"organization": first.organization.name, "count": count}
+    elif first.purpose == ClientLink.Purpose.RECONNECT:
         text = _("%(organization)s asks you to renew the Amazon consent of %(store)s") % words
     else:
         text = _("%(organization)s asks you to connect your Amazon store %(store)s") % words
@@ -170,6 +227,7 @@ def reply_to(link: ClientLink) -> list[str]:
 
 
 def message_id(link: ClientLink) -> str:
-    """The same for the same link, so that whoever gets it twice can see that it is one."""
+    """The same for the same mail, so that whoever gets it twice can see that it is one."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    return f"<client-link.{link.pk.hex}@{domain or urlsplit(settings.PUBLIC_BASE_URL).hostname}>"
+    host = domain or urlsplit(settings.PUBLIC_BASE_URL).hostname
+    return f"<client-link.{link.mail_key.hex}@{host}>"

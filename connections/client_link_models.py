@@ -67,6 +67,8 @@ class ClientLink(ScopedModel):
     recipient_email = models.EmailField(blank=True, default="")
     language = models.CharField(max_length=10)
     message = models.CharField(max_length=500, blank=True, default="")
+    # The mail that brings it, where that brings others too: the id of the first of them.
+    mail_id = models.UUIDField(null=True, editable=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     made_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     # What it was made about, when it was made by itself (`client_reminders.py`).
@@ -124,10 +126,15 @@ class ClientLink(ScopedModel):
         indexes = [
             models.Index(fields=["organization", "-created_at"], name="client_links_newest"),
             models.Index(fields=["status", "expires_at"], name="client_links_by_expiry"),
+            models.Index(fields=["mail_id"], name="client_links_by_mail"),
         ]
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.status}"
+
+    @property
+    def mail_key(self) -> uuid.UUID:
+        return self.mail_id or self.pk
 
     @property
     def is_live(self) -> bool:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from connections import client_link_batches, client_links, client_reminders
+from connections import client_links, client_reminders
 from connections.client_link_forms import AskClientForm
 from connections.client_link_models import ClientLink
 from connections.client_link_words import line_of, state_choices
@@ -88,7 +88,7 @@ def live_line(connection: Connection) -> Any:
 
 
 def wait_for_mail(request: OrganizationRequest, address: str) -> float:
-    return client_link_batches.wait_for_mail(request.organization.pk, address)
+    return client_links.wait_for_mail(request.organization.pk, address)
 
 
 def answer_made(request: OrganizationRequest, link: ClientLink, token: Secret) -> HttpResponseBase:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -28,7 +28,7 @@ from sellerlegend import crypto
 from sellerlegend.amazon.http import clean_text
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
-from sellerlegend.organizations import quarantine
+from sellerlegend.organizations import limits, quarantine
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.limits import Limit
 from sellerlegend.organizations.models import Organization, User
@@ -39,6 +39,8 @@ Purpose = ClientLink.Purpose
 Status = ClientLink.Status
 
 MAIL = "connections.client_link_mail"
+# One too many when it was asked for: waits until its limits have room.
+MAIL_IN_TURN = "connections.client_link_mail_in_turn"
 DAYS, FEWEST_DAYS, MOST_DAYS = 14, 1, 30
 LONGEST_NAME, LONGEST_MESSAGE = 150, 500
 OVERDUE_A_SWEEP = 200
@@ -48,8 +50,8 @@ TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 LOOK = Limit("client_link", burst=60, seconds=6)
 # Each trip is a row and an event; nobody but the holder of the link is kept waiting.
 TRIP = Limit("client_link_trip", burst=20, seconds=60)
-# Mails that people of an organization send to addresses of their choice: a whole batch at once
-# (`client_link_batches.MOST_AT_ONCE`), and the stores of one client.
+# Mails, however many links each brings, that people of an organization send to addresses of their
+# choice: a whole batch at once (`client_link_batches.MOST_AT_ONCE`), and a client asked row by row.
 MAIL_OF_ORGANIZATION = Limit("client_link_mail", burst=150, seconds=60)
 MAIL_TO_ADDRESS = Limit("client_link_mail_to_address", burst=60, seconds=600)
 
@@ -102,11 +104,12 @@ def make(
     days: int = DAYS,
     maker: User | None = None,
     notice: Notice | None = None,
+    has_own_mail: bool = True,
 ) -> tuple[ClientLink, Secret]:
     """The row's one live link, and its token, which nobody can read again. An earlier one ends.
 
-    With an address its mail is planned in the same transaction. `maker` and `notice`: for whom,
-    and about what, it is made by itself. Raises RowGone.
+    With an address its mail is planned in the same transaction; the caller plans one that brings
+    several. `maker` and `notice`: for whom, and about what, it is made by itself. Raises RowGone.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -123,15 +126,39 @@ def make(
         link.save(force_insert=True)
         how = "mail" if recipient.email else "hand"
         record_event("client_link_made", actor=actor, subject=link, by=how, days=days)
-        if recipient.email:
-            ledger.enqueue(
-                MAIL,
-                organization=row.organization_id,
-                subject_id=link.pk,
-                connection_id=row.pk,
-                is_first=True,
-            )
+        if recipient.email and has_own_mail:
+            plan_mail([link])
     return link, token
+
+
+def plan_mail(links: Sequence[ClientLink], kind: str = MAIL) -> None:
+    """One mail that brings these, which have one recipient; in the transaction that makes them."""
+    first = links[0]
+    if len(links) > 1:
+        made = ClientLink.objects.for_organization(first.organization_id)
+        made.filter(pk__in=[link.pk for link in links]).update(mail_id=first.pk)
+    ledger.enqueue(
+        kind,
+        organization=first.organization_id,
+        subject_id=first.pk,
+        # A row that is removed ends its own mail, and not the others'.
+        connection_id=first.connection_id if len(links) == 1 else None,
+        is_first=True,
+    )
+
+
+def links_of_mail(organization_id: UUID, mail_key: UUID) -> QuerySet[ClientLink]:
+    links: QuerySet[ClientLink] = ClientLink.objects.for_organization(organization_id)
+    return links.filter(Q(pk=mail_key) | Q(mail_id=mail_key)).order_by("created_at", "pk")
+
+
+def wait_for_mail(organization_id: UUID, address: str) -> float:
+    """Seconds until this organization may mail, and until somebody may mail that address."""
+    if not address:
+        return 0.0
+    return limits.take(
+        (MAIL_OF_ORGANIZATION, organization_id.hex), (MAIL_TO_ADDRESS, address.lower())
+    )
 
 
 def _new(row: Connection, recipient: Recipient) -> ClientLink:

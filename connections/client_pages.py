@@ -28,7 +28,7 @@ from connections import (
 from connections.client_link_models import ClientLink
 from connections.client_link_words import masked
 from connections.endings import Ending
-from connections.words import exact_time
+from connections.words import zoned_time
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
 from sellerlegend.organizations.limits import client_address
@@ -130,7 +130,7 @@ def ask_context(link: ClientLink) -> dict[str, Any]:
         "store": connection.name,
         "seller": masked(connection.selling_partner_id or ""),
         "maker": link.made_by.name if link.made_by else "",
-        "expires": exact_time(link.expires_at),
+        "expires": zoned_time(link.expires_at),
         "codes": list(amazon_codes.CODES.items()),
     }
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 from connections import client_links
 from connections.client_link_models import ClientLink, ClientReminders
 from connections.client_links import Recipient
+from connections.mail_texts import name_for_mail
 from connections.notice_models import Notice
 from sellerlegend.jobs import sweeping
 from sellerlegend.jobs.models import Slot
@@ -133,7 +134,7 @@ def _ask_about(notice: Notice, switched: ClientReminders) -> int:
         # Of two sweeps one makes it: the constraint says so.
         client_links.make(
             connection=connection,
-            recipient=Recipient(client.contact_name, client.contact_email, language),
+            recipient=Recipient(name_for_mail(client.contact_name), client.contact_email, language),
             actor=WORKER,
             maker=switched.switched_by,
             notice=notice,

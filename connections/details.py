@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
@@ -66,10 +66,11 @@ def ads_button(fact: Facts, reader: Reader) -> Button | None:
 
 
 def buttons_of(health: SideHealth, renewal: Button | None) -> tuple[Button, ...]:
-    """The next step's, then the renewal, unless that is the same."""
+    """The next step's, then the renewal, unless that is the same. The row that they unfold from
+    says already which one leads."""
     urls = {button.url for button in health.buttons}
     also = (renewal,) if renewal is not None and renewal.url not in urls else ()
-    return (*health.buttons, *also)
+    return tuple(replace(button, is_primary=False) for button in (*health.buttons, *also))
 
 
 def build_detail(part: Facts, *, spapi: Side, ppc: Side | None) -> Detail:

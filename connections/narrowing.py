@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, Lower, NullIf
 from django.utils import timezone
@@ -21,6 +22,7 @@ from connections.grouping_models import Tagging
 from connections.health import NEEDS_A_PERSON, SEVERITY, Health
 from connections.listing import BY_NAME, NONE, OVERDUE, PPC, SPAPI, Chosen
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, AdsGrant, Connection, Grant
+from sellerlegend.prepared import pattern_of
 
 YEAR = timedelta(days=CONSENT_DAYS)
 # Each costs a look at every name; who types more has found the row by then.
@@ -105,24 +107,30 @@ def authorised_by(person: str) -> Q:
 
 
 def speaks_of(word: str, place: Place) -> Q:
-    """Name, Seller ID, client, a store's name or a tag. The database compares: PostgreSQL without
-    regard to case in every alphabet, SQLite in the Latin one."""
+    """Name, Seller ID, client, a store's name or a tag, without regard to case in any alphabet."""
+    holds, text = holding(word)
     stores = place.rows.filter(
         marketplace_accounts__organization_id=place.organization_id,
-        marketplace_accounts__store_name__icontains=word,
+        **{f"marketplace_accounts__store_name__{holds}": text},
     )
     taggings = Tagging.objects.for_organization(place.organization_id)
     return (
-        Q(name__icontains=word)
-        | Q(selling_partner_id__icontains=word)
-        | Q(client__name__icontains=word)
+        Q((f"name__{holds}", text))
+        | Q((f"selling_partner_id__{holds}", text))
+        | Q((f"client__name__{holds}", text))
         | Q(pk__in=stores.values("pk"))
         | Q(
             pk__in=taggings.filter(
-                tag__organization_id=place.organization_id, tag__name__icontains=word
+                tag__organization_id=place.organization_id, **{f"tag__name__{holds}": text}
             ).values("connection_id")
         )
     )
+
+
+def holding(word: str) -> tuple[str, str]:
+    """The lookup, and what it looks for. SQLite's LIKE knows the case of ASCII alone; what Django
+    gives it for patterns is Python's, which knows every alphabet."""
+    return ("iregex", pattern_of(word)) if connection.vendor == "sqlite" else ("icontains", word)
 
 
 def ends_within(side: str, place: Place) -> Q:

@@ -22,6 +22,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from connections.bulk_actions import actions_for
 from connections.filters import Chip
@@ -88,9 +89,9 @@ def html_of(row: ConnectionRow, printing: Printing) -> str:
             replace(row.spapi_health, since="") if row.is_end_its_state else row.spapi_health
         ),
         "ppc_health": shared.health(row.ppc_health),
-        "spapi_head": shared.head(row.spapi, row.spapi_health),
+        "spapi_head": shared.head(row.spapi, row.spapi_health, _("Selling Partner")),
         "spapi_lines": states_html(row.spapi.lines, printing),
-        "ppc_head": shared.head(row.ppc, row.ppc_health),
+        "ppc_head": shared.head(row.ppc, row.ppc_health, _("PPC")),
         "ppc_lines": states_html(row.ppc.lines, printing),
     }
     html = get_template(f"{PAGE}#connection-row").render(context)
@@ -128,15 +129,17 @@ class SharedParts:
     def health(self, health: SideHealth | None) -> str:
         return self._fill("health", sign=health.sign, since=health.since) if health else ""
 
-    def head(self, cell: Cell, health: SideHealth | None) -> str:
-        """The roll-up of the marketplaces, unless its word is the one that health says above."""
+    def head(self, cell: Cell, health: SideHealth | None, side: str) -> str:
+        """The roll-up of the marketplaces, unless its word is the one that health says above.
+        Its button names its side to who does not see the column."""
         sign = cell.sign
         if health is not None and sign is not None and sign.word == health.sign.word:
             sign = None
         if not (sign or cell.button):
             return ""
         button = self._open((cell.button,))[0] if cell.button else None
-        return self._fill("cell-head", sign=sign, progress=cell.progress, button=button)
+        parts = {"sign": sign, "progress": cell.progress, "button": button, "side": side}
+        return self._fill("cell-head", **parts)
 
     def _fill(self, part: str, **values: Any) -> SafeString:
         html = shared_html(part, self.printing, **values)
@@ -150,6 +153,7 @@ class SharedParts:
         return url.replace(str(self.row.id), ID_HOLE)
 
 
+@lru_cache(maxsize=4096)
 def states_html(lines: tuple[MarketplaceLine, ...], printing: Printing) -> SafeString:
     """Marketplaces that are in the same state share a line. What needs somebody comes first, what
     the seller takes no part in last."""

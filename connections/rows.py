@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -39,6 +39,7 @@ from connections.words import (
 )
 from sellerlegend.applications.models import LwaApplication
 
+Part = TypeVar("Part", Cell, SideHealth)
 LIVING = (Grant.Status.ACTIVE, Grant.Status.DOUBTED)
 # What holds only for a while and mends itself: a refused reading of the marketplaces leads.
 PASSING = (Health.CONNECTED, Health.EXPIRING, Health.THROTTLED, Health.STALE, Health.INCIDENT)
@@ -144,9 +145,9 @@ def build_row(
         trouble_button=to_act,
         trouble_tone="warning" if is_reading else health.tone,
         spapi_health=health,
-        ppc_health=replace(ppc_health, button=to_link) if ppc_health else None,
-        spapi=replace(spapi, button=spapi_button),
-        ppc=replace(ppc, button=ppc_button),
+        ppc_health=having(ppc_health, to_link) if ppc_health else None,
+        spapi=having(spapi, spapi_button),
+        ppc=having(ppc, ppc_button),
         menu=menu_buttons(fact, ppc_health, reader),
         details_url=url_of("connection_details", reader, fact["id"]),
     )
@@ -155,7 +156,17 @@ def build_row(
 def one_primary(*buttons: Button | None) -> list[Button | None]:
     """A row has one next step, the first of these; what else it offers does not stand out."""
     first = next((button for button in buttons if button and button.is_primary), None)
-    return [replace(button, is_primary=button is first) if button else None for button in buttons]
+    return [
+        replace(button, is_primary=False)
+        if button and button.is_primary and button is not first
+        else button
+        for button in buttons
+    ]
+
+
+def having(part: Part, button: Button | None) -> Part:
+    """The same cell or side with this button."""
+    return part if part.button is button else replace(part, button=button)
 
 
 def region_words(region: str) -> str:

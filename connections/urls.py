@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.urls import path
+from django.urls import path, re_path
 
 from connections import (
     arrivals,
@@ -154,7 +154,8 @@ urlpatterns = [
         client_link_views.client_reminders_switch,
         name="client_reminders_switch",
     ),
-    path("c/<str:token>", client_pages.client_link, name="client_link"),
+    # Mail programs add a slash. The page answers as it is: no redirect carries the token about.
+    re_path(r"^c/(?P<token>[^/]+)/?\Z", client_pages.client_link, name="client_link"),
     path("c/ended/<slug:reference>", client_pages.client_link_ended, name="client_link_ended"),
 ]
 

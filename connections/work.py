@@ -13,7 +13,6 @@ from connections import (
     notice_sending,
     notices,
     repeated_refusals,
-    revisions,
     services,
 )
 from sellerlegend.jobs import budgets, incident_counts, incident_watch, incidents, ledger
@@ -30,10 +29,6 @@ incident_counts.register_repeats(repeated_refusals.repeats)
 incidents.register_listener(aftermath.show)
 incidents.register_listener(notices.tell_of_incident)
 setup.count_sellers_with(services.count_sellers)
-
-
-def show_row(job: Job) -> None:
-    revisions.touch(job.organization_id, [job.connection_id] if job.connection_id else [])
 
 
 def show_nothing(_job: Job) -> None:
@@ -55,7 +50,16 @@ ledger.register(
     ledger.Kind(
         name=client_links.MAIL,
         run=budgets.watched(client_link_mails.send),
-        changed=show_row,
+        changed=client_link_mails.show_rows,
+        give_up=client_link_mails.given_up,
+        queue="background",
+    )
+)
+ledger.register(
+    ledger.Kind(
+        name=client_links.MAIL_IN_TURN,
+        run=budgets.watched(client_link_mails.send_in_turn),
+        changed=client_link_mails.show_rows,
         give_up=client_link_mails.given_up,
         queue="background",
     )

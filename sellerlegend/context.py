@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import get_template
+from django.utils import translation
 from django.utils.functional import SimpleLazyObject
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from connections import incident_banner
@@ -27,6 +31,7 @@ def product(request: HttpRequest) -> dict[str, Any]:
     choices: Any = SimpleLazyObject(lambda: own_organizations(user)) if signed_in else ()
     last_id = organization.pk if organization else getattr(user, "last_organization_id", None)
     current: Any = SimpleLazyObject(lambda: current_of(choices, last_id))
+    attention: Any = SimpleLazyObject(lambda: attention_for(current))
     return {
         "site_name": settings.SITE_NAME,
         "amazon_emulator_url": settings.AMAZON_EMULATOR_URL,
@@ -34,7 +39,8 @@ def product(request: HttpRequest) -> dict[str, Any]:
         "membership": getattr(request, "membership", None),
         "organizations": choices,
         "current_organization": current,
-        "attention": SimpleLazyObject(lambda: attention_for(current)),
+        "attention": attention,
+        "menus": SimpleLazyObject(lambda: menus_of(choices, current, attention, request.path)),
         "quarantine_words": SimpleLazyObject(quarantine_words),
         "incident_words": SimpleLazyObject(lambda: incident_banner.words_for(last_id)),
         "debug": settings.DEBUG,
@@ -63,6 +69,35 @@ class Choice:
     slug: str
     revision: int
     membership: Membership
+
+
+class Place(NamedTuple):
+    """An organization as the menus show it."""
+
+    name: str
+    slug: str
+
+
+def menus_of(
+    choices: list[Choice], current: Choice | None, attention: Attention, path: str
+) -> SafeString:
+    here = Place(current.name, current.slug) if current else None
+    places = tuple([Place(choice.name, choice.slug) for choice in choices])
+    return menus_html(translation.get_language(), places, here, attention.count, path)
+
+
+@lru_cache(maxsize=512)
+def menus_html(
+    _language: str | None, places: tuple[Place, ...], here: Place | None, count: int, path: str
+) -> SafeString:
+    """The menus of the head: half of what is rendered for a page, and few differ."""
+    context = {
+        "organizations": places,
+        "current": here,
+        "attention": Attention(count),
+        "path": path,
+    }
+    return SafeString(get_template("components/navigation_menus.html").render(context))
 
 
 def memberships(user_id: UUID) -> QuerySet[Any, Any]:

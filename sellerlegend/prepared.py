@@ -7,6 +7,7 @@ query is compiled, and the organization is one of the values that every run must
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
 from collections.abc import Callable
@@ -164,6 +165,8 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
         # Looked for within a text.
         if isinstance(sample, str) and parameter == f"%{sample}%":
             return partial(within, name, ops)
+        if isinstance(sample, str) and parameter == pattern_of(sample):
+            return partial(as_pattern, name)
         # A database without a UUID type compares hexadecimal text.
         if isinstance(sample, uuid.UUID) and parameter == sample.hex:
             return partial(hexadecimal, name)
@@ -178,6 +181,15 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
 def within(name: str, ops: Any, values: dict[str, Any]) -> str:
     """Its own signs of a pattern are letters."""
     return f"%{ops.prep_for_like_query(values[name])}%"
+
+
+def pattern_of(text: str) -> str:
+    """For a `regex` or `iregex` lookup of plain text; `bind_of` knows it again by its brackets."""
+    return f"(?:{re.escape(text)})"
+
+
+def as_pattern(name: str, values: dict[str, Any]) -> str:
+    return pattern_of(values[name])
 
 
 def hexadecimal(name: str, values: dict[str, Any]) -> str:

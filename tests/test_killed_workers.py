@@ -36,7 +36,7 @@ from tests.workers import Office, open_office, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NORTHSTAR, BLUE_HARBOR, SAKURA = "A1NORTHSTAR001", "A2BLUEHARBOR02", "A3SAKURATEA003"
-MAILS = (notice_mails.MAIL, client_links.MAIL, farewell.RECEIPT)
+MAILS = (notice_mails.MAIL, client_links.MAIL, client_links.MAIL_IN_TURN, farewell.RECEIPT)
 MARKETING, AGENCY = "ads@northstar.example", "agency@ads.example"
 
 
@@ -85,6 +85,8 @@ def jobs(transactional_db: None, amazon: RunningEmulator) -> dict[str, Job]:
     import_token(amazon)
     end_an_organization()
     client_trips.ask(reading)
+    in_turn = client_trips.ask(resyncing, has_own_mail=False).link
+    client_links.plan_mail([in_turn], client_links.MAIL_IN_TURN)
     found = {job.kind: job for job in Job._base_manager.all()}
     assert set(found) == set(ledger.KINDS), "a kind of work that this test does not know yet"
     return found
@@ -183,7 +185,7 @@ def assert_done_once(jobs: dict[str, Job]) -> None:
     assert factories.grant_of(brought.connection).fingerprint == brought.fingerprint
     assert AdsProfile._base_manager.count() == 6 + 4 + 6 + 6
     assert [mail.status for mail in NoticeMail._base_manager.all()] == ["sent"]
-    assert [link.status for link in ClientLink._base_manager.all()] == ["sent"]
+    assert [link.status for link in ClientLink._base_manager.all()] == ["sent"] * 2
 
 
 EFFECTS = sorted(

@@ -86,6 +86,7 @@ SUBJECTS: dict[str, Any] = {
     checking.CHECK: AdsGrant,
     notice_mails.MAIL: NoticeMail,
     client_links.MAIL: ClientLink,
+    client_links.MAIL_IN_TURN: ClientLink,
     token_imports.IMPORT: ImportedToken,
 }
 SPAPI_ALONE, BOTH_SIDES = frozenset({Side.SPAPI}), frozenset(Side)

@@ -151,6 +151,10 @@ def test_a_link_that_is_over_does_nothing_and_looks_like_any_other(
         "/c/" + "%F0%9F%98%80" * 43,
         "/c/' OR 1=1--",
         "/c/" + "A" * 43 + "%0A",
+        UNKNOWN + "/",
+        UNKNOWN + "//",
+        UNKNOWN + "/%0A",
+        "/c/ended/",
     ],
 )
 def test_a_guessed_token_finds_nothing(
@@ -223,6 +227,23 @@ def test_a_form_without_a_csrf_token_does_nothing(
         for origin in (None, "https://evil.example", "null"):
             headers = {"Origin": origin} if origin else {}
             assert strict.post(asked.path, fields, headers=headers).status_code == 403
+
+
+def test_a_slash_that_a_mail_program_added_leads_to_the_same_answer(
+    asked: Asked, phone: Client, amazon: RunningEmulator
+) -> None:
+    """Answered there, and nothing sends the token on: no redirect, and the same headers."""
+    plain, slashed = phone.get(asked.path), phone.get(asked.path + "/")
+
+    assert slashed.status_code == 200
+    assert shape_of(slashed) == shape_of(plain)
+    assert slashed.headers["Referrer-Policy"] == "strict-origin"
+    assert "Location" not in slashed.headers
+    assert asked.path not in slashed.content.decode()
+    left = phone.post(asked.path + "/")
+    assert left.headers["Referrer-Policy"] == "no-referrer"
+    assert asked.path.removeprefix("/c/") not in left.headers["Location"]
+    assert asked.link.status == Status.LEFT
 
 
 def test_the_page_is_neither_framed_nor_stored_nor_indexed_nor_referred_from(
@@ -514,6 +535,14 @@ HOSTILE = {
     "two addresses": {"recipient_email": "a@b.example, c@evil.example"},
     "a link in the message": {"message": "Sign in at https://evil.example/login first"},
     "a bare link": {"message": "See evil.example for more"},
+    "a full-width dot": {"message": "See evil\uff0eexample"},
+    "a half-width dot": {"message": "See evil\uff61example"},
+    "an ideographic full stop": {"message": "See evil\u3002example"},
+    "full-width letters": {"message": "See \uff45\uff56\uff49\uff4c\uff0e\uff43\uff4f\uff4d"},
+    "a dot in brackets": {"message": "See evil[.]example"},
+    "a word for a dot": {"message": "See evil (dot) example"},
+    "an unseen letter": {"message": "See evil\u200b.\u00adexample"},
+    "a dot in brackets in the name": {"recipient_name": "evil{.}example"},
     "a mail address": {"message": "Write to x@evil.example"},
     "a link in the name": {"recipient_name": "Go to www.evil.example"},
     "a long message": {"message": "x" * 501},
@@ -540,6 +569,28 @@ def test_hostile_input_makes_no_link(
 
     assert answer.status_code == 422
     assert mail.outbox == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "St. John & Co.",
+        "Dr. Müller",
+        "J. R. R. Tolkien (Ltd.)",
+        "Smith, Inc. [EU]",
+        "田中。よろしくお願いします。",
+        "A/S Ørsted…",
+        "№ 1 Shop",
+    ],
+)
+def test_honest_names_are_taken(name: str, row: Connection, member: User) -> None:
+    path = reverse("client_link_new", args=[row.organization.slug, row.pk])
+
+    answer = signed_in_freshly(member).post(path, FORM | {"recipient_name": name, "message": name})
+
+    assert answer.status_code == 303
+    made = ClientLink._base_manager.get()
+    assert (made.recipient_name, made.message) == (name, name)
 
 
 @pytest.mark.parametrize(
@@ -650,9 +701,14 @@ def test_of_links_made_at_once_one_lives(amazon: RunningEmulator) -> None:
 # What is written about it ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("trouble", ["over", "quarantined", "broken"])
 def test_the_token_is_in_no_line_of_the_log(
-    trouble: str, asked: Asked, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    trouble: str,
+    slash: str,
+    asked: Asked,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Django writes the path of whatever ends in a fault of ours."""
     token = asked.path.removeprefix("/c/")
@@ -666,7 +722,7 @@ def test_the_token_is_in_no_line_of_the_log(
 
     with caplog.at_level(logging.DEBUG):
         for method in ("get", "post"):
-            answer = getattr(browser, method)(asked.path)
+            answer = getattr(browser, method)(asked.path + slash)
             assert answer.status_code in (410, 500, 503)
 
     lines = [JsonFormatter().format(record) for record in caplog.records]

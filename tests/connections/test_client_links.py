@@ -221,6 +221,22 @@ def test_the_page_says_who_asks_for_what_and_no_more(
     assert re.findall(r'href="(/[^"]*)"', body.replace("/static/", "static/")) == []
 
 
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [("en", "Nov. 3, 2026, 2:05 PM UTC"), ("de", "3. November 2026 14:05 UTC")],
+)
+def test_a_time_says_in_which_zone_it_is_told(
+    language: str, expected: str, row: Connection, phone: Client
+) -> None:
+    """Nobody knows the zone of somebody without a login."""
+    with time_machine.travel("2026-10-20T14:05:00Z", tick=False):
+        asked = client_trips.ask(row, recipient=Recipient("Maria", "", language))
+
+        body = " ".join(phone.get(asked.path).content.decode().split())
+
+    assert expected in body
+
+
 def test_opened_is_written_down_once_and_not_for_a_prefetch(row: Connection, phone: Client) -> None:
     asked = client_trips.ask(row)
 

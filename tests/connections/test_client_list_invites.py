@@ -134,7 +134,7 @@ def test_each_new_client_gets_a_link_to_connect_and_each_known_row_one_to_reconn
     ]
     for job in Job._base_manager.filter(kind=client_links.MAIL):
         ledger.run(job.pk)
-    assert [message.to for message in mail.outbox] == [["ada@acme.example"]] * 2
+    assert [message.to for message in mail.outbox] == [["ada@acme.example"]]
     assert {link.language for link in ClientLink._base_manager.all()} == {"de"}
 
 
@@ -165,7 +165,7 @@ def test_sending_it_twice_invites_once(
         ("Revoked", "Has a new consent"),
     ]
     assert made() == before
-    assert Job._base_manager.filter(kind=client_links.MAIL).count() == 2
+    assert Job._base_manager.filter(kind=client_links.MAIL).count() == 1
 
 
 def test_a_list_that_was_not_carried_out_invites_nobody(

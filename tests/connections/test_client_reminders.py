@@ -84,6 +84,19 @@ def test_a_client_is_asked_at_most_three_times_for_one_consent(
     assert list(statuses) == ["revoked", "revoked", "sent"]
 
 
+def test_a_name_that_would_be_a_link_greets_nobody(
+    row: Connection, organization: Organization, is_on: None
+) -> None:
+    clients = StoresOwner.objects.for_organization(organization)
+    clients.update(contact_name="Go to evil[.]example")
+
+    a_day_passes(days_before_the_end(29))
+
+    [message] = mail.outbox
+    assert str(message.body).startswith("Hello,\n")
+    assert "evil" not in str(message.body)
+
+
 def test_the_organization_hears_that_nobody_answers(
     row: Connection, organization: Organization, is_on: None
 ) -> None:

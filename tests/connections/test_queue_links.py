@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import smtplib
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,11 +11,12 @@ from uuid import uuid4
 import pytest
 import time_machine
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import client_link_batches, client_links
+from connections import client_links
 from connections.client_link_models import ClientLink
 from connections.grouping_models import Client as StoresOwner
 from connections.models import Connection, SpApiGrant
@@ -322,18 +324,236 @@ def test_an_address_that_changed_since_it_was_shown_gets_nothing(
     assert states(queue)["Aspen"] == "waiting"
 
 
-def test_mails_that_are_too_many_wait_and_their_rows_stay(
-    desk: Client,
-    queue: ReconnectQueue,
-    rows: list[Connection],
+def mail_job() -> Job:
+    found: Job = Job._base_manager.get(kind=client_links.MAIL_IN_TURN)
+    return found
+
+
+def test_a_mail_that_is_one_too_many_goes_out_by_itself_in_its_turn(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
 ) -> None:
+    now = timezone.now()
+    with time_machine.travel(now, tick=False):
+        use_up_the_mails_to("maria@client.example", queue.organization)
+
+        found = dict(send(signed_in_freshly(queue.user), queue))
+
+        assert found["Aspen"] == "Its mail waits for its turn and goes out by itself"
+        assert states(queue) == dict.fromkeys(SELLERS, "linked")
+        ledger.run(mail_job().pk)
+        job = mail_job()
+        assert (job.status, job.waiting_reason, job.attempts) == ("waiting", "mail_limit", 0)
+        wait = (job.next_attempt_at - now).total_seconds()
+        assert wait == pytest.approx(client_links.MAIL_TO_ADDRESS.seconds, abs=1)
+        assert mail.outbox == []
+        assert links()[0].status == "made"
+
+    with time_machine.travel(now + timedelta(seconds=wait + 1), tick=False):
+        assert ledger.run(mail_job().pk)
+        assert [message.to for message in mail.outbox] == [["maria@client.example"]]
+        assert mail_job().status == "done"
+        # It has used up the one that came free.
+        assert client_links.wait_for_mail(queue.organization_id, "maria@client.example") > 0
+
+
+def use_up_the_mails_to(address: str, organization: Organization) -> None:
     for _ in range(client_links.MAIL_TO_ADDRESS.burst):
-        client_link_batches.wait_for_mail(queue.organization_id, "maria@client.example")
+        assert client_links.wait_for_mail(organization.pk, address) == 0.0
 
-    found = dict(send(desk, queue))
 
-    assert found["Aspen"] == "Too many mails at the moment: send it later"
-    assert states(queue) == {"Aspen": "waiting", "Birch": "linked", "Cedar": "linked"}
+def test_a_mail_in_its_turn_asks_the_limits_once(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail server that is away costs no second one."""
+    now = timezone.now()
+    send_mail = EmailMultiAlternatives.send
+
+    def away(_message: Any, **_options: Any) -> int:
+        raise ConnectionRefusedError
+
+    with time_machine.travel(now, tick=False):
+        use_up_the_mails_to("maria@client.example", queue.organization)
+        send(signed_in_freshly(queue.user), queue)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", away)
+    later = now + timedelta(seconds=client_links.MAIL_TO_ADDRESS.seconds + 1)
+    with time_machine.travel(later, tick=False):
+        assert ledger.run(mail_job().pk)
+        assert mail_job().waiting_reason == "mail_server_away"
+        monkeypatch.setattr(EmailMultiAlternatives, "send", send_mail)
+        Job._base_manager.update(next_attempt_at=later)
+        assert ledger.run(mail_job().pk)
+
+    assert len(mail.outbox) == 1
+
+
+def test_a_mail_in_its_turn_is_not_sent_for_links_that_ended(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    use_up_the_mails_to("maria@client.example", queue.organization)
+    send(desk, queue)
+    [link] = ClientLink._base_manager.filter(connection=rows[0])
+    client_links.revoke(link=link, actor=COMMAND)
+
+    assert ledger.run(mail_job().pk)
+
+    assert mail_job().status == "done"
+    assert mail.outbox == []
+
+
+# One mail ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_client(rows: list[Connection]) -> None:
+    """All three stores belong to Maria; her address is written in two ways."""
+    Connection._base_manager.filter(pk=rows[1].pk).update(client=rows[0].client)
+    clients = StoresOwner.objects.for_organization(rows[0].organization)
+    other = clients.create(
+        name="Maria EU", contact_name="Maria", contact_email="Maria@Client.example"
+    )
+    Connection._base_manager.filter(pk=rows[2].pk).update(client=other, region="EU")
+
+
+def run_mails() -> list[EmailMultiAlternatives]:
+    for job in Job._base_manager.filter(kind=client_links.MAIL, status__in=Job.LIVE):
+        Job._base_manager.filter(pk=job.pk).update(next_attempt_at=timezone.now())
+        ledger.run(job.pk)
+    return [message for message in mail.outbox if isinstance(message, EmailMultiAlternatives)]
+
+
+def paths_in(text: str) -> list[str]:
+    return re.findall(r"/c/[\w-]{43}", text)
+
+
+def test_a_client_with_several_stores_gets_one_mail_with_a_link_for_each(
+    desk: Client, queue: ReconnectQueue, one_client: None, member: User
+) -> None:
+    found = send(desk, queue)
+    [message] = run_mails()
+
+    assert found == [(name, "The link is being sent") for name in SELLERS]
+    assert message.to == ["maria@client.example"]
+    assert message.reply_to == [member.email]
+    assert message.subject == "Northstar Trading asks for your Amazon consent for 3 stores"
+    text, html = str(message.body), str(message.alternatives[0][0])
+    assert text.startswith("Hello Maria,\n")
+    assert "Please renew." in text
+    assert "Please renew." in html
+    assert re.findall(r"^(\w+ \(.*\)): .* (\S+)$", text, re.MULTILINE) == [
+        ("Aspen (North America)", "A1N…001"),
+        ("Birch (North America)", "A2B…R02"),
+        ("Cedar (Europe)", "A3C…003"),
+    ]
+    tokens = [path.removeprefix("/c/") for path in paths_in(text)]
+    made = links()
+    assert [client_links.token_of(link).reveal() for link in made] == tokens
+    assert paths_in(html) == paths_in(text)
+    assert [(link.status, link.sent_at is not None) for link in made] == [("sent", True)] * 3
+    assert len({link.expires_at for link in made}) == 3
+    assert run_mails() == [message]
+
+
+def test_each_link_of_a_mail_is_followed_and_ended_by_itself(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, one_client: None
+) -> None:
+    send(desk, queue)
+    [message] = run_mails()
+    aspen, birch, cedar = paths_in(str(message.body))
+    first, second, _third = links()
+
+    client_links.revoke(
+        link=ClientLink._base_manager.select_related("organization", "connection").get(
+            pk=second.pk
+        ),
+        actor=COMMAND,
+    )
+    client_trips.whole_trip(Client(), Asked(aspen, first.pk), SELLERS["Aspen"])
+
+    assert [Client().get(path).status_code for path in (aspen, birch, cedar)] == [410, 410, 200]
+    assert [link.status for link in links()] == ["consented", "revoked", "opened"]
+
+
+def test_a_link_that_ended_before_the_mail_is_left_out_of_it(
+    desk: Client, queue: ReconnectQueue, one_client: None, rows: list[Connection]
+) -> None:
+    send(desk, queue)
+    client_links.revoke(link=ClientLink._base_manager.get(connection=rows[0]), actor=COMMAND)
+    removing_of(rows[1])
+
+    [message] = run_mails()
+
+    assert message.subject == "Northstar Trading asks you to renew the Amazon consent of Cedar"
+    assert len(paths_in(str(message.body))) == 1
+    assert "Aspen" not in str(message.body)
+    assert [link.status for link in links()] == ["revoked", "made", "sent"]
+
+
+def test_a_mail_of_many_links_counts_once(
+    desk: Client, queue: ReconnectQueue, one_client: None
+) -> None:
+    for _ in range(client_links.MAIL_TO_ADDRESS.burst - 2):
+        client_links.wait_for_mail(queue.organization_id, "maria@client.example")
+
+    found = send(desk, queue)
+
+    assert [word for _name, word in found] == ["The link is being sent"] * 3
+    assert client_links.wait_for_mail(queue.organization_id, "maria@client.example") == 0.0
+    assert client_links.wait_for_mail(queue.organization_id, "maria@client.example") > 0.0
+
+
+def test_a_mail_that_is_refused_for_good_is_told_of_each_of_its_links(
+    desk: Client, queue: ReconnectQueue, one_client: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_message: Any, **_options: Any) -> int:
+        raise smtplib.SMTPRecipientsRefused({"maria@client.example": (550, b"no such user")})
+
+    send(desk, queue)
+    before = revisions_of(queue.organization)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", refused)
+
+    for _ in range(5):
+        run_mails()
+
+    assert [(link.status, link.failure) for link in links()] == [("failed", "mail_refused")] * 3
+    assert all(
+        now > then for now, then in zip(revisions_of(queue.organization), before, strict=True)
+    )
+
+
+def revisions_of(organization: Organization) -> list[int]:
+    found = Connection.objects.for_organization(organization).order_by("name")
+    return list(found.values_list("revision", flat=True))
+
+
+def test_who_has_several_names_at_one_address_is_greeted_by_none(
+    desk: Client, queue: ReconnectQueue, one_client: None
+) -> None:
+    StoresOwner._base_manager.filter(name="Maria EU").update(contact_name="Mrs. Smith")
+
+    send(desk, queue, language="de")
+    [message] = run_mails()
+
+    text = str(message.body)
+    assert text.startswith("Guten Tag,\n")
+    assert "Mrs. Smith" not in text
+    assert "Cedar (Europa)" in text
+    assert message.subject == ("Northstar Trading bittet um Ihre Zustimmung bei Amazon für 3 Shops")
+
+
+def test_the_question_says_how_many_mails_go_to_how_many_people(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    one = text_of(desk.get(send_url(queue)))
+    clients = StoresOwner.objects.for_organization(queue.organization)
+    bob = clients.create(name="Bob", contact_name="Bob", contact_email="bob@client.example")
+    Connection._base_manager.filter(pk__in=[rows[1].pk, rows[2].pk]).update(client=bob)
+    two = text_of(desk.get(send_url(queue)))
+    client_trips.ask(rows[0])
+    again = text_of(desk.get(send_url(queue)))
+
+    assert "As ticked at first, 1 mail goes to one person, with a link for each" in one
+    assert "As ticked at first, 2 mails go to 2 people, one to each, with a link" in two
+    assert "As ticked at first, 1 mail goes to one person, with a link for each" in again
 
 
 # Attacks -----------------------------------------------------------------------------------
