@@ -71,12 +71,16 @@ def ask(
     return render_part(request, template, "dialog", context, status=status)
 
 
-def tell(request: OrganizationRequest, *, title: str, lines: list[Line]) -> HttpResponse:
-    """The result. The page's poll brings the rows themselves."""
+def tell(
+    request: OrganizationRequest, *, title: str, lines: list[Line], done_words: str = ""
+) -> HttpResponse:
+    """The result. The page's poll brings the rows themselves. `done_words`: of what is not done,
+    only begun."""
     done = [line for line in lines if not line.is_left]
     context = {
         "title": title,
         "done": done,
+        "done_words": done_words,
         "left": [line for line in lines if line.is_left],
         "list_url": list_seen(request),
     }

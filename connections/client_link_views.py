@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from connections import client_links, client_reminders
 from connections.client_link_forms import AskClientForm
 from connections.client_link_models import ClientLink
-from connections.client_link_words import line_of
+from connections.client_link_words import line_of, state_choices
 from connections.models import Connection
 from connections.notice_sending import absolute
 from connections.reach import within_reach
@@ -140,7 +140,7 @@ def client_link_list(request: OrganizationRequest) -> HttpResponse:
     context = {
         "page": page,
         "lines": [line_of(link) for link in page.object_list],
-        "states": ClientLink.Status.choices,
+        "states": state_choices(),
         "may_end_all": request.membership.may(Role.ADMIN),
         "state": state,
     }

@@ -80,6 +80,12 @@ SIGNS: dict[str, tuple[Words, str, str]] = {
 }
 
 
+def state_choices() -> list[tuple[str, str]]:
+    """For the filter, in the words that `sign_of` has for a link."""
+    made = (Status.MADE.value, _("Being sent, or to hand over"))
+    return [made, *((state, str(words)) for state, (words, _icon, _tone) in SIGNS.items())]
+
+
 def sign_of(link: ClientLink) -> Sign:
     if link.status == Status.MADE:
         return Sign(_("Being sent") if link.recipient_email else _("To hand over"), "mail", "info")

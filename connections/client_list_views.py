@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from connections import client_lists, import_pages
 from connections.client_table import checked_list
+from connections.forms import holds_a_token
 from connections.import_models import ClientList
 from connections.import_views import RECENT, TableForm, limited, table_of
 from connections.uploaded_tables import TableRefused
@@ -29,7 +30,7 @@ from sellerlegend.organizations.models import Role
 @organization_view(Role.ADMIN)
 @limited
 def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
-    error = ""
+    error, pasted = "", request.POST.get("text", "")
     if request.method == "POST":
         try:
             lines = checked_list(table_of(request), request.organization.pk)
@@ -41,10 +42,15 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
             )
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
-    context = {"form": TableForm(), "error": error, "recent": recent[:RECENT]}
+    context = {"form": form_with(pasted), "error": error, "recent": recent[:RECENT]}
     return render(
         request, "connections/client_list_new.html", context, status=422 if error else 200
     )
+
+
+def form_with(pasted: str) -> TableForm:
+    """What was pasted stays, to be mended, unless it is a table of tokens on the wrong page."""
+    return TableForm(initial={"text": "" if holds_a_token(pasted) else pasted})
 
 
 @form_page

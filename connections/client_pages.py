@@ -82,6 +82,12 @@ def ended(request: HttpRequest, ending: Ending, link: ClientLink | None) -> Http
         return over(request, link, why) if why else act(request, link)
     if ending.succeeded:
         return page(request, link, "done", {})
+    if client_links.why_over(link) == ClientLink.Status.CONSENTED:
+        # Another tab or device was faster: what this trip lacks, nobody needs any more.
+        title, text = client_link_words.over_words(
+            ClientLink.Status.CONSENTED, link.organization.name
+        )
+        return page(request, link, "over", {"title": title, "text": text})
     context = {
         "outcome": ending.outcome,
         "reference": ending.reference,

@@ -140,7 +140,12 @@ class Panel:
     def selects(self) -> list[Select]:
         return [
             Select("health", _("State"), _("Any state"), self.healths),
-            Select("side", _("Side that is meant"), _("Either side"), self.sides),
+            Select(
+                "side",
+                _("Side that is meant"),
+                _("Either side; for the end of a consent: Selling Partner"),
+                self.sides,
+            ),
             Select("expiry", _("Consent ends"), _("At any time"), (*self.windows, *self.months)),
             Select("region", _("Region"), _("Every region"), self.regions),
             Select("marketplace", _("Marketplace"), _("Every marketplace"), self.marketplaces),

@@ -266,7 +266,7 @@ def consent_facts(
         *renew_facts(application, state, facts),
         (_("Last verified"), exact_time(facts["verified_at"]) or _("not yet")),
         (_("Last success"), exact_time(facts["last_success_at"]) or _("not yet")),
-        (_("Last failure"), failure_words(facts)),
+        (_("Last failure"), failure_words(state, facts)),
     ]
     gap = gap_words(facts)
     return (*items, (_("Gap"), gap)) if gap else tuple(items)
@@ -311,13 +311,14 @@ def renew_facts(
     return ((term, exact_day(ends) if ends else _("no fixed end")),)
 
 
-def failure_words(facts: Facts) -> str:
-    """The code goes with the next success; the moment stays."""
+def failure_words(state: str, facts: Facts) -> str:
+    """The code goes with the next success; the moment stays. What is refused is never over."""
     if facts["last_failure_at"] is None:
         return _("none since the consent was given")
     when = exact_time(facts["last_failure_at"])
     if not facts["last_failure_code"]:
-        return _("%(time)s, over since then") % {"time": when}
+        is_refused = state in (Health.REVOKED, Health.DOUBTED)
+        return when if is_refused else _("%(time)s, over since then") % {"time": when}
     why = reason_for(facts["last_failure_code"]).title
     return _("%(time)s: %(why)s") % {"time": when, "why": why}
 

@@ -34,7 +34,8 @@ RECENT = 10
 
 
 class TableForm(forms.Form):
-    """Shown, never bound: what was pasted may hold secrets, and no page gives it back."""
+    """Shown, never bound: what was pasted may hold secrets, and no page gives it back. Only the
+    list of clients, which holds none, has it as `initial`."""
 
     file = forms.FileField(
         label=gettext_lazy("CSV file"),

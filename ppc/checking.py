@@ -14,6 +14,7 @@ from django.db import transaction
 
 from connections import ads_consents, revisions, verdicts, verification
 from connections.models import AdsGrant, Connection, Grant
+from connections.reach import within_reach
 from marketplaces import verification as marketplace_verification
 from ppc import profiles, upkeep
 from ppc.disconnecting import Side
@@ -22,7 +23,7 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event, record_events
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import Membership, Organization
 from sellerlegend.organizations.scoping import ScopedQuerySet
 
 VERIFY = "ppc.verify"
@@ -96,6 +97,17 @@ def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle
         for row in rows
         if not asked[row.pk]
     }
+
+
+def also_shown(membership: Membership, ids: Iterable[UUID]) -> int:
+    """How many other rows that this member sees show what Amazon Ads answers about these."""
+    organization_id, chosen = membership.organization_id, list(ids)
+    rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=chosen))
+    asked = set().union(*_ads_by_row(organization_id, rows).values())
+    grants = list(AdsGrant.objects.for_organization(organization_id).filter(pk__in=asked))
+    others = Connection.objects.for_organization(organization_id).exclude(pk__in=chosen)
+    shown = others.filter(pk__in=ads_consents.rows_of(grants))
+    return within_reach(shown, membership).count()
 
 
 def _checkable_sides(organization_id: UUID, rows: list[Connection]) -> dict[UUID, Sides]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from connections import bulk, departures
@@ -181,7 +182,13 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     obstacles = checking.obstacles(request.organization.pk, selection.ids)
     if request.method != "POST" or not selection.count:
         lines = bulk.lines(request, selection.ids, lambda fact: left_alone(fact, obstacles))
-        return bulk.ask(request, "connections/check.html", selection=selection, lines=lines)
+        return bulk.ask(
+            request,
+            "connections/check.html",
+            selection=selection,
+            lines=lines,
+            also_shown=checking.also_shown(request.membership, selection.ids),
+        )
     begun = checking.begin_checks(
         organization=request.organization, rows=selection.ids, actor=request.actor()
     )
@@ -193,7 +200,11 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
         return (words, True) if is_left else (_("Was being checked already"), True)
 
     lines = bulk.lines(request, selection.ids, words_of)
-    return bulk.tell(request, title=_("Checking now"), lines=lines)
+    count = sum(not line.is_left for line in lines)
+    done_words = ngettext(
+        "%(count)d connection is being checked.", "%(count)d connections are being checked.", count
+    ) % {"count": count}
+    return bulk.tell(request, title=_("Checking now"), lines=lines, done_words=done_words)
 
 
 def being_checked(sides: checking.Sides) -> str:

@@ -42,6 +42,7 @@ class Control:
             ("POST", "sellers"): self._add_seller,
             ("POST", "profiles"): self._add_profile,
             ("POST", "consents"): self._give_consent,
+            ("POST", "ads-consents"): self._give_ads_consent,
             ("POST", "product"): self._use_product,
         }
 
@@ -180,6 +181,18 @@ class Control:
         world.changed()
         world.save_if_changed()
         return profile.as_wire()
+
+    def _give_ads_consent(self, call: Call) -> object:
+        """`login`, which is added, and `profiles`: of each, the `marketplace` and the arguments of
+        `AdsLogin.add_profile`."""
+        world = self.app.world
+        login = str(call.json["login"])
+        account = world.add_ads_login(login)
+        for options in call.json["profiles"]:
+            account.add_profile(options.pop("marketplace"), **options)
+        token = world.authorize_ads(login)
+        world.save_if_changed()
+        return {"refresh_token": token}
 
     def _give_consent(self, call: Call) -> object:
         """What another tool with the same application would hold: `seller_id`, `region`."""

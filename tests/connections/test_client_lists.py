@@ -274,6 +274,29 @@ def test_rows_of_a_client_wait_as_long_as_it_takes(
     assert set(rows_by_name(organization)) == {"Planned"}
 
 
+def test_what_was_pasted_stays_to_be_mended(
+    organization: Organization, browser: Browser, amazon: RunningEmulator
+) -> None:
+    with nothing_changes(amazon, events=()):
+        answer = browser.post(new_url(organization), {"text": "firm;place\nAcme & Sons;US"})
+
+    assert answer.status_code == 422
+    assert "firm;place\nAcme &amp; Sons;US</textarea>" in answer.content.decode()
+
+
+def test_a_table_of_tokens_on_the_wrong_page_is_not_given_back(
+    organization: Organization, browser: Browser, amazon: RunningEmulator
+) -> None:
+    with nothing_changes(amazon, events=()):
+        answer = browser.post(
+            new_url(organization), {"text": "name;refresh token\nAcme;Atzr|IwEBIA-of-somebody"}
+        )
+
+    assert answer.status_code == 422
+    assert "IwEBIA" not in answer.content.decode()
+    assert "Acme" not in answer.content.decode()
+
+
 def test_a_list_can_be_discarded_until_it_is_confirmed(
     organization: Organization, browser: Browser, amazon: RunningEmulator
 ) -> None:

@@ -297,6 +297,15 @@ def test_the_last_month_of_a_year_ends_with_it() -> None:
     assert (first, last) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 
 
+def test_the_panel_says_whose_end_is_meant_without_a_side(organization: Organization) -> None:
+    browser = trips.sign_in(factories.make_member(organization))
+
+    page = browser.get(reverse("connection_filters", args=[organization.slug])).content.decode()
+
+    words = "Either side; for the end of a consent: Selling Partner"
+    assert f'<option value="">{words}</option>' in page
+
+
 def test_a_side_says_which_consent_is_meant(organization: Organization) -> None:
     both, fed = row(organization, "spapi", status="invalid"), row(organization, "ppc")
     grant = factories.make_ads_grant(organization)

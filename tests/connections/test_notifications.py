@@ -161,6 +161,22 @@ def test_i_know_of_the_ticked_ones_leaves_the_others_alone(
     assert "2 not known yet" in page
 
 
+def test_names_stand_out_until_somebody_knows(
+    organization: Organization, connection: Connection, browser: Client
+) -> None:
+    made = [factories.make_notice(connection, step=f"step {number}") for number in range(3)]
+    bold = f"<strong>{connection.name}"
+
+    know(browser, organization, notice=made[0].pk)
+    some = body(browser, organization)
+    know(browser, organization, ticked=[each.pk for each in made[1:]])
+    everything = body(browser, organization)
+
+    assert (some.count(bold), everything.count(bold)) == (2, 0)
+    assert "2 not known yet" in some
+    assert "not known yet" not in everything
+
+
 def test_i_know_of_a_kind_is_of_what_was_shown_and_of_no_other_kind(
     organization: Organization, connection: Connection, browser: Client
 ) -> None:

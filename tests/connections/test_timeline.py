@@ -22,7 +22,7 @@ from django.utils.formats import date_format
 
 from connections import rotation, services, timeline, timeline_words
 from connections.health_models import DataSetReport
-from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, SpApiGrant
+from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, Grant, SpApiGrant
 from connections.reasons import SUCCESSES
 from ppc.models import PpcLink
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
@@ -503,6 +503,21 @@ def test_a_failure_that_is_over_says_so(organization: Organization, browser: Cli
     SpApiGrant.objects.for_organization(organization).update(last_failure_at=NOW)
 
     assert f"Last failure {moment(NOW)}, over since then" in details(browser, connection)
+
+
+@pytest.mark.parametrize("status", [Grant.Status.INVALID, Grant.Status.DOUBTED])
+def test_a_failure_of_a_consent_that_is_refused_is_not_over(
+    organization: Organization, browser: Client, status: str
+) -> None:
+    connection = factories.make_connection(organization)
+    SpApiGrant.objects.for_organization(organization).update(
+        status=status, last_error_code="invalid_grant", last_failure_at=NOW
+    )
+
+    text = details(browser, connection)
+
+    assert f"Last failure {moment(NOW)}" in text
+    assert "over since then" not in text
 
 
 def test_a_proved_seller_is_said_to_be_proved(organization: Organization, browser: Client) -> None:

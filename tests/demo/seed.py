@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -95,7 +96,7 @@ def seed(base_url: str, emulator_url: str, *, rows: int = 0) -> None:
     if new:
         seed_new(base_url, emulator_url, new, done)
     if rows:
-        child("tests.demo.seed_many", places[AGENCY]["id"], str(rows))
+        child("tests.demo.seed_many", places[AGENCY]["id"], str(rows), emulator_url)
 
 
 def seed_new(
@@ -170,11 +171,23 @@ class Amazon:
         self.url = url
 
     def start(self, scenario: str, **options: str) -> None:
-        address = f"{self.url}/_control/api/scenarios/{scenario}"
+        self._post(f"scenarios/{scenario}", options, doing=f"start {scenario}")
+
+    def consent_to_ads(self, login: str, profiles: list[dict[str, Any]]) -> str:
+        """A new login with these profiles; the refresh token of its consent."""
+        wanted = {"login": login, "profiles": profiles}
+        answer = self._post("ads-consents", wanted, doing=f"take the consent of {login}")
+        token: str = answer["refresh_token"]
+        return token
+
+    def _post(self, path: str, value: dict[str, Any], *, doing: str) -> dict[str, Any]:
         try:
-            requests.post(address, json=options, timeout=10).raise_for_status()
+            reply = requests.post(f"{self.url}/_control/api/{path}", json=value, timeout=10)
+            reply.raise_for_status()
         except requests.RequestException as error:
-            raise DemoFailed(f"The fake Amazon did not start {scenario}: {error}") from None
+            raise DemoFailed(f"The fake Amazon did not {doing}: {error}") from None
+        answer: dict[str, Any] = reply.json()
+        return answer
 
 
 def marker() -> Path:

@@ -1,8 +1,9 @@
 """As many connections as an agency has: written through the ORM, in every state and of every age.
 
-The usual ones came about through the front door; these only have to be many. Their tokens are
-made up, so no proof is due before the demo is long over; *Check now* shows what a refusal looks
-like.
+The usual ones came about through the front door; these only have to be many. The tokens of their
+Selling Partner consents are made up, so no proof is due before the demo is long over; *Check now*
+shows what a refusal looks like. Their Amazon Ads consents, which many rows share, are known to the
+fake Amazon: else the check of one row would end the PPC side of all.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES, Region
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.organizations.models import Membership, Organization
+from tests.demo.seed import Amazon
 
 BRANDS = (
     "Alder", "Birch", "Cobalt", "Dune", "Ember", "Fjord", "Granite", "Harvest", "Indigo", "Juno",
@@ -42,11 +44,13 @@ CLIENTS = (
     "Foxglove Ltd", "Great Lakes Supply", "Harbor House", "Iris Labs", "Jade Imports",
 )  # fmt: skip
 TAGS = ("Holiday season", "Key account", "Needs call", "New in 2026", "Vendor too", "Europe team")
+# As `connections.refusals` leaves a consent.
+REFUSED = {"last_error_code": "invalid_grant", "last_failure_code": "grant_doubted"}
 # One in that many rows; the others are well, and some of those expire by their age.
 TROUBLES: tuple[tuple[int, dict[str, Any]], ...] = (
-    (23, {"status": Grant.Status.INVALID, "last_error_code": "invalid_grant", "refusals": 3}),
+    (23, {"status": Grant.Status.INVALID, "refusals": 3} | REFUSED),
     (29, {"status": Grant.Status.DISCONNECTED, "refresh_token": ""}),
-    (31, {"status": Grant.Status.DOUBTED, "last_error_code": "invalid_grant", "refusals": 1}),
+    (31, {"status": Grant.Status.DOUBTED, "refusals": 1} | REFUSED),
     (37, {"throttled_since": True, "last_failure_code": "amazon_throttled"}),
     (41, {"permission_missing_since": True, "last_failure_code": "permission_missing"}),
     (43, {"last_success_at": timedelta(days=3)}),
@@ -56,12 +60,12 @@ PLACES_EACH = 4
 LOGINS = 3
 
 
-def seed_many(organization_id: UUID, rows: int) -> int:
-    """Fill up to this many rows; returns how many were made."""
+def seed_many(organization_id: UUID, rows: int, emulator_url: str) -> int:
+    """Fill up to this many rows; returns how many were made. Raises DemoFailed."""
     organization = Organization.objects.get(pk=organization_id)
     present = Connection.objects.for_organization(organization).count()
     with transaction.atomic():
-        Many(organization).make(present, rows)
+        Many(organization, Amazon(emulator_url)).make(present, rows)
         revisions.touch_all(organization_id)
     return max(0, rows - present)
 
@@ -69,8 +73,9 @@ def seed_many(organization_id: UUID, rows: int) -> int:
 class Many:
     """The same rows at every run: chance is a seeded one."""
 
-    def __init__(self, organization: Organization) -> None:
+    def __init__(self, organization: Organization, amazon: Amazon) -> None:
         self.organization = organization
+        self.amazon = amazon
         self.chance = random.Random(2026)  # no secret
         self.now = timezone.now()
         self.later = self.now + timedelta(days=365)
@@ -172,6 +177,8 @@ class Many:
             for account in accounts
             if account.connection_id.int % 3
         ]
+        for grant in logins:
+            self.let_in(grant, [profile for _, profile in pairs if profile.grant is grant])
         profiles = AdsProfile.objects.for_organization(self.organization)
         profiles.bulk_create([profile for _, profile in pairs])
         PpcLink.objects.for_organization(self.organization).bulk_create(
@@ -180,20 +187,23 @@ class Many:
 
     def login(self, number: int) -> AdsGrant:
         given = self.now - timedelta(days=20 + 30 * number)
-        grant = AdsGrant(
+        return AdsGrant(
             organization=self.organization,
             authorized_at=given,
             authorized_by=self.people[number % len(self.people)],
             status=Grant.Status.ACTIVE,
             status_changed_at=given,
         )
-        token = Secret(f"Atzr|made-up-ads-{grant.pk}")
+
+    def let_in(self, grant: AdsGrant, profiles: list[AdsProfile]) -> None:
+        """The consent to these profiles, as the fake Amazon knows it too."""
+        login = f"ads-{grant.pk.hex[:8]}@agency.example"
+        token = Secret(self.amazon.consent_to_ads(login, [at_amazon(each) for each in profiles]))
         sealed = credentials.seal_refresh_token(grant, token, self.organization.data_key)
         well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": self.later}
         for name, value in (sealed | well).items():
             setattr(grant, name, value)
         grant.save(force_insert=True)
-        return grant
 
     def profile(self, grant: AdsGrant, account: MarketplaceAccount) -> AdsProfile:
         known = MARKETPLACES[account.marketplace_id]
@@ -238,9 +248,18 @@ class Many:
         return groups.filter(name=name).first() or groups.create(name=name)
 
 
+def at_amazon(profile: AdsProfile) -> dict[str, Any]:
+    return {
+        "marketplace": profile.marketplace_id,
+        "profile_id": int(profile.profile_id),
+        "account_id": profile.account_id,
+        "account_name": profile.account_name,
+    }
+
+
 def places_of(region: str) -> list[str]:
     return [key for key, known in MARKETPLACES.items() if known.region == Region(region)]
 
 
 if __name__ == "__main__":
-    print(seed_many(UUID(sys.argv[1]), int(sys.argv[2])))
+    print(seed_many(UUID(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

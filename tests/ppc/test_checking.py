@@ -449,6 +449,27 @@ def test_what_cannot_be_checked_says_why(
     assert {job.subject_id for job in jobs_of(organization)} == {row.pk}
 
 
+def test_the_question_says_where_else_the_answers_show(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    run(checking.VERIFY, ads)
+    profile = ads.profiles.get(account_id=NORTHSTAR, marketplace_id=US)
+    chosen = [row, *(factories.make_connection(organization) for _ in range(3))]
+    for each in chosen[1:]:
+        factories.make_link(factories.make_account(each, US), profile)
+    url = reverse("connections_check", args=[organization.slug])
+
+    def asked(rows: list[Connection]) -> str:
+        return " ".join(browser.get(url, {"row": [str(one.pk) for one in rows]}).text.split())
+
+    assert "Their Amazon Ads consents feed 3 other connections too" in asked(chosen[:1])
+    assert "Their Amazon Ads consents feed 1 other connection too" in asked(chosen[:3])
+    assert "Their Amazon Ads consents" not in asked(chosen)
+    told = browser.post(url, {"row": [str(one.pk) for one in chosen]}).text
+    assert "4 connections are being checked." in told
+    assert "done." not in told
+
+
 def test_a_selection_is_checked_by_few_statements(
     row: Connection, organization: Organization, browser: Client
 ) -> None:
