@@ -52,6 +52,17 @@ def button_in_row(name: str, column: str, label: str) -> Arrive:
     return arrive
 
 
+def button_of_notice(name: str, label: str) -> Arrive:
+    """The same of what a row says across its columns."""
+
+    def arrive(page: Page) -> None:
+        page.goto(NORTHSTAR)
+        row(page, name).locator(".connection-notice").get_by_role("link", name=label).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return arrive
+
+
 def action_of_row(name: str, action: str) -> Arrive:
     """A pop-up of a row's menu."""
 
@@ -292,7 +303,7 @@ export = after_proof(bulk("Export"))
 onboard = button_in_row(BLUE_HARBOR, "Selling Partner", "Continue")
 connect_ppc = button_in_row(BLUE_HARBOR, "PPC", "Continue")
 connect_more_ppc = button_in_row(NA, "PPC", "Continue")
-undo = after_proof(button_in_row(BLUE_HARBOR, "Selling Partner", "No, undo"))
+undo = after_proof(button_of_notice(BLUE_HARBOR, "No, undo"))
 resume = button_in_row(WAITING, "Selling Partner", "Resume")
 reconnect = action_of_row(NA, "Reconnect")
 rename = action_of_row(NA, "Rename")

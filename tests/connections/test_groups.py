@@ -114,19 +114,19 @@ def test_a_change_of_a_group_is_seen_on_every_row_at_once(
     organization: Organization, row: Connection, browser: Browser, change: str
 ) -> None:
     tag, client = make_tag(organization, "hot", row), make_client(organization, "Before", row)
-    assert "hot Client: Before" in list_text(browser)
+    assert "Client: Before hot" in list_text(browser)
     row.refresh_from_db()
     revision = row.revision
 
     if change == "rename":
         browser.post(url("tag_rename", tag.pk), {"name": "cold"})
-        expected = "cold Client: Before"
+        expected = "Client: Before cold"
     elif change == "delete":
         browser.post(url("tag_delete", tag.pk))
         expected = "Client: Before"
     else:
         browser.post(url("client_change", client.pk), {"name": "After"})
-        expected = "hot Client: After"
+        expected = "Client: After hot"
 
     row.refresh_from_db()
     assert row.revision > revision
