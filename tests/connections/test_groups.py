@@ -79,7 +79,7 @@ def test_a_row_gets_its_tags_and_client_in_one_form(
         ("connection_tagged", {"new": "Brand new, kept"}),
         ("connection_client_set", {"new": "Acme Brands"}),
     ]
-    assert "Brand new kept Client: Acme Brands" in list_text(browser)
+    assert "Client: Acme Brands Brand new kept" in list_text(browser)
 
 
 def test_the_same_again_changes_nothing(
