@@ -47,12 +47,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         drop_databases_of_dead_runs(url)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """More than there are processors: tests of processes, outages and browsers wait a lot."""
-    told = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
-    return int(told or (os.cpu_count() or 1) * 3 // 2)
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     told_by_xdist = getattr(config, "workerinput", None)

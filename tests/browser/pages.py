@@ -156,7 +156,8 @@ def wrong_account(page: Page) -> None:
 
 
 def re_authorize(page: Page) -> None:
-    """From Seller Central's Manage Your Apps to the step that asks."""
+    """From Seller Central's Manage Your Apps to the step that asks who has several."""
+    empty_list(page)
     page.goto(NORTHSTAR)
     choose_action(page, NA, "Reconnect")
     page.get_by_role("button", name="Continue to Seller Central").click()
