@@ -102,7 +102,7 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         state=state,
         sign=sign,
         since=since_words(state, LwaApplication.SPAPI, fact),
-        reason=reason,
+        reason=told_to(reader, reason),
         button=health_button(reason, fact, reader),
     )
 
@@ -157,9 +157,17 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
         state=state,
         sign=sign,
         since=since_words(state, LwaApplication.ADS, consent),
-        reason=reason,
+        reason=told_to(reader, reason),
         button=health_button(reason, fact, reader),
     )
+
+
+def told_to(reader: Reader, reason: Reason | None) -> Reason | None:
+    """Who may only look is told whose step it is."""
+    if reason is None or reader.may_act or reason.action == "none":
+        return reason
+    whose = _("Ask a member of your organization to do it.")
+    return replace(reason, next_step=f"{reason.next_step} {whose}")
 
 
 def health_button(reason: Reason | None, fact: Facts, reader: Reader) -> Button | None:

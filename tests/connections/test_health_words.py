@@ -347,10 +347,21 @@ def test_a_row_has_one_notice_and_the_consent_leads(
 
 
 def test_a_viewer_reads_the_next_step_and_gets_no_button(organization: Organization) -> None:
-    row = shown(with_facts(organization, status="invalid"), VIEWER)
+    connection = with_facts(organization, status="invalid")
+    row, others = shown(connection, VIEWER), shown(connection)
 
     assert row.trouble is not None
     assert row.trouble_buttons == ()
+    whose = " Ask a member of your organization to do it."
+    assert row.trouble_text == others.trouble_text + whose
+
+
+def test_a_viewer_is_asked_for_nothing_where_nothing_is_to_do(organization: Organization) -> None:
+    connection = with_facts(organization, throttled_since=NOW)
+
+    row, others = shown(connection, VIEWER), shown(connection)
+
+    assert row.trouble_text == others.trouble_text != ""
 
 
 # PPC ---------------------------------------------------------------------------------------
