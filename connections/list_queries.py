@@ -1,4 +1,5 @@
-"""The two data queries of the list: connections, and the marketplaces of some of them.
+"""The two data queries of the list: connections, and the marketplaces of some of them. A choice
+finds the ids of its page first.
 
 Each is written once by the ORM and run as often as it comes (`PreparedQuery`); what a reader chose
 or may see narrows the first.
@@ -127,9 +128,9 @@ def facts_query(places: int) -> PreparedQuery:
 
 
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
-    """The same of some connections, wherever they stand."""
+    """The same of some connections, wherever they stand, by name."""
     facts = connection_facts(organization_id, **moments()).filter(pk__in=connection_ids)
-    return list(facts.values(*CONNECTION_COLUMNS))
+    return list(facts.order_by(Lower("name"), "pk").values(*CONNECTION_COLUMNS))
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """The rows of a choice: each filter is one condition on the connections of an organization.
 
-`rows` are always those of `list_queries.connection_facts`: scoped, with `spapi_health` and the
+`rows` are always those of `list_queries.list_rows`: scoped, with `spapi_health` and the
 columns of the list's order beside them.
 """
 
