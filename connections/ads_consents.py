@@ -51,9 +51,11 @@ def rows_of(grants: list[AdsGrant]) -> list[UUID]:
     return list(found.distinct().order_by("pk").values_list("pk", flat=True))
 
 
-def those_with_one(organization_id: UUID, row_ids: list[UUID]) -> set[UUID]:
-    """Of these rows, in one statement, those that have a living one."""
-    found = _rows(organization_id, living(organization_id)).filter(pk__in=row_ids)
+def those_with_one(
+    organization_id: UUID, row_ids: list[UUID], grants: ScopedQuerySet[AdsGrant]
+) -> set[UUID]:
+    """Of these rows, in one statement, those that have one of these consents."""
+    found = _rows(organization_id, grants).filter(pk__in=row_ids)
     return set(found.values_list("pk", flat=True))
 
 
@@ -94,6 +96,13 @@ def by_row(grants: ScopedQuerySet[AdsGrant], rows: list[Connection]) -> dict[UUI
 def living(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
     grants = AdsGrant.objects.for_organization(organization_id)
     found: ScopedQuerySet[AdsGrant] = grants.exclude(status=Grant.Status.DISCONNECTED)
+    return found
+
+
+def askable(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
+    """Those that still have a token: Amazon can be asked about them."""
+    grants = AdsGrant.objects.for_organization(organization_id)
+    found: ScopedQuerySet[AdsGrant] = grants.exclude(refresh_token="")
     return found
 
 

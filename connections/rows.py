@@ -148,7 +148,7 @@ def build_row(
         ppc_health=having(ppc_health, to_link) if ppc_health else None,
         spapi=having(spapi, spapi_button),
         ppc=having(ppc, ppc_button),
-        menu=menu_buttons(fact, ppc_health, reader),
+        menu=menu_buttons(fact, reader),
         details_url=url_of("connection_details", reader, fact["id"]),
     )
 
@@ -272,12 +272,12 @@ def trouble_button(fact: Facts, trouble: Reason | None, reader: Reader) -> Butto
     return reconnect_button(fact, reader, primary=True)
 
 
-def menu_buttons(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> tuple[Button, ...]:
+def menu_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
     """What can be done with the row besides its next step."""
     buttons: list[Button] = []
     if reader.may_act:
         waits = fact["selling_partner_id"] is None
-        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, ppc_health, reader)
+        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
         if reader.may_add:
             sorting = url_of("connection_groups", reader, fact["id"])
             buttons.append(Button(_("Tags and client"), sorting))
@@ -305,11 +305,6 @@ def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
     return [disconnect]
 
 
-def has_ppc_consent(ppc_health: SideHealth | None) -> bool:
-    over = (Health.WAITING, Health.DISCONNECTED)
-    return ppc_health is not None and ppc_health.state not in over
-
-
 def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
     url = url_of("connection_remove", reader, fact["id"])
     return [client_button(fact, reader), Button(_("Remove"), url, is_dangerous=True)]
@@ -320,11 +315,10 @@ def client_button(fact: Facts, reader: Reader) -> Button:
     return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
 
 
-def connected_menu(fact: Facts, ppc_health: SideHealth | None, reader: Reader) -> list[Button]:
+def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
     """*Reconnect* is always there, also while all is well: renew before the holidays. *Check now*
-    is where either side has a consent."""
-    has_spapi = fact["grant_status"] not in (None, Grant.Status.DISCONNECTED)
-    can_be_checked = has_spapi or has_ppc_consent(ppc_health)
+    is where either side has a token that Amazon can be asked with."""
+    can_be_checked = fact["has_spapi_token"] or fact.get("has_ads_token")
     beside = url_of("connection_another_region", reader, fact["id"])
     return [
         Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),

@@ -29,7 +29,7 @@ from connections.list_address import (
     poll_query,
 )
 from connections.listing import Chosen
-from connections.models import Connection, Grant
+from connections.models import Connection
 from connections.narrowing import end_moments
 from connections.queue_words import progress_for
 from connections.reach import reached, within_reach
@@ -157,8 +157,7 @@ def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> di
 def row_of(request: OrganizationRequest, connection: Connection) -> ConnectionRow:
     """One complete row, for the pages about it."""
     facts = list_queries.some_facts(request.organization.pk, [connection.pk])
-    parts = list_queries.marketplace_facts(request.organization.pk, [connection.pk])
-    return compose_row(facts[0], parts.get(connection.pk, []), Reader.of(request))
+    return compose_rows(facts, reader=Reader.of(request))[0]
 
 
 def details_context(request: OrganizationRequest, connection: Connection) -> dict[str, Any]:
@@ -214,13 +213,20 @@ def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[Connect
 
 
 def knowing_ads(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With what the menu asks of rows whose Selling Partner is disconnected: whether *Disconnect*
-    has still something to end. Most lists have no such row."""
-    ended = [fact["id"] for fact in facts if fact["grant_status"] == Grant.Status.DISCONNECTED]
-    if not ended:
+    """With what the menu asks of rows whose Selling Partner has no token: whether *Disconnect* has
+    still something to end, and *Check now* something to ask. Most lists have no such row."""
+    asked = [fact["id"] for fact in facts if fact["grant_status"] and not fact["has_spapi_token"]]
+    if not asked:
         return facts
-    found = ads_consents.those_with_one(facts[0]["organization_id"], ended)
-    return [fact | {"has_ads_consent": fact["id"] in found} for fact in facts]
+    organization_id = facts[0]["organization_id"]
+    living, askable = (
+        ads_consents.those_with_one(organization_id, asked, grants)
+        for grants in (ads_consents.living(organization_id), ads_consents.askable(organization_id))
+    )
+    return [
+        fact | {"has_ads_consent": fact["id"] in living, "has_ads_token": fact["id"] in askable}
+        for fact in facts
+    ]
 
 
 def compose_row(fact: dict[str, Any], parts: list[dict[str, Any]], reader: Reader) -> ConnectionRow:

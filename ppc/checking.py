@@ -174,8 +174,7 @@ def _live_subjects(
 
 def _ads_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
     """Each row's Ads consents that have a token; rows without one are left out."""
-    grants = AdsGrant.objects.for_organization(organization_id).exclude(refresh_token="")
-    return ads_consents.by_row(grants, rows)
+    return ads_consents.by_row(ads_consents.askable(organization_id), rows)
 
 
 def _enqueue(organization_id: UUID, grant_id: UUID) -> Job:

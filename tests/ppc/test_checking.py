@@ -255,6 +255,47 @@ def test_where_only_ppc_lives_its_consent_is_checked(
     assert after > before
 
 
+@pytest.mark.parametrize(
+    ("spapi", "ads_consent", "is_offered"),
+    [
+        ("living", "none", True),
+        ("erased", "none", False),
+        ("erased", "living", True),
+        ("erased", "erased", False),
+        ("erased", "given for it, fed by none", True),
+    ],
+)
+def test_the_menu_offers_a_check_where_amazon_can_be_asked(
+    row: Connection,
+    ads: AdsGrant,
+    organization: Organization,
+    browser: Client,
+    spapi: str,
+    ads_consent: str,
+    is_offered: bool,
+) -> None:
+    """A status says only that a consent ended, not whether its token is still here."""
+    if ads_consent != "given for it, fed by none":
+        run(checking.VERIFY, ads)
+    if spapi == "erased":
+        erase_token(row)
+    if ads_consent == "erased":
+        AdsGrant.objects.for_organization(organization).update(
+            status=Grant.Status.INVALID, refresh_token=""
+        )
+    if ads_consent == "none":
+        AdsProfile.objects.for_organization(organization).delete()
+    if ads_consent == "given for it, fed by none":
+        AdsGrant.objects.for_organization(organization).update(asked_for=row)
+    url = reverse("connection_check", args=[organization.slug, row.pk])
+
+    page = browser.get(reverse("account_connections", args=[organization.slug])).text
+    told = browser.post(url, follow=True).text
+
+    assert (url in page) == is_offered
+    assert ("has no consent to check" not in told) == is_offered
+
+
 def test_a_selection_with_a_row_where_only_ppc_lives(
     ppc_alone: Connection, ads: AdsGrant, organization: Organization, browser: Client
 ) -> None:
