@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from django.http import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from connections import client_link_batches as batches
 from connections import client_links
@@ -24,6 +25,7 @@ from connections.notice_sending import absolute
 from connections.selection import ticked_ids
 from connections.words import Sign
 from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.kept_forms import take_kept_form
 
 
 class BatchForm(WordsForm):
@@ -68,13 +70,17 @@ def answer(
     then: Callable[[Connection], bool] = lambda _row: True,
 ) -> HttpResponseBase:
     """The question; after a POST of those that were ticked, the result for each."""
-    form = BatchForm(request.POST if request.method == "POST" else None, initial=first(request))
-    ticked = set(ticked_ids(request.POST)) if form.is_bound else set()
-    chosen = [one for one in prospects if one.id in ticked]
-    if form.is_bound and chosen and form.is_valid():
+    is_sent = request.method == "POST"
+    typed = request.POST if is_sent else take_kept_form(request)
+    form = BatchForm(typed, initial=first(request))
+    if typed is not None:
+        ticked = set(ticked_ids(typed))
+        prospects = [replace(one, is_ticked=one.id in ticked) for one in prospects]
+    chosen = [one for one in prospects if one.is_ticked]
+    if is_sent and chosen and form.is_valid():
         results = batches.ask(
             chosen,
-            shown_addresses(request, ticked),
+            shown_addresses(request, chosen),
             form.words,
             since=form.cleaned_data["since"],
             actor=request.actor(),
@@ -82,6 +88,8 @@ def answer(
         )
         context = {"page": page, "lines": [line_of(result) for result in results]}
         return render(request, "connections/client_link_batch_made.html", context)
+    if is_sent and not chosen:
+        form.add_error(None, _("Tick who is asked."))
     context = {
         "page": page,
         "form": form,
@@ -89,7 +97,7 @@ def answer(
         "mails": batches.mails_in(prospects),
         "most": batches.MOST_AT_ONCE,
     }
-    status = 422 if form.is_bound else 200
+    status = 422 if is_sent else 200
     return render(request, "connections/client_link_batch.html", context, status=status)
 
 
@@ -101,8 +109,8 @@ def first(request: OrganizationRequest) -> dict[str, Any]:
     }
 
 
-def shown_addresses(request: OrganizationRequest, ids: Iterable[UUID]) -> dict[UUID, str]:
-    return {key: request.POST.get(f"to-{key}", "") for key in ids}
+def shown_addresses(request: OrganizationRequest, chosen: list[Prospect]) -> dict[UUID, str]:
+    return {one.id: request.POST.get(f"to-{one.id}", "") for one in chosen}
 
 
 def line_of(result: Result) -> ResultLine:

@@ -24,7 +24,7 @@ from connections.client_link_words import line_of, state_choices
 from connections.models import Connection
 from connections.notice_sending import absolute
 from connections.reach import within_reach
-from connections.views import back_to_list, connection_of
+from connections.views import answer_changed, connection_of
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import (
@@ -32,28 +32,30 @@ from sellerlegend.organizations.access import (
     organization_view,
     render_part,
 )
+from sellerlegend.organizations.kept_forms import take_kept_form
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
-from sellerlegend.organizations.step_up import changes_want_proof
+from sellerlegend.organizations.step_up import changes_want_proof, sending_wants_proof
 
 LINKS_A_PAGE = 50
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.MEMBER)
-@changes_want_proof
+@sending_wants_proof
 @costly
 def client_link_new(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     """Whom to ask, and with what words; then the link goes out, or is shown once."""
     connection = connection_of(request, connection_id)
-    form = AskClientForm(request.POST or None, initial=known_client(request, connection))
+    typed = request.POST if request.method == "POST" else take_kept_form(request)
+    form = AskClientForm(typed, initial=known_client(request, connection))
     if request.method == "POST" and form.is_valid():
         wait = wait_for_mail(request, form.recipient.email)
         if wait:
             return too_many_requests(request, wait)
         return answer_made(request, *made(request, connection, form))
     context = {"form": form, "connection": connection, "earlier": live_line(connection)}
-    status = 422 if form.is_bound else 200
+    status = 422 if request.method == "POST" else 200
     return render_part(request, "connections/client_link_new.html", "dialog", context, status)
 
 
@@ -98,10 +100,10 @@ def answer_made(request: OrganizationRequest, link: ClientLink, token: Secret) -
         words = _("We are sending the link for %(name)s to %(address)s.")
         values = {"name": link.connection.name, "address": link.recipient_email}
         messages.success(request, words % values)
-        return HttpResponseRedirect(back_to_list(request, link.connection), status=303)
+        return answer_changed(request, link.connection)
     url = absolute(reverse("client_link", args=[token.reveal()]))
     context = {"link": link, "connection": link.connection, "url": url}
-    return render(request, "connections/client_link_made.html", context)
+    return render_part(request, "connections/client_link_made.html", "dialog", context)
 
 
 # The list ----------------------------------------------------------------------------------

@@ -22,12 +22,12 @@ from sellerlegend.applications.models import LwaApplication
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
-from sellerlegend.organizations.step_up import changes_want_proof
+from sellerlegend.organizations.step_up import sending_wants_proof
 
 
 @form_page
 @organization_view(Role.ADMIN)
-@changes_want_proof
+@sending_wants_proof
 @costly
 def client_list_invite(request: OrganizationRequest, list_id: UUID) -> HttpResponseBase:
     """New rows get a link to connect, those that were there one to reconnect. Nobody is asked

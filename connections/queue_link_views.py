@@ -16,7 +16,7 @@ from connections.views import form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
-from sellerlegend.organizations.step_up import changes_want_proof
+from sellerlegend.organizations.step_up import sending_wants_proof
 
 
 def queue_of(request: OrganizationRequest) -> ReconnectQueue | None:
@@ -31,7 +31,7 @@ def queue_of(request: OrganizationRequest) -> ReconnectQueue | None:
 
 @form_page
 @organization_view(Role.MEMBER)
-@changes_want_proof
+@sending_wants_proof
 @costly
 def reconnect_queue_send(request: OrganizationRequest) -> HttpResponseBase:
     """Of the person's own queue `?queue=`, open or still readable: first whom it would ask, then

@@ -65,10 +65,11 @@ def back_to_list(request: OrganizationRequest, connection: Connection | None = N
 
 
 def answer_changed(request: OrganizationRequest, connection: Connection) -> HttpResponse:
-    """After a POST: under htmx the fresh row and a closed dialog, else back to the list."""
+    """After a POST: under htmx the fresh row, what is told and a closed dialog, else back to the
+    list."""
     if not request.htmx:
         return HttpResponseRedirect(back_to_list(request, connection), status=303)
-    context = screen.rows_context(request, [connection.pk])
+    context = screen.rows_context(request, [connection.pk]) | {"tells": True}
     return render_changes(request, "changed-rows", context, {"close-dialog": True})
 
 

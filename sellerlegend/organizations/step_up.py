@@ -19,6 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from sellerlegend.organizations.access import SignedInRequest
+from sellerlegend.organizations.kept_forms import keep_form
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=SignedInRequest)
@@ -59,6 +60,20 @@ def changes_want_proof(view: View[R, P]) -> Callable[..., Any]:
     return guarded
 
 
+def sending_wants_proof(view: View[R, P]) -> Callable[..., Any]:
+    """As `changes_want_proof`, for pages of a form without secrets that take up what was typed
+    (`take_kept_form`): the proof leads back to the filled form."""
+
+    @wraps(view)
+    def guarded(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if request.method in LOOKING or has_fresh_sign_in(request):
+            return view(request, *args, **kwargs)
+        return ask_for_proof(request, keeps_form=keep_form(request))
+
+    guarded.changes_want_proof = True  # type: ignore[attr-defined]  # read by test_step_up.py
+    return guarded
+
+
 def with_second_step(view: View[R, P]) -> Callable[..., Any]:
     """As `recently_authenticated`; and whoever has a second step has proved that one as freshly."""
     return _guarded_by_second_step(view, looking_is_free=False)
@@ -93,7 +108,9 @@ def has_fresh_sign_in(request: SignedInRequest, *, method: str = "") -> bool:
     return any(record["at"] > oldest for record in fitting)
 
 
-def ask_for_proof(request: SignedInRequest, *, only: str = "") -> HttpResponse:
+def ask_for_proof(
+    request: SignedInRequest, *, only: str = "", keeps_form: bool = False
+) -> HttpResponse:
     """To the page that asks again; under htmx the whole page goes there, never a part of it.
     `only`: the kind of proof that counts."""
     known = get_adapter().get_reauthentication_methods(request.user)
@@ -102,6 +119,12 @@ def ask_for_proof(request: SignedInRequest, *, only: str = "") -> HttpResponse:
         raise PermissionDenied("this person has nothing to prove it with")
     if request.method in LOOKING:
         back = request.get_full_path()
+    elif keeps_form:
+        back = request.get_full_path()
+        messages.warning(
+            request,
+            _("Nothing was sent yet. Confirm that it is you: what you entered is kept for you."),
+        )
     else:
         back = page_of_the_form(request)
         messages.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import smtplib
 from datetime import timedelta
@@ -31,12 +32,13 @@ from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
+from sellerlegend.organizations.kept_forms import MOST_CHARACTERS, SESSION_KEY
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from sellerlegend.transitions import IllegalTransition, advance
 from tests import client_trips, factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.client_trips import Asked
-from tests.signing_in import signed_in_freshly
+from tests.signing_in import signed_in_freshly, signed_in_long_ago
 
 pytestmark = pytest.mark.django_db
 
@@ -747,6 +749,83 @@ def test_a_sign_in_of_long_ago_proves_itself_first(row: Connection, member: User
     assert answer.status_code == 302
     assert answer.headers["Location"].startswith(reverse("account_reauthenticate"))
     assert not ClientLink._base_manager.exists()
+
+
+def test_what_was_typed_is_there_again_after_the_proof_once(row: Connection, member: User) -> None:
+    desk = signed_in_long_ago(member)
+    typed = FORM | {"message": "The usual one, please.", "days": "9"}
+
+    asked = desk.post(new_url(row), typed, headers={"HX-Request": "true"})
+
+    proof = asked.headers["HX-Redirect"]
+    assert asked.status_code == 401
+    assert "Nothing was sent yet." in desk.get(proof).text
+    back = desk.post(proof, {"password": factories.PASSWORD})
+    assert back.headers["Location"] == new_url(row)
+    page = desk.get(new_url(row))
+    assert page.status_code == 200
+    assert page.context["form"].data.dict() == typed
+    assert "The usual one, please." in page.text
+    assert not ClientLink._base_manager.exists()
+    assert "The usual one, please." not in desk.get(new_url(row)).text
+
+
+def test_what_was_typed_for_one_row_is_in_no_other_form(row: Connection, member: User) -> None:
+    desk = signed_in_long_ago(member)
+    other = factories.make_connection(row.organization, name="Other")
+
+    desk.post(new_url(row), FORM | {"message": "For Northstar alone."})
+
+    assert "For Northstar alone." not in desk.get(new_url(other)).text
+    assert "For Northstar alone." in desk.get(new_url(row)).text
+
+
+def test_what_is_too_long_to_wait_is_not_kept(row: Connection, member: User) -> None:
+    desk = signed_in_long_ago(member)
+
+    answer = desk.post(new_url(row), FORM | {"message": "x" * MOST_CHARACTERS})
+
+    assert "Nothing was changed yet." in desk.get(answer.headers["Location"]).text
+    assert SESSION_KEY not in desk.session
+
+
+HTMX = {"HX-Request": "true"}
+
+
+def test_in_the_pop_up_a_mistake_stays_there(row: Connection, member: User) -> None:
+    desk = signed_in_freshly(member)
+
+    wrong = desk.post(new_url(row), FORM | {"days": "99"}, headers=HTMX)
+
+    assert wrong.status_code == 422
+    assert wrong.text.lstrip().startswith('<article class="dialog-frame">')
+    assert 'value="maria@client.example"' in wrong.text
+    assert not ClientLink._base_manager.exists()
+
+
+def test_in_the_pop_up_a_mail_brings_the_row_and_closes_it(row: Connection, member: User) -> None:
+    desk = signed_in_freshly(member)
+
+    sent = desk.post(new_url(row), FORM, headers=HTMX)
+
+    assert sent.status_code == 200
+    assert json.loads(sent.headers["HX-Trigger"])["close-dialog"] is True
+    assert f'id="connection-{row.pk}"' in sent.text
+    assert "We are sending the link for Northstar NA to maria@client.example." in sent.text
+    assert len(send_mails()) == 1
+
+
+def test_in_the_pop_up_a_link_to_copy_is_shown_there(
+    row: Connection, member: User, phone: Client
+) -> None:
+    desk = signed_in_freshly(member)
+
+    made = desk.post(new_url(row), FORM | {"recipient_email": ""}, headers=HTMX)
+
+    path = re.search(r"/c/[\w-]{43}", made.text)
+    assert made.text.lstrip().startswith('<article class="dialog-frame">')
+    assert path is not None
+    assert phone.get(path[0]).status_code == 200
 
 
 def test_the_form_knows_the_client_of_the_row(row: Connection, member: User) -> None:

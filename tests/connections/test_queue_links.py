@@ -624,6 +624,35 @@ def test_a_viewer_and_an_old_sign_in_send_nothing(
     assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
 
 
+def test_ticks_and_words_are_there_again_after_the_proof(queue: ReconnectQueue) -> None:
+    old = signed_in_long_ago(queue.user)
+    fields = form_of(old, queue)
+    first = fields["row"][0]
+
+    asked = old.post(send_url(queue), fields | {"row": [first], "message": "One of three."})
+    old.post(asked.headers["Location"], {"password": factories.PASSWORD})
+
+    page = old.get(send_url(queue))
+    assert page.status_code == 200
+    assert [str(one.id) for one in page.context["prospects"] if one.is_ticked] == [first]
+    assert "One of three." in page.text
+    assert page.context["form"]["since"].value() == fields["since"]
+    assert links() == []
+
+
+def test_a_mistake_keeps_the_ticks_and_nobody_ticked_is_told(
+    desk: Client, queue: ReconnectQueue
+) -> None:
+    fields = form_of(desk, queue)
+
+    wrong = desk.post(send_url(queue), fields | {"row": fields["row"][:1], "days": "99"})
+    nobody = desk.post(send_url(queue), fields | {"row": []})
+
+    assert [one.is_ticked for one in wrong.context["prospects"]] == [True, False, False]
+    assert [one.is_ticked for one in nobody.context["prospects"]] == [False, False, False]
+    assert "Tick who is asked." in text_of(nobody)
+
+
 HOSTILE = {
     "a link": {"message": "See https://evil.example"},
     "for ever": {"days": "31"},
