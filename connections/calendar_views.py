@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from operator import attrgetter
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -36,7 +37,9 @@ def renewal_calendar(request: OrganizationRequest) -> HttpResponseBase:
 def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
     """`?month=2027-03` is unfolded, `?month=all` are all; else the next ones to renew."""
     found = renewals.renewals_of(request.organization, request.membership)
-    overdue = [renewal for renewal in found if renewal.is_over]
+    overdue = sorted(
+        (renewal for renewal in found if renewal.is_over), key=attrgetter("over_at"), reverse=True
+    )
     months = renewals.months_ahead(found)
     context = {
         "overdue": overdue,

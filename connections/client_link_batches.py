@@ -21,9 +21,9 @@ from connections import client_links, revisions
 from connections.client_link_models import ClientLink
 from connections.client_link_words import asked_line
 from connections.client_links import Recipient
-from connections.mail_texts import name_for_mail
 from connections.models import Connection
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.mail_texts import name_for_mail
 from sellerlegend.organizations.audit import Actor
 
 # One request's worth: the rows of each address are a transaction of their own.

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from connections import client_links
 from connections.client_links import Recipient
-from connections.mail_texts import holds_link
 from sellerlegend.amazon.http import clean_text
+from sellerlegend.mail_texts import holds_link
 
 
 def refuse_links(text: str) -> None:

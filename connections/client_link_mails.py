@@ -37,6 +37,7 @@ from connections.words import exact_day
 from sellerlegend import crypto
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
+from sellerlegend.mail_texts import unlinked
 from sellerlegend.organizations.audit import WORKER
 from sellerlegend.organizations.models import Membership
 from sellerlegend.transitions import advance
@@ -151,8 +152,8 @@ def compose(links: Sequence[ClientLink]) -> EmailMultiAlternatives:
     with translation.override(first.language):
         context = {
             "name": name_of(links),
-            "organization": first.organization,
-            "maker": first.made_by.name if first.made_by else "",
+            "organization": unlinked(first.organization.name),
+            "maker": unlinked(first.made_by.name) if first.made_by else "",
             "message": first.message,
             "stores": [store_line(link) for link in links],
             "is_about_one": len(links) == 1,
@@ -179,7 +180,7 @@ def name_of(links: Sequence[ClientLink]) -> str:
 
 def store_line(link: ClientLink) -> StoreLine:
     return StoreLine(
-        name=link.connection.name,
+        name=unlinked(link.connection.name),
         region=region_words(link.connection.region),
         seller=masked(link.connection.selling_partner_id or ""),
         is_reconnect=link.purpose == ClientLink.Purpose.RECONNECT,
@@ -202,13 +203,16 @@ def url_of(link: ClientLink) -> str:
 def subject_line(links: Sequence[ClientLink]) -> str:
     """One line, whatever a name holds: a line break in a header is another header."""
     first, count = links[0], len(links)
-    words = {"organization": first.organization.name, "store": first.connection.name}
+    words = {
+        "organization": unlinked(first.organization.name),
+        "store": unlinked(first.connection.name),
+    }
     if count > 1:
         text = ngettext(
             "%(organization)s asks for your Amazon consent for %(count)d store",
             "%(organization)s asks for your Amazon consent for %(count)d stores",
             count,
-        ) % {"organization": first.organization.name, "count": count}
+        ) % {"organization": words["organization"], "count": count}
     elif first.purpose == ClientLink.Purpose.RECONNECT:
         text = _("%(organization)s asks you to renew the Amazon consent of %(store)s") % words
     else:

@@ -21,10 +21,10 @@ from django.utils import timezone
 from connections import client_links
 from connections.client_link_models import ClientLink, ClientReminders
 from connections.client_links import Recipient
-from connections.mail_texts import name_for_mail
 from connections.notice_models import Notice
 from sellerlegend.jobs import sweeping
 from sellerlegend.jobs.models import Slot
+from sellerlegend.mail_texts import name_for_mail
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import Organization

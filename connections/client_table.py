@@ -150,8 +150,9 @@ def with_store(line: Line, record: Record) -> Line:
 
 
 def without_twins(lines: Iterable[Line]) -> list[Line]:
-    """A store stands in one row of the file; a client may stand in many."""
-    found = list(lines)
+    """A store stands in one row of the file; a client may stand in many. Of rows that are the same
+    in all, the first one counts."""
+    found = without_repetitions(lines)
     good = [line for line in found if not line.problem]
     names = Counter(line.store.lower() for line in good if line.store)
     sellers = Counter((line.seller, line.region) for line in good if line.seller)
@@ -164,6 +165,17 @@ def without_twins(lines: Iterable[Line]) -> list[Line]:
         return line.refused("twice_in_the_file") if sellers[line.seller, line.region] > 1 else line
 
     return [judged(line) for line in found]
+
+
+def without_repetitions(lines: Iterable[Line]) -> list[Line]:
+    found: list[Line] = []
+    seen: set[Line] = set()
+    for line in lines:
+        said = replace(line, line=0)
+        is_again = bool(line.store) and not line.problem and said in seen
+        seen.add(said)
+        found.append(line.refused("said_before") if is_again else line)
+    return found
 
 
 def planned(line: Line, group: Group) -> Line:

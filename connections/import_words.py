@@ -31,6 +31,7 @@ PROBLEMS: dict[str, Words] = {
     "consent_over": _("The consent is older than a year, so Amazon has ended it."),
     "twice_in_the_file": _("Another row of the file has this Seller ID in this region."),
     "name_twice": _("Another row of the file has this name."),
+    "said_before": _("An earlier row of the file says the same: that one counts."),
     "token_twice": _("Another row of the file has this token."),
     "name_taken": _("You already have a connection with this name, of another seller."),
     "token_known": _("This consent is already here."),

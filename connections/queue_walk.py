@@ -104,6 +104,10 @@ class Walk:
         return self.total - len(self.pending) - self.out
 
     @property
+    def skipped(self) -> int:
+        return sum(item.status == Status.SKIPPED for item in self.items)
+
+    @property
     def out(self) -> int:
         return sum(is_out(item) for item in self.items)
 

@@ -258,14 +258,26 @@ def seller_central_of(row: Connection) -> str:
 
 @dataclass(frozen=True)
 class Progress:
+    """`done` has had its turn; `skipped` are those of them that nothing was done for."""
+
     done: int
     total: int
     out: int = 0
+    skipped: int = 0
 
     @property
     def words(self) -> str:
-        told = _("%(done)d of %(total)d done") % {"done": self.done, "total": self.total}
-        return f"{told}, {self.out_words}" if self.out else told
+        told = _("%(done)d of %(total)d done") % {
+            "done": self.done - self.skipped,
+            "total": self.total,
+        }
+        aside = [self.skipped_words if self.skipped else "", self.out_words if self.out else ""]
+        return ", ".join(filter(None, [told, *aside]))
+
+    @property
+    def skipped_words(self) -> str:
+        words = ngettext("%(count)d skipped", "%(count)d skipped", self.skipped)
+        return words % {"count": self.skipped}
 
     @property
     def out_words(self) -> str:
@@ -274,8 +286,7 @@ class Progress:
 
     @property
     def banner_words(self) -> str:
-        words = _("Reconnect queue: %(done)d of %(total)d done.")
-        return words % {"done": self.done, "total": self.total}
+        return _("Reconnect queue: %(progress)s.") % {"progress": self.words}
 
 
 @dataclass(frozen=True)
@@ -315,9 +326,14 @@ def progress_for(request: OrganizationRequest) -> Progress | None:
     counts = (
         items_of(queue, request.membership)
         .order_by()
-        .aggregate(total=Count("pk"), pending=Count("pk", filter=open_ones))
+        .aggregate(
+            total=Count("pk"),
+            pending=Count("pk", filter=open_ones),
+            skipped=Count("pk", filter=Q(status=Status.SKIPPED)),
+        )
     )
-    return Progress(counts["total"] - counts["pending"], counts["total"])
+    done = counts["total"] - counts["pending"]
+    return Progress(done, counts["total"], skipped=counts["skipped"])
 
 
 def kept_until(queue: ReconnectQueue) -> str:

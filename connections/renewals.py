@@ -61,6 +61,11 @@ class Renewal:
         return self.refused_at is not None or self.ends_at <= timezone.now()
 
     @property
+    def over_at(self) -> datetime:
+        """Of one that is over: since when."""
+        return min(self.ends_at, self.refused_at or self.ends_at)
+
+    @property
     def lost_on(self) -> date | None:
         """The day on which it was lost before its year was over."""
         if self.refused_at is None or self.refused_at >= self.ends_at:

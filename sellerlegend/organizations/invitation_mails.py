@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from sellerlegend.mail_texts import unlinked
 from sellerlegend.organizations.models import Invitation
 
 logger = logging.getLogger(__name__)
@@ -32,12 +33,13 @@ def send(invitation: Invitation, token: str) -> bool:
 
 
 def compose(invitation: Invitation, token: str) -> EmailMultiAlternatives:
-    facts = {"who": invitation.invited_by, "organization": invitation.organization}
+    organization = unlinked(invitation.organization.name)
+    facts = {"who": invitation.invited_by, "organization": organization}
     headline = _("%(who)s invites you to %(organization)s") % facts
     context = {
         "headline": headline,
         "role": invitation.get_role_display(),
-        "organization": invitation.organization,
+        "organization": organization,
         "who": invitation.invited_by,
         "email": invitation.email,
         "days": Invitation.LIFETIME.days,

@@ -709,6 +709,28 @@ FORM = {
 }
 
 
+def test_no_name_becomes_a_link_in_the_mail(row: Connection, member: User) -> None:
+    """A mail of ours leads to our page alone, whatever the organization or the store is called."""
+    Organization.objects.filter(pk=row.organization_id).update(name="https://evil.example/login")
+    rows = Connection.objects.for_organization(row.organization_id)
+    rows.filter(pk=row.pk).update(name="shop.example")
+    member.name = "Ann at www.evil.example"
+    member.save()
+    row.refresh_from_db()
+    client_trips.ask(row, maker=member)
+
+    [message] = send_mails()
+
+    text, html = str(message.body), str(message.alternatives[0][0])
+    for part in (message.subject, text, html):
+        assert "evil.example" not in part
+        assert "https://evil" not in part
+        assert "shop.example" not in part
+        assert "shop.\u2060example" in part
+    assert "www.\u2060evil.\u2060example" in text
+    assert re.findall(r"https?://[^\s/\"]+", text + html) == ["http://localhost:8000"] * 2
+
+
 def test_a_member_asks_by_mail(row: Connection, member: User) -> None:
     desk = signed_in_freshly(member)
 

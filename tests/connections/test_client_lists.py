@@ -230,6 +230,15 @@ def test_rows_that_are_here(organization: Organization) -> None:
     )
 
 
+def test_a_row_that_is_said_again_counts_once(organization: Organization) -> None:
+    said = line("Bolt", store="S", place="US", seller="A8")
+    other_place = line("Bolt", store="S", place="CA", seller="A8")
+
+    assert plans(organization, said, said, said) == ["create", "said_before", "said_before"]
+    assert plans(organization, said, other_place) == ["name_twice"] * 2
+    assert plans(organization, line("Bolt"), line("Bolt")) == ["client", "client"]
+
+
 def test_a_contact_that_is_here_is_not_overwritten(
     organization: Organization, browser: Browser
 ) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from connections import renewals
 from connections.feed_models import CalendarFeed
 from connections.ical import Event, calendar, escaped, folded
-from connections.models import Connection
+from connections.models import Connection, Grant, SpApiGrant
 from ppc import disconnecting
 from ppc.disconnecting import Side
 from sellerlegend import crypto
@@ -109,6 +109,23 @@ def test_each_month_has_a_jump_with_its_count_which_unfolds_it(
     assert open_months(body) == ["2026-12", "2027-01"]
     assert open_months(february.content.decode()) == ["2027-02"]
     assert open_months(every.content.decode()) == ["2026-12", "2027-01", "2027-02", "2027-11"]
+
+
+def test_what_is_over_stands_by_the_day_since_when(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    """Also what Amazon ended long before its year was over: the newest first."""
+    with time_machine.travel(NOW, tick=False):
+        ending_in(organization, -5, name="Five days")
+        lost = ending_in(organization, 300, name="Yesterday")
+        ending_in(organization, -40, name="Forty days")
+        SpApiGrant.objects.for_organization(organization).filter(connection=lost).update(
+            status=Grant.Status.INVALID, status_changed_at=NOW - timedelta(days=1)
+        )
+        body = page(browser_of_viewer, organization).content.decode()
+
+    places = [body.index(f">{name}</a>") for name in ("Yesterday", "Five days", "Forty days")]
+    assert places == sorted(places)
 
 
 def open_months(body: str) -> list[str]:

@@ -765,9 +765,12 @@ def test_the_list_says_how_far_one_is(
         )
     )
 
-    assert "Reconnect queue: 1 of 2 done." in mine
+    assert "Reconnect queue: 0 of 2 done, 1 skipped." in mine
     assert url("reconnect_queue", organization) in mine
-    assert "Reconnect queue: 1 of 2 done." not in theirs
+    assert "Reconnect queue:" not in theirs
+    page = text_of(walk_page(browser, organization))
+    assert "0 of 2 done, 1 skipped" in page
+    assert '<progress value="1" max="2"' in page
 
 
 @pytest.fixture

@@ -310,6 +310,23 @@ def test_an_organization_that_was_deleted_invites_nobody(
     assert not Invitation._base_manager.exists()
 
 
+def test_the_name_of_the_organization_becomes_no_link(
+    organization: Organization, browser: Client
+) -> None:
+    Organization.objects.filter(pk=organization.pk).update(name="Prize: https://evil.example/x")
+    organization.refresh_from_db()
+
+    invite(browser, organization)
+
+    [message] = mail.outbox
+    assert isinstance(message, EmailMultiAlternatives)
+    text, html = str(message.body), str(message.alternatives[0][0])
+    for part in (message.subject, text, html):
+        assert "evil.example" not in part
+        assert "evil.\u2060example" in part
+    assert re.findall(r"https?://[^\s/\"]+", text + html) == ["http://localhost:8000"] * 2
+
+
 def test_the_token_is_nowhere_but_in_the_mail(
     organization: Organization, browser: Client, guest: User, caplog: pytest.LogCaptureFixture
 ) -> None:
