@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
+from connections.due_notices import held_by_incident
 from connections.models import AdsGrant, SpApiGrant
 from connections.notice_models import (
     Notice,
@@ -27,7 +28,7 @@ from connections.notice_models import (
     NoticeSnooze,
     NotificationChoice,
 )
-from connections.notices import held_by_incident, is_open
+from connections.notices import is_open
 from connections.reach import notices_within
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations import quarantine

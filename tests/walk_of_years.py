@@ -7,30 +7,32 @@ notices and their mails, and a clock that jumps by months. The same model, and m
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.core import mail
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from connections import notification_choices
-from connections.health import Health, health_of, moments
+from connections.health import MOMENTS, Health, health_of, moments
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.notice_mails import MAIL
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from marketplaces.models import MarketplaceAccount
 from ppc import checking
-from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs import breakers, incidents, outcomes
 from sellerlegend.jobs.models import CallWindow, Incident, Job, Slot
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import Allowance, Membership, Organization, User
+from sellerlegend.prepared import PreparedQuery
 from tests import factories, trips
 from tests.walk_machine import SELLERS, Walk, all_grants, number, often, pick, which
 
@@ -39,6 +41,28 @@ PARTS = [("lwa", ""), ("sellers", "NA"), ("ads", "NA")]
 DAY = timedelta(days=1)
 LATEST_PROOF = timedelta(hours=36)
 A_YEAR = timedelta(days=365)
+
+
+@cache
+def with_health(model: Any) -> PreparedQuery:
+    """After every step: written once."""
+
+    def build(**at: datetime) -> QuerySet[Any, Any]:
+        region = "connection__region" if model is SpApiGrant else ""
+        grants = model._base_manager.annotate(
+            health=health_of(model.application, at, region=region)
+        )
+        columns = [field.attname for field in model._meta.concrete_fields]
+        found: QuerySet[Any, Any] = grants.values(*columns, "health")
+        return found
+
+    return PreparedQuery(build, **dict.fromkeys(MOMENTS, datetime))
+
+
+def all_with_health(now: datetime) -> Iterator[tuple[Any, dict[str, Any]]]:
+    for model in (SpApiGrant, AdsGrant):
+        for facts in with_health(model).rows(**moments(now)):
+            yield model, facts
 
 
 class WalkOfYears(Walk):
@@ -253,19 +277,16 @@ class WalkOfYears(Walk):
     @invariant()
     def nothing_is_called_healthy_that_is_not(self) -> None:
         now = timezone.now()
-        spapi = SpApiGrant._base_manager.annotate(
-            health=health_of(LwaApplication.SPAPI, moments(now), region="connection__region")
-        )
-        ads = AdsGrant._base_manager.annotate(health=health_of(LwaApplication.ADS, moments(now)))
-        grants: list[Any] = [*spapi, *ads]
-        for grant in grants:
-            assert grant.health in Health.values
-            if grant.health in (Health.CONNECTED, Health.EXPIRING):
+        for model, facts in all_with_health(now):
+            health = facts.pop("health")
+            grant = model(**facts)
+            assert health in Health.values
+            if health in (Health.CONNECTED, Health.EXPIRING):
                 assert grant.status == Grant.Status.ACTIVE
                 assert grant.last_success_at > now - LATEST_PROOF
                 assert grant.reauthorize_by is None or grant.reauthorize_by > now
             if grant.status == Grant.Status.DISCONNECTED:
-                assert grant.health == Health.DISCONNECTED
+                assert health == Health.DISCONNECTED
                 assert grant.refresh_token == ""
 
     @invariant()
