@@ -43,6 +43,18 @@ LINK_SIGNS: dict[str, Callable[[], Sign]] = {
 }
 
 
+# What has worked until the consent behind it did not: no green word beside a red one.
+FLOWING = (Health.CONNECTED, Health.EXPIRING)
+
+
+def is_flowing(part: Facts) -> bool:
+    return part["link_status"] == Link.LINKED and part["ads_health"] in FLOWING
+
+
+def linked_sign() -> Sign:
+    return Sign(_("Linked"), "link", "neutral")
+
+
 def ppc_sign(part: Facts) -> Sign:
     status = part["link_status"] or Link.PENDING
     if status == Link.WORKING and part["link_job_reason"]:
@@ -51,6 +63,8 @@ def ppc_sign(part: Facts) -> Sign:
         )
     if status == Link.NEEDS_ATTENTION and part["link_reason"] == "ads_no_profile":
         return Sign(_("No Ads profile"), "dashed", "neutral")
+    if status == Link.LINKED and not is_flowing(part):
+        return linked_sign()
     return LINK_SIGNS[status]()
 
 
@@ -68,13 +82,14 @@ def ppc_line(part: Facts) -> MarketplaceLine:
         part["marketplace_id"],
         part["link_status"],
         part["link_reason"],
+        part["ads_health"],
     )
 
 
 @lru_cache(maxsize=4096)
 def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
-    names = ("link_status", "link_reason")
+    names = ("link_status", "link_reason", "ads_health")
     part = {**dict(zip(names, states, strict=True)), "link_job_reason": None}
     return line_with(ppc_sign(part), marketplace_id, part)
 
@@ -144,7 +159,7 @@ def finish_words(parts: list[Facts], *, is_ended: bool) -> str:
 def ppc_roll_up(countable: list[Facts], done: int, *, is_ended: bool) -> Sign | None:
     """None: nothing is to come before the row is connected again."""
     if countable and done == len(countable):
-        return Sign(_("Connected"), "check-circle", "success")
+        return LINK_SIGNS[Link.LINKED]() if all(map(is_flowing, countable)) else linked_sign()
     if any(part["link_status"] == Link.NEEDS_ATTENTION for part in countable):
         return Sign(_("Needs you"), "alert", "warning")
     if any(part["link_status"] == Link.WORKING for part in countable):

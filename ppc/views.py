@@ -153,7 +153,7 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
     if connection.waits_for_consent:
         raise Http404("nothing to check before a consent")
     jobs = checking.begin_check(connection=connection, actor=request.actor())
-    if not request.htmx:  # under htmx the row itself says it
+    if not (request.htmx and jobs):  # under htmx the row itself says what is asked
         words = checked_words(checking.sides_of(jobs))
         messages.info(request, words % {"name": connection.name})
     return answer_changed(request, connection)

@@ -390,6 +390,10 @@ def test_ppc_says_how_its_consent_is(
     assert row.ppc_health.sign.word == word
     assert [found.label for found in row.ppc_health.buttons] == ([button] if button else [])
     assert (row.ppc_health.reason is None) == (word == "Connected")
+    # No green word stands under another one.
+    below = "Connected" if word == "Connected" else "Linked"
+    assert row.ppc.sign is not None
+    assert [row.ppc.sign.word, *(line.sign.word for line in row.ppc.lines)] == [below, below]
 
 
 @pytest.mark.parametrize(
