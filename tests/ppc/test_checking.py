@@ -214,7 +214,8 @@ def test_a_disconnected_row_is_not_checked_and_says_so(
     assert jobs_of(organization) == []
     told = f"{row.name} has no consent to check. Reconnect it first."
     assert told in fresh_rows.text
-    assert told in browser.get(reverse("account_connections", args=[organization.slug])).text
+    page = browser.get(reverse("account_connections", args=[organization.slug])).text
+    assert told in page
     assert url not in page
 
 
