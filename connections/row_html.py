@@ -30,7 +30,7 @@ from connections.health_words import SideHealth
 from connections.listing import SORT_WORDS, Chosen
 from connections.reader import Reader
 from connections.rows import ConnectionRow
-from connections.words import HOLES, Button, Cell, Facts, MarketplaceLine
+from connections.words import HOLES, Cell, Facts, MarketplaceLine
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class SharedParts:
     printing: Printing
 
     def menu(self) -> str:
-        return self._fill("row-menu", buttons=self._open(self.row.menu)) if self.row.menu else ""
+        return self._fill("row-menu", buttons=self.row.menu)
 
     def details(self) -> str:
         if not self.row.selling_partner_id:
@@ -137,7 +137,7 @@ class SharedParts:
             sign = None
         if not (sign or cell.button):
             return ""
-        button = self._open((cell.button,))[0] if cell.button else None
+        button = cell.button.at(self._hole(cell.button.url)) if cell.button else None
         parts = {"sign": sign, "progress": cell.progress, "button": button, "side": side}
         return self._fill("cell-head", **parts)
 
@@ -145,9 +145,6 @@ class SharedParts:
         html = shared_html(part, self.printing, **values)
         name = escape(f"{self.row.name} {self.row.region}")
         return SafeString(html.replace(ID_HOLE, str(self.row.id)).replace(NAME_HOLE, name))
-
-    def _open(self, buttons: tuple[Button, ...]) -> tuple[Button, ...]:
-        return tuple([button.at(self._hole(button.url)) for button in buttons])
 
     def _hole(self, url: str) -> str:
         return url.replace(str(self.row.id), ID_HOLE)

@@ -26,12 +26,12 @@ from connections.health_words import (
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
+from connections.row_menu import menu_of
 from connections.words import (
     Button,
     Cell,
     Facts,
     Sign,
-    check_button,
     exact_day,
     exact_time,
     reconnect_button,
@@ -72,6 +72,7 @@ class ConnectionRow:
     ppc_health: SideHealth | None
     spapi: Cell
     ppc: Cell
+    # Its addresses have a hole where the row's id stands: see `row_menu`.
     menu: tuple[Button, ...]
     details_url: str
 
@@ -148,7 +149,7 @@ def build_row(
         ppc_health=having(ppc_health, to_link) if ppc_health else None,
         spapi=having(spapi, spapi_button),
         ppc=having(ppc, ppc_button),
-        menu=menu_buttons(fact, reader),
+        menu=menu_of(fact, reader),
         details_url=url_of("connection_details", reader, fact["id"]),
     )
 
@@ -270,59 +271,3 @@ def trouble_button(fact: Facts, trouble: Reason | None, reader: Reader) -> Butto
         url = url_of("connection_read_again", reader, fact["id"])
         return Button(_("Retry"), url, opens=False, is_primary=True)
     return reconnect_button(fact, reader, primary=True)
-
-
-def menu_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:
-    """What can be done with the row besides its next step."""
-    buttons: list[Button] = []
-    if reader.may_act:
-        waits = fact["selling_partner_id"] is None
-        buttons += waiting_menu(fact, reader) if waits else connected_menu(fact, reader)
-        if reader.may_add:
-            sorting = url_of("connection_groups", reader, fact["id"])
-            buttons.append(Button(_("Tags and client"), sorting))
-    story = url_of("connection_timeline", reader, fact["id"])
-    buttons.append(Button(_("Timeline"), story, is_page=True))
-    if reader.may_administer:
-        buttons.append(Button(_("Rename"), url_of("connection_rename", reader, fact["id"])))
-        buttons += ending_menu(fact, reader)
-    return tuple(buttons)
-
-
-def ending_menu(fact: Facts, reader: Reader) -> list[Button]:
-    """A consent is ended first; only then the row may go. An Ads consent may outlive that of
-    Selling Partner, also one that no link uses."""
-    if fact["selling_partner_id"] is None:
-        return []
-    url = url_of("connection_disconnect", reader, fact["id"])
-    disconnect = Button(_("Disconnect"), url, is_dangerous=True)
-    if fact["grant_status"] == Grant.Status.DISCONNECTED:
-        return [
-            *([disconnect] if fact.get("has_ads_consent") else []),
-            Button(_("Proof of disconnection"), url_of("disconnect_proof", reader, fact["id"])),
-            Button(_("Remove"), url_of("connection_remove", reader, fact["id"]), is_dangerous=True),
-        ]
-    return [disconnect]
-
-
-def waiting_menu(fact: Facts, reader: Reader) -> list[Button]:
-    url = url_of("connection_remove", reader, fact["id"])
-    return [client_button(fact, reader), Button(_("Remove"), url, is_dangerous=True)]
-
-
-def client_button(fact: Facts, reader: Reader) -> Button:
-    """For stores whose primary user has no login here."""
-    return Button(_("Ask the client by link"), url_of("client_link_new", reader, fact["id"]))
-
-
-def connected_menu(fact: Facts, reader: Reader) -> list[Button]:
-    """*Reconnect* is always there, also while all is well: renew before the holidays. *Check now*
-    is where either side has a token that Amazon can be asked with."""
-    can_be_checked = fact["has_spapi_token"] or fact.get("has_ads_token")
-    beside = url_of("connection_another_region", reader, fact["id"])
-    return [
-        Button(_("Reconnect"), url_of("connection_authorize", reader, fact["id"])),
-        client_button(fact, reader),
-        *([Button(_("Connect another region"), beside)] if reader.may_add else []),
-        *([check_button(fact, reader)] if can_be_checked else []),
-    ]
