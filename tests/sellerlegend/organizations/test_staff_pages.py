@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.db import connection as database
+from django.db import transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
+from pytest_django import DjangoDbBlocker
 
 from connections.client_link_models import ClientLink, ClientReminders
 from connections.grouping_models import Client as AgencyClient
@@ -73,9 +76,12 @@ SELLER = "A1NORTHSTAR001"
 every_table = pytest.mark.parametrize("model", TABLES, ids=lambda model: model.__name__)
 
 
-@pytest.fixture
-def shop() -> Shop:
-    return make_shop(SELLER)
+@pytest.fixture(scope="module")
+def shop(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Shop]:
+    """One for all: what a test changes of it is undone with the test."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield make_shop(SELLER, organization=factories.make_organization("Looked at"))
+        transaction.set_rollback(True)
 
 
 @pytest.fixture
