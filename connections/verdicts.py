@@ -110,8 +110,9 @@ def wait_or_reason(claim: Claim, error: AmazonError) -> str | None:
     if not decided.waits:
         return decided.reason
     wait = decided.retry_after
-    if isinstance(error, AmazonUnavailable) and incidents.open_now():
-        # The longer it lasts, the fewer ask: the breaker's probes tell when it is over.
+    if isinstance(error, AmazonUnavailable) and (not error.throttled or incidents.open_now()):
+        # The longer it lasts, the fewer ask: the breaker's probes tell when it is over. A plan
+        # that is spent says itself when there is room.
         wait = max(wait or 0.0, patience(claim.job))
     claim.wait(reason=decided.reason, retry_after=wait, counted=False)
     return None

@@ -56,6 +56,11 @@ def first_proof(now: datetime) -> datetime:
     return now + _between(timedelta(0), DAY)
 
 
+def soon_after(grant: AnyGrant, now: datetime) -> datetime:
+    overdue = now - (grant.verified_at or grant.authorized_at) - DAY
+    return now + _between(SOON, min(max(2 * SOON, overdue), LATEST))
+
+
 def next_quiet_probe(ended_at: datetime, now: datetime) -> datetime | None:
     """Once a day after the end, four times; None: enough."""
     days_over = int((now - ended_at + timedelta(hours=1)) / DAY)
@@ -89,14 +94,17 @@ def note_next(grant: AnyGrant) -> None:
     present.filter(status__in=LIVING).update(verify_due_at=next_proof(timezone.now()))
 
 
-def note_no_proof(grant: AnyGrant) -> None:
-    """The proof ended without one, in the caller's transaction: again tomorrow, or no more."""
+def note_no_proof(grant: AnyGrant, reason: str) -> None:
+    """The proof ended without one, in the caller's transaction: again tomorrow, or no more. What
+    nobody can explain may be over in a minute, so its message is not left for a day."""
     now = timezone.now()
     present = type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
     row = present.first()
     if row is None:
         return
     due: datetime | None = next_proof(now)
+    if reason == "unexpected_reply":
+        due = soon_after(row, now)
     if row.status == Grant.Status.INVALID:
         is_asked = row.last_error_code in ENDED_BY_AMAZON and row.refresh_token
         due = next_quiet_probe(row.status_changed_at, now) if is_asked else None
@@ -106,10 +114,8 @@ def note_no_proof(grant: AnyGrant) -> None:
 def note_doubt(grant: AnyGrant) -> None:
     """A reading came, but not whole, in the caller's transaction: again soon, and the longer the
     last proof is overdue, the later."""
-    now = timezone.now()
-    overdue = now - (grant.verified_at or grant.authorized_at) - DAY
-    due = now + _between(SOON, min(max(2 * SOON, overdue), LATEST))
     present = type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
+    due = soon_after(grant, timezone.now())
     present.filter(status__in=LIVING).update(verify_due_at=due)
 
 

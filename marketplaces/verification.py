@@ -106,7 +106,7 @@ def _prove(claim: Claim, *, is_by_hand: bool) -> None:
         reason = verdicts.wait_or_reason(claim, error)
         if reason is not None:
             with claim.finishing(error=reason):
-                verification.note_no_proof(grant)
+                verification.note_no_proof(grant, reason)
                 if is_by_hand or not is_over:
                     services.reading_failed(connection, reason)
         return

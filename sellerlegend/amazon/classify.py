@@ -46,7 +46,7 @@ def lwa_error(reply: Reply, *, operation: str, is_code_exchange: bool) -> Amazon
     fields = _fields(reply)
     error = str(fields.get("error", "")).lower()
     request_id = reply.request_id or clean_request_id(fields.get("request_id"))
-    if _is_down(reply.status) or error in _SERVER_ERRORS:
+    if _is_down(reply.status) or error in _SERVER_ERRORS or _is_page(reply):
         return _unavailable(reply, operation)
     if reply.status == HTTPStatus.OK:
         return unusable_body(reply, operation=operation)
@@ -63,7 +63,7 @@ def lwa_error(reply: Reply, *, operation: str, is_code_exchange: bool) -> Amazon
 
 def spapi_error(reply: Reply, *, operation: str) -> AmazonError:
     """An answer of the Selling Partner API, where all trouble with tokens is a 403."""
-    if _is_down(reply.status):
+    if _is_down(reply.status) or _is_page(reply):
         return _unavailable(reply, operation)
     if reply.status == HTTPStatus.OK:
         return unusable_body(reply, operation=operation)
@@ -77,7 +77,7 @@ def ads_error(reply: Reply, *, operation: str) -> AmazonError:
 
     https://advertising.amazon.com/API/docs/en-us/reference/concepts/errors
     """
-    if _is_down(reply.status):
+    if _is_down(reply.status) or _is_page(reply):
         return _unavailable(reply, operation)
     if reply.status == HTTPStatus.OK:
         return unusable_body(reply, operation=operation)
@@ -123,6 +123,14 @@ def _is_down(status: int) -> bool:
         status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
         or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     )
+
+
+def _is_page(reply: Reply) -> bool:
+    """A refusal that is no JSON comes from something before the API, a firewall or an error page:
+    it says nothing of the seller, of our client or of a code. One without a body has its status."""
+    is_refusal = reply.status >= HTTPStatus.BAD_REQUEST
+    has_text = bool(reply.body.strip()) and not reply.truncated
+    return is_refusal and has_text and parse_json(reply.body) is None
 
 
 def _unavailable(reply: Reply, operation: str) -> AmazonUnavailable:

@@ -62,6 +62,13 @@ class Counted:
         )
 
     @property
+    def may_be_bad(self) -> bool:
+        """Whether a part of these calls could be, had all others been answered."""
+        return (
+            self.failures >= OPEN_SHARE * LEAST_CALLS and self.organizations >= LEAST_ORGANIZATIONS
+        )
+
+    @property
     def cause(self) -> Incident.Cause:
         """What most of the failures were."""
         by_cause = {

@@ -1,9 +1,10 @@
 """Opens an incident when a part of Amazon fails for many, and closes it when it works again.
 
-Half of at least ten calls over three organizations within ten minutes open it. While breakers are
-open few calls go out; what was counted before still counts. Nothing asks Amazon on behalf of an
-incident: breakers send one probe at a time, and work that waits comes back at intervals that grow
-to a quarter of an hour (`verdicts.py`). Their calls show when it is over.
+Half of at least ten calls over three organizations within ten minutes, or within a part of them
+that ends now, open it: the good minutes before an outage hide none. While breakers are open few
+calls go out; what was counted before still counts, until calls succeed again. Nothing asks Amazon
+on behalf of an incident: breakers send one probe at a time, and work that waits comes back at
+intervals that grow to a quarter of an hour (`verdicts.py`). Their calls show when it is over.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ GOOD_AFTER_REFUSALS = timedelta(minutes=20)
 # Nobody asked for so long, or most organizations met no failure at all: whoever still does has a
 # reason of his own.
 LONG = timedelta(hours=1)
+# Each ends now; the last one is the whole window.
+SPANS = (*(timedelta(minutes=minutes) for minutes in (2, 4, 6, 8)), WINDOW)
 # Of one sweep, which has other things to do; the next one goes on with who is left.
 TOLD_AT_ONCE = 200
 
@@ -65,12 +68,12 @@ def _apart(step: Callable[..., int], *arguments: Any) -> int:
 
 
 def _judge(part: Part, numbers: Counted | None, incident: Incident | None, now: datetime) -> int:
-    is_bad = numbers is not None and numbers.is_bad
+    bad = _bad_span(part, numbers, now) if numbers is not None else None
     if incident is None:
-        return _open(part, now) if is_bad else 0
-    if numbers is not None and is_bad:
-        _follow(incident, numbers)
-    if incident.opened_by_id is None and _is_over(incident, now, is_bad=is_bad):
+        return _open(part, bad, now) if bad is not None else 0
+    if bad is not None:
+        _follow(incident, bad)
+    if incident.opened_by_id is None and _is_over(incident, now, is_bad=bad is not None):
         return int(incidents.close(incident, actor=WORKER))
     return 0
 
@@ -86,18 +89,34 @@ def _tell(now: datetime) -> int:
 # Opening -----------------------------------------------------------------------------------
 
 
-def _open(part: Part, now: datetime) -> int:
+def _bad_span(part: Part, whole: Counted, now: datetime) -> Counted | None:
+    """The numbers of the shortest span that would open an incident. Where little fails, which is
+    nearly always, nothing more is asked."""
+    if not whole.may_be_bad:
+        return None
+    spans = (counted(now - span, part).get(part) for span in SPANS)
+    return next((numbers for numbers in spans if numbers is not None and numbers.is_bad), None)
+
+
+def _works_again(part: Part, now: datetime) -> bool:
+    """In the last minute in which anybody called, most were answered."""
+    _minute, calls, failures = by_minute(part, now - WINDOW)[-1]
+    return failures < OPEN_SHARE * calls
+
+
+def _open(part: Part, numbers: Counted, now: datetime) -> int:
     """What was counted before the last one ended has been told already. One that ended by itself
     a moment ago goes on; one that staff ended stays so for a while."""
+    if _works_again(part, now):
+        return 0
     surface, region = part
     ended = Incident.objects.filter(surface=surface, region=region, closed_at__gt=now - WINDOW)
     last = ended.order_by("-closed_at").first()
     if last is not None and last.closed_at is not None:
-        numbers = counted(last.closed_at, part).get(part)
-        if last.closed_by_id is not None or numbers is None or not numbers.is_bad:
+        since = counted(last.closed_at, part).get(part)
+        if last.closed_by_id is not None or since is None or not since.is_bad:
             return 0
         return int(incidents.reopen(last))
-    numbers = counted(now - WINDOW, part)[part]
     opened = incidents.open_one(
         surface=surface,
         region=region,

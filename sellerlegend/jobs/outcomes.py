@@ -3,7 +3,8 @@
 Every call passes `breakers.guarded`, which counts it here in memory for whoever said
 `on_behalf_of`. A thread of each process carries the numbers to the database every few seconds, as
 it does with tallies, and the sweep does so before it looks. A call that we held back is none, and
-a refusal of our own client says nothing of Amazon.
+a refusal of our own client says nothing of Amazon. An answer that no page of Amazon's explains is a
+failure: given to many it is no seller's.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sellerlegend.amazon.errors import (
     AmazonUnavailable,
     ClientMisconfigured,
     GrantInvalid,
+    UnexpectedReply,
 )
 from sellerlegend.amazon.probes import ProbeKind
 from sellerlegend.amazon.regions import Region
@@ -88,6 +90,9 @@ def counted(part: str) -> Iterator[None]:
         yield
     except AmazonUnavailable as error:
         _count(part, failures=1, throttled=int(error.throttled))
+        raise
+    except UnexpectedReply:
+        _count(part, failures=1)
         raise
     except (GrantInvalid, AccessTokenRejected):
         _count(part, failures=1, refused=1)

@@ -698,8 +698,8 @@ def test_an_unknown_host_starts_nothing(
         ("malformed", {"surface": "lwa", "kind": "empty_body"}, "amazon_unavailable"),
         ("malformed", {"surface": "lwa", "kind": "no_access_token"}, "amazon_unavailable"),
         ("cut", {"surface": "lwa"}, "amazon_unavailable"),
-        ("html_error_page", {"surface": "lwa", "status": 404}, "unexpected_reply"),
-        ("html_error_page", {"surface": "lwa", "status": 400}, "code_rejected"),
+        ("html_error_page", {"surface": "lwa", "status": 404}, "amazon_unavailable"),
+        ("html_error_page", {"surface": "lwa", "status": 400}, "amazon_unavailable"),
     ],
 )
 def test_a_failed_exchange_is_tried_once_and_stores_nothing(

@@ -21,6 +21,7 @@ from sellerlegend.amazon.errors import (
     CodeRejected,
     Denial,
     GrantInvalid,
+    HeldBack,
     UnexpectedReply,
 )
 from sellerlegend.jobs import ledger
@@ -73,6 +74,38 @@ def test_patience_grows_with_the_age_of_the_job(age: int, longest: int) -> None:
 
     assert min(waits) >= 2
     assert longest / 2 < max(waits) <= longest + 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "waits_longer"),
+    [
+        (HeldBack(retry_after=31.0), True),
+        (AmazonUnavailable(retry_after=31.0), True),
+        (HeldBack(retry_after=31.0, throttled=True), False),
+    ],
+)
+def test_what_lasts_is_asked_ever_less_often(error: AmazonError, waits_longer: bool) -> None:
+    """A breaker says half a minute each time; a plan that is spent says when there is room."""
+    row = factories.make_connection(factories.make_organization())
+    waits = []
+    for _ in range(30):
+        Job.objects.for_organization(row.organization_id).delete()
+        job = ledger.enqueue(
+            marketplace_services.READ, organization=row.organization_id, subject_id=row.pk
+        )
+        Job.objects.for_organization(row.organization_id).update(
+            created_at=timezone.now() - timedelta(hours=1)
+        )
+        claim = ledger.claim(job.pk)
+        assert claim is not None
+        claim.job.refresh_from_db()
+        verdicts.wait_or_reason(claim, error)
+        claim.job.refresh_from_db()
+        waits.append((claim.job.next_attempt_at - timezone.now()).total_seconds())
+
+    assert min(waits) > 29
+    assert (max(waits) > 60) == waits_longer
 
 
 @pytest.mark.django_db

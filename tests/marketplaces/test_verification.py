@@ -609,6 +609,40 @@ def test_an_unreadable_answer_is_read_again_the_later_the_longer_it_lasts(row: C
     assert timedelta(hours=1) < max(waits) <= timedelta(hours=23)
 
 
+def test_a_message_that_nobody_can_explain_is_not_left_for_a_day(row: Connection) -> None:
+    """One that Amazon ended keeps its quiet probes."""
+    set_grant(row, verified_at=timezone.now())
+    verification.note_no_proof(grant_of(row), "unexpected_reply")
+    soon = grant_of(row).verify_due_at
+    verification.note_no_proof(grant_of(row), "permission_missing")
+    tomorrow = grant_of(row).verify_due_at
+    ended = timezone.now() - timedelta(hours=2)
+    set_grant(row, status="invalid", last_error_code="invalid_grant", status_changed_at=ended)
+    verification.note_no_proof(grant_of(row), "unexpected_reply")
+
+    assert soon is not None
+    assert tomorrow is not None
+    assert soon - timezone.now() < timedelta(hours=1)
+    assert tomorrow - timezone.now() > timedelta(hours=19)
+    assert grant_of(row).verify_due_at == ended + DAY
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_page_in_place_of_an_answer_says_nothing_of_the_seller(
+    row: Connection, amazon: RunningEmulator, status: int
+) -> None:
+    """A firewall's or a proxy's: the proof waits as in any outage."""
+    amazon.scenario("html_error_page", surface="sellers", status=status, times=1)
+
+    job = run(proofs.VERIFY, row)
+
+    job.refresh_from_db()
+    assert (job.status, job.waiting_reason) == ("waiting", "amazon_unavailable")
+    grant = grant_of(row)
+    assert (grant.status, grant.last_failure_code) == ("active", "amazon_unavailable")
+    assert Connection.objects.for_organization(row.organization).get().reading_error == ""
+
+
 # A marketplace of another region -----------------------------------------------------------
 
 

@@ -144,6 +144,19 @@ def test_a_sweep_run_twice_queues_one_job(ads: AdsGrant) -> None:
     assert [job.kind for job in jobs_of(ads.organization)] == [checking.VERIFY]
 
 
+def test_a_page_in_place_of_an_answer_takes_no_permission(
+    ads: AdsGrant, amazon: RunningEmulator
+) -> None:
+    amazon.scenario("html_error_page", surface="ads", status=403, times=1)
+
+    job = run(checking.VERIFY, ads)
+
+    job.refresh_from_db()
+    assert (job.status, job.waiting_reason) == ("waiting", "amazon_unavailable")
+    assert fresh(ads).permission_missing_since is None
+    assert fresh(ads).status == "active"
+
+
 # Check now ---------------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from sellerlegend.amazon.errors import (
     AmazonUnavailable,
     ClientMisconfigured,
     GrantInvalid,
+    UnexpectedReply,
 )
 from sellerlegend.amazon.probes import ProbeKind
 from sellerlegend.amazon.regions import Region
@@ -120,7 +121,8 @@ def live(minutes: int, clock: time_machine.Traveller, do: Any = None) -> None:
 @pytest.mark.usefixtures("clock")
 def test_calls_are_counted_by_part_organization_and_minute(organizations: list[UUID]) -> None:
     first, second, *_ = organizations
-    for error in (None, OUTAGE, THROTTLED, REFUSED, AccessTokenRejected(), AccessDenied()):
+    refusals = (REFUSED, AccessTokenRejected(), AccessDenied())
+    for error in (None, OUTAGE, THROTTLED, *refusals, UnexpectedReply()):
         call(first, error)
     call(second, OUTAGE)
     call(second, part="lwa")
@@ -140,7 +142,7 @@ def test_calls_are_counted_by_part_organization_and_minute(organizations: list[U
     )
     assert list(rows) == [
         ("lwa", "", second, START, 1, 0, 0, 0),
-        ("sellers", "EU", first, START, 7, 4, 1, 2),
+        ("sellers", "EU", first, START, 8, 5, 1, 2),
         ("sellers", "EU", second, START, 1, 1, 0, 0),
     ]
 
@@ -251,6 +253,36 @@ def test_half_of_ten_calls_over_three_organizations_open_it(
     incident_watch.look()
 
     assert Incident.objects.count() == int(opens)
+
+
+def test_the_good_minutes_before_an_outage_hide_it_not(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    """While breakers are open few calls go out, and never half of those of ten minutes."""
+    for number in range(56):
+        call(organizations[number % 4])
+    clock.shift(180)
+    fail(organizations, 10)
+
+    incident_watch.look()
+
+    incident = the_incident()
+    assert (incident.calls, incident.failures, incident.organizations) == (10, 10, 4)
+
+
+def test_nothing_opens_once_amazon_answers_again(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    """Nor later, when the good minutes before it have left the window."""
+    for number in range(20):
+        call(organizations[number % 4])
+    clock.shift(60)
+    fail(organizations, 12)
+    clock.shift(120)
+
+    live(12, clock, lambda: call(organizations[0]))
+
+    assert not Incident.objects.exists()
 
 
 def test_what_is_older_than_ten_minutes_does_not_count(
