@@ -67,8 +67,14 @@ def test_a_client_reconnects_exactly_his_row_on_a_phone(
     dialog = desk.get_by_role("dialog")
     dialog.get_by_label("Name of the client").fill("Maria")
     dialog.get_by_label("Your message").fill("Two minutes, please.")
+    dialog.get_by_label("Days until the link expires").fill("7")
     dialog.get_by_role("button", name="Make the link").click()
-    link = desk.get_by_label("The link, shown this once").input_value()
+    link = dialog.get_by_label("The link, shown this once").input_value()
+    desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    dialog.get_by_role("button", name="Copy").press("Enter")
+    expect(dialog.get_by_role("status")).to_have_text("Copied.")
+    assert desk.evaluate("navigator.clipboard.readText()") == link
+    is_fit_for_everybody(desk, complaints)
 
     # The client opens it, first signed in to the wrong store.
     phone.goto(link)
