@@ -25,6 +25,8 @@ from sellerlegend.amazon.errors import (
     HeldBack,
     UnexpectedReply,
 )
+from sellerlegend.applications.models import ApplicationRole
+from sellerlegend.organizations import staff_notices
 
 # A success that changes nothing is written this often at most.
 NOTED_EVERY = timedelta(minutes=5)
@@ -75,6 +77,7 @@ def note_failure(grant: AnyGrant, error: AmazonError) -> None:
     columns["throttled_since"] = since if code == "amazon_throttled" else None
     if code == "permission_missing":
         _note_capability(grant, CapabilityCheck.State.MISSING)
+        _tell_of_lost_role(grant, error)
     _write(grant, columns, is_visible=code != grant.last_failure_code)
 
 
@@ -87,6 +90,15 @@ def _note_capability(grant: AnyGrant, state: CapabilityCheck.State) -> None:
     since = (grant.permission_missing_since or timezone.now()) if is_missing else None
     if since != grant.permission_missing_since:
         _write(grant, {"permission_missing_since": since}, is_visible=True)
+
+
+def _tell_of_lost_role(grant: AnyGrant, error: AmazonError) -> None:
+    """A consent has every role that our application had when it was given. If Amazon misses one
+    in a newer consent, a further one would not bring it: our application may have lost it."""
+    is_role = isinstance(error, AccessDenied) and error.detail == Denial.MISSING_ROLE
+    roles = ApplicationRole.objects.filter(application=grant.application)
+    if is_role and not roles.filter(added_at__gt=grant.authorized_at).exists():
+        staff_notices.tell("role_missing")
 
 
 def code_of(error: AmazonError) -> str:

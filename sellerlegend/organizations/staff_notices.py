@@ -39,6 +39,10 @@ CAUSES: dict[str, tuple[str | Promise, str]] = {
         _("What belongs to a trip to Amazon did not open. Nothing of the trip was stored."),
         "ConsentLocked",
     ),
+    "role_missing": (
+        _("Amazon misses a role in a consent that is newer than each of our application's roles."),
+        "A role that our application lost",
+    ),
     "wrong_region": (
         _("Amazon knows an account in another region than its row stands in."),
         "A consent of another region",

@@ -16,11 +16,12 @@ from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import onboarding, services
 from marketplaces import verification as proofs
 from marketplaces.models import MarketplaceAccount
+from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job, RateBucket
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND
-from sellerlegend.organizations.models import AuditEvent, Organization
+from sellerlegend.organizations.models import AuditEvent, Organization, StaffNotice
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.applications import ROLES
@@ -290,6 +291,27 @@ def refill(amazon: RunningEmulator) -> None:
     """Amazon's allowance and ours: two calls a second for some of them."""
     RateBucket.objects.all().delete()
     amazon.advance_clock(60)
+
+
+@pytest.mark.parametrize(("role_is_newer", "told"), [(False, ["role_missing"]), (True, [])])
+def test_a_role_that_no_new_consent_would_bring_is_told_to_staff(
+    row: Connection,
+    amazon: RunningEmulator,
+    django_capture_on_commit_callbacks: Any,
+    role_is_newer: bool,
+    told: list[str],
+) -> None:
+    """A consent from before the role lacks it for itself."""
+    given = timezone.now() - DAY
+    set_grant(row, authorized_at=given)
+    added = given + timedelta(hours=1 if role_is_newer else -1)
+    ApplicationRole.objects.create(application="spapi", name="Pricing", added_at=added)
+    amazon.scenario("missing_role")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        run(proofs.VERIFY, row)
+
+    assert list(StaffNotice.objects.values_list("cause", flat=True)) == told
 
 
 def test_a_reading_that_succeeds_does_not_hide_a_missing_role(

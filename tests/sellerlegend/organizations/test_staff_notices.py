@@ -63,8 +63,8 @@ def words_of(cause: str) -> str:
     return str(staff_notices.CAUSES[cause][0])
 
 
-# No page promises these: they are Amazon's fault, and staff want to know of them all the same.
-UNASKED = {"amazon_incident", "amazon_incident_over"}
+# No page promises these, and staff want to know of them all the same.
+UNASKED = {"amazon_incident", "amazon_incident_over", "role_missing"}
 
 
 def test_every_promise_of_a_page_has_a_mail() -> None:
