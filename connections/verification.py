@@ -85,7 +85,10 @@ def note_proof(grant: AnyGrant, *, is_incomplete: bool = False) -> None:
     now = timezone.now()
     due = now + _between(timedelta(0), SOON) if is_incomplete else next_proof(now)
     present = type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
-    present.filter(status__in=LIVING).update(verified_at=now, verify_due_at=due)
+    # The success is written here too: that of the call is not, minutes after another one.
+    present.filter(status__in=LIVING).update(
+        verified_at=now, last_success_at=now, verify_due_at=due
+    )
 
 
 def note_next(grant: AnyGrant) -> None:

@@ -111,6 +111,7 @@ def test_a_proof_reads_asks_for_roles_and_sets_the_next_one(
     assert (job.status, job.last_error_code) == ("done", "")
     assert job.queue == "background"
     assert grant.verified_at is not None
+    assert grant.last_success_at == grant.verified_at
     assert grant.verify_due_at is not None
     assert timedelta(hours=20) <= grant.verify_due_at - grant.verified_at <= timedelta(hours=24)
     assert sorted(calls(amazon)) == sorted(
