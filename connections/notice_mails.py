@@ -28,7 +28,7 @@ from connections.notice_models import (
     NoticeSnooze,
     NotificationChoice,
 )
-from connections.notices import is_open
+from connections.notices import is_open, may_be_open_again
 from connections.reach import notices_within
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations import quarantine
@@ -153,7 +153,8 @@ def plan_for(organization: Organization, now: datetime) -> int:
     over = list(unsettled.exclude(is_news(organization)))
     held = _held(organization, news)
     known = _known_ends(organization)
-    plan = Plan(awaited=set(held))
+    asleep = {notice.pk for notice in over if may_be_open_again(notice)}
+    plan = Plan(awaited=held | asleep)
     tellable = [notice for notice in news if notice.pk not in held]
     for reader in readers(organization, news, now):
         _plan_for_one(organization, reader, tellable, known, now, plan)

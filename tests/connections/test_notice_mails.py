@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from connections import notice_mails, notices, notification_choices
 from connections.models import Connection
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
-from sellerlegend.jobs import ledger
+from sellerlegend.jobs import incidents, ledger
 from sellerlegend.jobs.models import Incident, Job
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import COMMAND, Actor
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from tests import factories
 from tests.posting import look, mails, post, work
@@ -347,6 +347,54 @@ def test_an_incident_shorter_than_ten_minutes_is_one_mail(shop: Organization, cl
     clock.shift(timedelta(minutes=11))
 
     assert post() == ["[SellerLegend] Northstar: Login with Amazon: Amazon's problem is over"]
+
+
+def begin_incident(shop: Organization) -> Incident:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+    return incident
+
+
+def test_of_an_incident_that_is_over_no_mail_says_that_it_happens(
+    shop: Organization, clock: Clock
+) -> None:
+    """Planned, and not planned yet, when it ends; nobody was told of it."""
+    for is_planned in (False, True):
+        incident = begin_incident(shop)
+        clock.shift(timedelta(minutes=11) if is_planned else timedelta(minutes=5))
+        look()
+        assert incidents.close(incident, actor=WORKER)
+        clock.shift(incidents.WINDOW - timedelta(seconds=1))
+        assert post() == []
+        clock.shift(timedelta(seconds=1))
+        assert post() == []
+
+    assert mails() == [("urgent", "dropped")]
+    assert Notice._base_manager.filter(settled_at=None).count() == 0
+    clock.move_to(TOMORROW)
+    assert post() == []
+
+
+def test_an_incident_that_begins_again_is_told_to_whoever_was_not_told(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    choose(shop, admin, quiet_from=12, quiet_until=13)
+    incident = begin_incident(shop)
+    clock.shift(timedelta(minutes=45))
+    post()
+    assert recipients() == [owner.email]
+    clock.move_to(TODAY + timedelta(minutes=58))
+    assert incidents.close(incident, actor=WORKER)
+    clock.shift(timedelta(minutes=4))
+    assert post() == []
+
+    assert incidents.reopen(incident)
+
+    assert len(post()) == 1
+    assert recipients() == sorted([owner.email, admin.email])
+    assert "Amazon has a problem at the moment" in text()
+    assert post() == []
 
 
 def test_a_planned_alarm_is_held_by_an_incident(shop: Organization, clock: Clock) -> None:

@@ -392,6 +392,38 @@ def test_what_was_told_of_an_incident_stands_until_it_cannot_begin_again(
     assert open_kinds() == []
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_from_its_end_on_no_page_says_that_an_incident_happens(
+    organization: Organization, by_hand: bool
+) -> None:
+    elsewhere = Incident.objects.create(surface="ads", region="FE")
+    incident = Incident.objects.create(surface="lwa")
+    for each in (incident, elsewhere):
+        notices.tell_organizations(each, [organization], Notice.Kind.INCIDENT_OPENED)
+    staff = Actor.staff(factories.make_user())
+
+    incidents.close(incident, actor=staff if by_hand else WORKER)
+
+    (left,) = notices.open_notices(organization)
+    assert left.subject_id == elsewhere.pk
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_CLOSED)
+    kinds = {(n.subject_id, str(n.kind)) for n in notices.open_notices(organization)}
+    assert kinds == {(incident.pk, "incident_closed"), (elsewhere.pk, "incident_opened")}
+
+
+def test_what_begins_again_is_on_the_page_again(organization: Organization) -> None:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
+    (first,) = notices.open_notices(organization)
+    assert incidents.close(incident, actor=WORKER)
+    derive()
+    assert list(notices.open_notices(organization)) == []
+
+    assert incidents.reopen(incident)
+
+    assert list(notices.open_notices(organization)) == [first]
+
+
 def test_what_staff_closed_is_over_at_once(organization: Organization) -> None:
     incident = Incident.objects.create(surface="lwa")
     notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
