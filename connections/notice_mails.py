@@ -210,14 +210,20 @@ def due_mails(
     reader: Reader, due: list[Notice], now: datetime
 ) -> Iterable[tuple[NoticeMail.Kind, list[Notice]]]:
     """The digest tells everything that came before its hour; alarms of later go together as soon
-    as the first of them has waited for the others."""
+    as the first of them has waited for the others, and with a revocation once it has."""
     digest_at = reader.digest_at(now)
     of_today = [notice for notice in due if notice.created_at <= digest_at]
     if now >= digest_at and of_today:
         yield NoticeMail.Kind.DIGEST, due
     urgent = [notice for notice in due if notice.is_urgent]
-    if urgent and min(n.created_at for n in urgent) <= now - COALESCED_WITHIN:
+    if _have_waited((notice for notice in urgent if notice.is_revocation), now):
+        yield NoticeMail.Kind.REVOKED, urgent
+    if _have_waited(urgent, now):
         yield NoticeMail.Kind.URGENT, urgent
+
+
+def _have_waited(notices: Iterable[Notice], now: datetime) -> bool:
+    return any(notice.created_at <= now - COALESCED_WITHIN for notice in notices)
 
 
 def _plan_mail(
@@ -232,7 +238,7 @@ def _plan_mail(
     day = now.astimezone(reader.zone).date()
     mails = NoticeMail.objects.for_organization(organization)
     today = mails.filter(user=reader.user, day=day, kind=kind).count()
-    if today >= (1 if kind == NoticeMail.Kind.DIGEST else NoticeMail.URGENT_A_DAY):
+    if today >= NoticeMail.A_DAY[kind]:
         return False
     try:
         with transaction.atomic():

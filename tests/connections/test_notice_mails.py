@@ -213,7 +213,7 @@ def test_revocations_of_one_moment_go_together_and_at_once(
     clock.shift(timedelta(minutes=6))
 
     assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
-    assert mails() == [("urgent", "sent")]
+    assert mails() == [("revoked", "sent")]
 
 
 def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Clock) -> None:
@@ -227,7 +227,7 @@ def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Cl
 
 def test_three_alarms_a_day_and_the_rest_with_the_digest(shop: Organization, clock: Clock) -> None:
     for _ in range(5):
-        revoked(factories.make_connection(shop))
+        ending(shop, 0.9)
         post()
         clock.shift(timedelta(minutes=20))
         post()
@@ -237,6 +237,60 @@ def test_three_alarms_a_day_and_the_rest_with_the_digest(shop: Organization, clo
 
     assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
     assert mails()[-1] == ("digest", "sent")
+
+
+def test_a_bad_hour_of_amazons_keeps_no_revocation_for_tomorrow(
+    shop: Organization, clock: Clock
+) -> None:
+    for part in ("NA", "EU", "FE"):
+        incident = Incident.objects.create(surface="sellers", region=part)
+        notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+        clock.shift(timedelta(minutes=11))
+        post()
+    Incident.objects.update(closed_at=timezone.now(), good_since=timezone.now())
+    for incident in Incident.objects.all():
+        notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_CLOSED)
+    clock.shift(timedelta(minutes=11))
+    assert post() == []
+    assert mails() == [("urgent", "sent")] * 3
+    first = revoked(factories.make_connection(shop, name="First"))
+    assert post() == []
+    clock.shift(timedelta(minutes=9))
+    revoked(factories.make_connection(shop, name="Second"))
+    assert post() == []
+
+    clock.shift(timedelta(minutes=1))
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert text().count("Amazon's problem is over") == 3
+    assert mails()[3:] == [("revoked", "sent")]
+    assert post() == []
+    # That it works again is no loss, and waits.
+    works(first)
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert post() == []
+    clock.move_to(TOMORROW)
+    assert post() == [
+        f"[SellerLegend] Northstar: First ({first.selling_partner_id}, NA): Works again"
+    ]
+
+
+def test_ten_mails_of_revocations_a_day_and_the_three_others(
+    shop: Organization, clock: Clock
+) -> None:
+    clock.move_to(TODAY.replace(hour=9))
+    for _ in range(15):
+        revoked(factories.make_connection(shop))
+        post()
+        clock.shift(timedelta(minutes=11))
+        post()
+    assert mails() == [("revoked", "sent")] * 10 + [("urgent", "sent")] * 3
+
+    clock.move_to(TOMORROW)
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert mails()[13:] == [("digest", "sent")]
 
 
 def test_recovery_is_announced(shop: Organization, clock: Clock) -> None:
@@ -725,7 +779,7 @@ def test_a_mail_that_was_late_into_the_quiet_hours_waits(
     look()
     clock.move_to(datetime(2026, 12, 1, 21, 59, tzinfo=UTC))
     look()
-    assert mails() == [("urgent", "planned")]
+    assert mails() == [("revoked", "planned")]
 
     clock.move_to(datetime(2026, 12, 1, 22, 1, tzinfo=UTC))
     work()
@@ -735,7 +789,7 @@ def test_a_mail_that_was_late_into_the_quiet_hours_waits(
 
     clock.move_to(datetime(2026, 12, 2, 7, 1, tzinfo=UTC))
     work()
-    assert mails() == [("urgent", "sent")]
+    assert mails() == [("revoked", "sent")]
 
 
 @given(
@@ -1204,7 +1258,7 @@ def test_sweeps_and_workers_beside_each_other_send_one() -> None:
     ran = run_many(4, lambda: [ledger.run(key) for key in jobs])
 
     assert [result for result in [*planned, *ran] if isinstance(result, Exception)] == []
-    assert mails() == [("urgent", "sent")] * 2
+    assert mails() == [("revoked", "sent")] * 2
     assert NoticeLine._base_manager.count() == 10
     assert len(mail.outbox) == 2
 
@@ -1231,12 +1285,12 @@ def test_what_is_dropped_beside_sweeps_and_workers_stays_to_be_told() -> None:
     results = run_many(4, both)
 
     assert [result for result in results if isinstance(result, Exception)] == []
-    assert (len(mail.outbox), mails()) == (0, [("urgent", "dropped")])
+    assert (len(mail.outbox), mails()) == (0, [("revoked", "dropped")])
     assert Notice._base_manager.filter(settled_at=None).count() == 1
     choose(shop, owner, quiet_from=0, quiet_until=0)
     planned = run_many(4, lambda: notice_mails.plan_for(shop, timezone.now()))
     assert sum(result for result in planned if isinstance(result, int)) == 1
-    assert mails() == [("urgent", "dropped"), ("urgent", "planned")]
+    assert mails() == [("revoked", "dropped"), ("revoked", "planned")]
 
 
 class Killed(BaseException):
