@@ -20,7 +20,7 @@ from connections import notice_mails, notices, notification_choices
 from connections.models import Connection
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from sellerlegend.jobs import incidents, ledger
-from sellerlegend.jobs.models import Incident, Job
+from sellerlegend.jobs.models import CallWindow, Incident, Job
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import Membership, Organization, Role, User
@@ -449,6 +449,41 @@ def test_an_incident_that_begins_again_is_told_to_whoever_was_not_told(
     assert recipients() == sorted([owner.email, admin.email])
     assert "Amazon has a problem at the moment" in text()
     assert post() == []
+
+
+def test_the_end_of_an_incident_is_summed_up(shop: Organization, owner: User, clock: Clock) -> None:
+    """As the sweep tells it, with what was recorded; who is limited reads no numbers of all."""
+    limited = factories.make_member(shop)
+    choose(shop, limited, wants="all")
+    rows = [factories.make_connection(shop) for _ in range(3)]
+    factories.limit(limited, shop, rows[0])
+    incident = Incident.objects.create(surface="sellers", region="NA")
+    CallWindow.objects.create(
+        surface="sellers",
+        region="NA",
+        organization_id=shop.pk,
+        minute=timezone.now(),
+        calls=9,
+        failures=9,
+    )
+    for row in rows[:2]:
+        set_facts(row, last_failure_at=timezone.now(), last_failure_code="amazon_unavailable")
+    assert incidents.tell_organizations(incident, 10) == 1
+    clock.shift(timedelta(hours=1))
+    assert incidents.close(incident, actor=WORKER)
+    clock.shift(incidents.WINDOW)
+    assert incidents.tell_organizations(incident, 10) == 1
+    look()
+    clock.shift(timedelta(minutes=11))
+
+    title = "Selling Partner API NA: Amazon's problem is over"
+    assert post() == [f"[SellerLegend] Northstar: {title}"] * 2
+
+    times = "Amazon's problem is over. From Dec. 1, 2026, 12:00 PM to Dec. 1, 2026, 1:00 PM."
+    bodies = {message.to[0]: str(message.body) for message in mail.outbox}
+    late = "What is still late is read by itself."
+    assert f"{times} It met 2 connections of yours. {late}" in bodies[owner.email]
+    assert f"{times} {late}" in bodies[limited.email]
 
 
 def test_a_planned_alarm_is_held_by_an_incident(shop: Organization, clock: Clock) -> None:
