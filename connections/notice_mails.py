@@ -28,7 +28,7 @@ from connections.notice_models import (
     NoticeSnooze,
     NotificationChoice,
 )
-from connections.notices import is_open
+from connections.notices import is_open, may_be_open_again
 from connections.reach import notices_within
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations import quarantine
@@ -153,7 +153,8 @@ def plan_for(organization: Organization, now: datetime) -> int:
     over = list(unsettled.exclude(is_news(organization)))
     held = _held(organization, news)
     known = _known_ends(organization)
-    plan = Plan(awaited=set(held))
+    asleep = {notice.pk for notice in over if may_be_open_again(notice)}
+    plan = Plan(awaited=held | asleep)
     tellable = [notice for notice in news if notice.pk not in held]
     for reader in readers(organization, news, now):
         _plan_for_one(organization, reader, tellable, known, now, plan)
@@ -209,14 +210,20 @@ def due_mails(
     reader: Reader, due: list[Notice], now: datetime
 ) -> Iterable[tuple[NoticeMail.Kind, list[Notice]]]:
     """The digest tells everything that came before its hour; alarms of later go together as soon
-    as the first of them has waited for the others."""
+    as the first of them has waited for the others, and with a revocation once it has."""
     digest_at = reader.digest_at(now)
     of_today = [notice for notice in due if notice.created_at <= digest_at]
     if now >= digest_at and of_today:
         yield NoticeMail.Kind.DIGEST, due
     urgent = [notice for notice in due if notice.is_urgent]
-    if urgent and min(n.created_at for n in urgent) <= now - COALESCED_WITHIN:
+    if _have_waited((notice for notice in urgent if notice.is_revocation), now):
+        yield NoticeMail.Kind.REVOKED, urgent
+    if _have_waited(urgent, now):
         yield NoticeMail.Kind.URGENT, urgent
+
+
+def _have_waited(notices: Iterable[Notice], now: datetime) -> bool:
+    return any(notice.created_at <= now - COALESCED_WITHIN for notice in notices)
 
 
 def _plan_mail(
@@ -231,7 +238,7 @@ def _plan_mail(
     day = now.astimezone(reader.zone).date()
     mails = NoticeMail.objects.for_organization(organization)
     today = mails.filter(user=reader.user, day=day, kind=kind).count()
-    if today >= (1 if kind == NoticeMail.Kind.DIGEST else NoticeMail.URGENT_A_DAY):
+    if today >= NoticeMail.A_DAY[kind]:
         return False
     try:
         with transaction.atomic():

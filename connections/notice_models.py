@@ -123,6 +123,10 @@ class Notice(ScopedModel):
         return self.days == 1 or self.kind not in calm
 
     @property
+    def is_revocation(self) -> bool:
+        return self.kind == "revoked"
+
+    @property
     def is_for_one(self) -> bool:
         """Of a client's first silence whoever asked hears; of a second one administrators too."""
         return self.kind == "client_silent" and self.step == self.FIRST_SILENCE
@@ -214,12 +218,14 @@ class NoticeSnooze(ScopedModel):
 class NoticeMail(ScopedModel):
     """One mail to one person about one organization: the row comes first, a job sends it.
 
-    `number` counts the urgent ones of a day. A digest is the only one of its day.
+    `number` counts those of a kind and day. A digest is the only one of its day.
     """
 
     class Kind(models.TextChoices):
         DIGEST = "digest", _("Digest")
         URGENT = "urgent", _("At once")
+        # With a revocation in it: what incidents and recoveries use up is not theirs.
+        REVOKED = "revoked", _("At once, of a revocation")
 
     class Status(models.TextChoices):
         PLANNED = "planned", _("Planned")
@@ -233,7 +239,7 @@ class NoticeMail(ScopedModel):
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
         Status.PLANNED: {Status.SENT, Status.DROPPED, Status.FAILED}
     }
-    URGENT_A_DAY: ClassVar[int] = 3
+    A_DAY: ClassVar[dict[str, int]] = {Kind.DIGEST: 1, Kind.URGENT: 3, Kind.REVOKED: 10}
     # Longer than a mail server is usually away.
     GIVEN_UP_AFTER: ClassVar[timedelta] = timedelta(days=2)
 
@@ -259,7 +265,9 @@ class NoticeMail(ScopedModel):
                 name="notice_mail_status_known",
             ),
             models.CheckConstraint(
-                condition=Q(kind="digest", number=0) | Q(kind="urgent", number__lt=3),
+                condition=Q(kind="digest", number=0)
+                | Q(kind="urgent", number__lt=3)
+                | Q(kind="revoked", number__lt=10),
                 name="notice_mail_few_a_day",
             ),
         ]

@@ -16,6 +16,7 @@ from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
 from connections.health_words import days_until
+from connections.incident_summaries import summaries_of
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reach import within_reach
@@ -57,6 +58,8 @@ class NoticeWords:
     reaches_further: bool = False
     # Whether its client was asked by link, and answers.
     asked: str = ""
+    # Of an incident that is over: from when to when, and whom it met.
+    summary: str = ""
 
     @property
     def explanation(self) -> str:
@@ -92,6 +95,10 @@ def words_of(
         _words(organization, n, fed.get(n.ads_grant_id, []), incidents.get(n.subject_id))
         for n in ordered
     ]
+    over = {n.subject_id for n in ordered if n.kind == Kind.INCIDENT_CLOSED}
+    summaries = summaries_of(
+        organization, [incidents[key] for key in over if key in incidents], reader
+    )
     asked = client_reminders.asked_of(organization.pk, ordered)
     links = silent_links(organization, ordered)
     return [
@@ -100,6 +107,7 @@ def words_of(
             reaches_further=one.notice.ads_grant_id in further,
             asked=asked_words(asked.get(one.notice.pk)),
             title=silence_words(one, links.get(one.notice.subject_id)),
+            summary=summaries.get(one.notice.subject_id, ""),
         )
         for one in found
     ]
@@ -275,7 +283,7 @@ def impact_of(notice: Notice) -> str:
         Kind.INCIDENT_OPENED: _(
             "Data may come late. Consents are not affected, and nothing is lost."
         ),
-        Kind.INCIDENT_CLOSED: _("What was late is read now."),
+        Kind.INCIDENT_CLOSED: _("What is still late is read by itself."),
     }
     return impacts[Kind(notice.kind)]
 

@@ -186,7 +186,7 @@ def passed(now: datetime, made_before: datetime) -> Change:
 
 def of_incidents(now: datetime, window: datetime) -> Change:
     """An incident that ended by itself may begin again, and is then the same one, of which nobody
-    is told twice: what was told stands until that cannot be any more."""
+    is told twice: what was told stands, unseen (`is_open`), until that cannot be any more."""
     closed = Incident.objects.filter(pk=OuterRef("subject_id"), closed_at__isnull=False)
     for_good = closed.filter(Q(closed_by__isnull=False) | Q(closed_at__lte=window))
     told_over = Notice.objects.filter(
@@ -292,10 +292,18 @@ def tell_organizations(incident: Incident, organizations: Iterable[Organization]
 
 def is_open(organization: Organization) -> Q:
     """Of a notice: its facts hold, and what it is about is on the screen. That leaves out removed
-    rows, and Ads consents that no link uses."""
+    rows, Ads consents that no link uses, and the beginning of an incident from the moment that it
+    is closed, also while it may begin again."""
     rows = Connection.objects.for_organization(organization)
     is_used = Exists(rows.filter(linked_to(grant=OuterRef("ads_grant"))))
-    return Q(resolved_at=None, connection__removed_at=None) & (Q(ads_grant=None) | Q(is_used))
+    goes_on = Exists(Incident.objects.filter(pk=OuterRef("subject_id"), closed_at=None))
+    on_screen = Q(resolved_at=None, connection__removed_at=None) & (Q(ads_grant=None) | Q(is_used))
+    return on_screen & (~Q(kind=Kind.INCIDENT_OPENED) | Q(goes_on))
+
+
+def may_be_open_again(notice: Notice) -> bool:
+    """Of one that is not open: its incident has ended, and may begin again as the same one."""
+    return notice.kind == Kind.INCIDENT_OPENED and notice.resolved_at is None
 
 
 def open_notices(organization: Organization, reader: Membership | None = None) -> QuerySet[Notice]:

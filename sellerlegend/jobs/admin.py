@@ -87,7 +87,10 @@ class OpenForm(ReasonForm):
     cause = forms.ChoiceField(
         label=_("What happens"),
         choices=Incident.Cause.choices,
-        help_text=_("While consents are refused all at once, none is believed to be over."),
+        help_text=_(
+            "While consents are refused all at once, none is believed to be over: for two hours, "
+            "and not while Amazon accepts those of others."
+        ),
     )
     field_order = ("part", "cause", "reason")
 

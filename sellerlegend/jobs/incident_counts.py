@@ -136,6 +136,23 @@ def asking_and_failing(part: Part, since: datetime) -> tuple[int, int]:
     return asking, failing
 
 
+def are_many_refused(part: Part, since: datetime) -> bool:
+    """So many consents, of so many organizations, as open an incident."""
+    numbers = counted(since, part).get(part)
+    return (
+        numbers is not None
+        and numbers.refused >= LEAST_CALLS
+        and numbers.organizations >= LEAST_ORGANIZATIONS
+    )
+
+
+def are_others_answered(part: Part, since: datetime) -> bool:
+    """Whoever fails here does so for a reason of his own: fewer than open an incident, while as
+    many meet no failure."""
+    asking, failing = asking_and_failing(part, since)
+    return failing < LEAST_ORGANIZATIONS <= asking - failing
+
+
 def by_minute(part: Part, since: datetime) -> list[tuple[datetime, int, int]]:
     """The minutes in which somebody called, in order, with calls and failures."""
     repeated: Counter[datetime] = Counter()

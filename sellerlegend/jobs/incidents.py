@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sellerlegend.amazon.regions import Region
+from sellerlegend.jobs.incident_counts import are_many_refused, are_others_answered
 from sellerlegend.jobs.models import CallWindow, Incident
 from sellerlegend.organizations import staff_notices
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
@@ -33,6 +34,8 @@ LOOK_SECONDS = 5.0
 # So long after the end organizations that a killed sweep left out are still told.
 TOLD_WITHIN = timedelta(hours=1)
 HELD_FOR = timedelta(hours=2)
+# As many good minutes as end one of refusals by itself (`incident_watch.py`).
+ANSWERED_FOR = timedelta(minutes=20)
 WINDOWS_KEPT = timedelta(days=2)
 
 # Every part of Amazon that has incidents of its own: surface, and region where it has one.
@@ -90,12 +93,33 @@ def shown_now() -> list[Incident]:
 def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
     """Whether consents that this part of Amazon or the token endpoint refuses now are refused all
     at once, so that none of it is believed. Without a region any region counts. Asks the database:
-    believing is rare, and a copy five seconds old would be too old for it. One that opened by
-    itself holds for `HELD_FOR`: real revocations of many must not keep it open for ever."""
+    believing is rare, and a copy five seconds old would be too old for it."""
     here = Q(surface=surface) & (Q(region=region) if region else Q())
-    holds = Q(opened_by__isnull=False) | Q(opened_at__gt=timezone.now() - HELD_FOR)
-    refusing = Incident.objects.filter(holds, closed_at=None, cause=Incident.Cause.REFUSING)
-    return refusing.filter(here | Q(surface=Incident.Surface.LWA)).exists()
+    running = Incident.objects.filter(here | Q(surface=Incident.Surface.LWA), closed_at=None)
+    now = timezone.now()
+    return any(_holds_refusals(incident, now) for incident in running)
+
+
+def _holds_refusals(incident: Incident, now: datetime) -> bool:
+    """For `HELD_FOR` at most: real revocations of many must not keep one open for ever. One that
+    staff opened does not end by itself, so it holds none that is a seller's own; and since no
+    other one opens beside it, it holds what would have opened one."""
+    is_fresh = incident.cause == Incident.Cause.REFUSING and incident.opened_at > now - HELD_FOR
+    if incident.opened_by_id is None:
+        return is_fresh
+    part = (incident.surface, incident.region)
+    if not is_fresh and not are_many_refused(part, now - HELD_FOR):
+        return False
+    return not are_others_answered(part, now - ANSWERED_FOR)
+
+
+def tell_of_those_left_open() -> int:
+    """For the sweep: staff hear, once a day, that one which they opened is still open."""
+    since = timezone.now() - HELD_FOR
+    left = [row for row in shown_now() if row.opened_by_id and row.opened_at <= since]
+    if left:
+        staff_notices.tell("amazon_incident_left_open")
+    return len(left)
 
 
 # Opening and closing -----------------------------------------------------------------------

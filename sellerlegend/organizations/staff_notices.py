@@ -51,6 +51,13 @@ CAUSES: dict[str, tuple[str | Promise, str]] = {
         _("A part of Amazon fails for many organizations at once. Their people see a banner."),
         "AmazonIncident",
     ),
+    "amazon_incident_left_open": (
+        _(
+            "An incident that staff opened has been open for two hours and more. People still see "
+            "the banner. Close it in the admin when it is over."
+        ),
+        "AmazonIncident",
+    ),
     "amazon_incident_over": (
         _("An incident of Amazon's is over. The admin has its time, calls and organizations."),
         "AmazonIncident",

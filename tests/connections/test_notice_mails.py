@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from connections import notice_mails, notices, notification_choices
 from connections.models import Connection
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
-from sellerlegend.jobs import ledger
-from sellerlegend.jobs.models import Incident, Job
+from sellerlegend.jobs import incidents, ledger
+from sellerlegend.jobs.models import CallWindow, Incident, Job
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import COMMAND, Actor
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from tests import factories
 from tests.posting import look, mails, post, work
@@ -213,7 +213,7 @@ def test_revocations_of_one_moment_go_together_and_at_once(
     clock.shift(timedelta(minutes=6))
 
     assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
-    assert mails() == [("urgent", "sent")]
+    assert mails() == [("revoked", "sent")]
 
 
 def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Clock) -> None:
@@ -227,7 +227,7 @@ def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Cl
 
 def test_three_alarms_a_day_and_the_rest_with_the_digest(shop: Organization, clock: Clock) -> None:
     for _ in range(5):
-        revoked(factories.make_connection(shop))
+        ending(shop, 0.9)
         post()
         clock.shift(timedelta(minutes=20))
         post()
@@ -237,6 +237,60 @@ def test_three_alarms_a_day_and_the_rest_with_the_digest(shop: Organization, clo
 
     assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
     assert mails()[-1] == ("digest", "sent")
+
+
+def test_a_bad_hour_of_amazons_keeps_no_revocation_for_tomorrow(
+    shop: Organization, clock: Clock
+) -> None:
+    for part in ("NA", "EU", "FE"):
+        incident = Incident.objects.create(surface="sellers", region=part)
+        notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+        clock.shift(timedelta(minutes=11))
+        post()
+    Incident.objects.update(closed_at=timezone.now(), good_since=timezone.now())
+    for incident in Incident.objects.all():
+        notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_CLOSED)
+    clock.shift(timedelta(minutes=11))
+    assert post() == []
+    assert mails() == [("urgent", "sent")] * 3
+    first = revoked(factories.make_connection(shop, name="First"))
+    assert post() == []
+    clock.shift(timedelta(minutes=9))
+    revoked(factories.make_connection(shop, name="Second"))
+    assert post() == []
+
+    clock.shift(timedelta(minutes=1))
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert text().count("Amazon's problem is over") == 3
+    assert mails()[3:] == [("revoked", "sent")]
+    assert post() == []
+    # That it works again is no loss, and waits.
+    works(first)
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert post() == []
+    clock.move_to(TOMORROW)
+    assert post() == [
+        f"[SellerLegend] Northstar: First ({first.selling_partner_id}, NA): Works again"
+    ]
+
+
+def test_ten_mails_of_revocations_a_day_and_the_three_others(
+    shop: Organization, clock: Clock
+) -> None:
+    clock.move_to(TODAY.replace(hour=9))
+    for _ in range(15):
+        revoked(factories.make_connection(shop))
+        post()
+        clock.shift(timedelta(minutes=11))
+        post()
+    assert mails() == [("revoked", "sent")] * 10 + [("urgent", "sent")] * 3
+
+    clock.move_to(TOMORROW)
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert mails()[13:] == [("digest", "sent")]
 
 
 def test_recovery_is_announced(shop: Organization, clock: Clock) -> None:
@@ -347,6 +401,89 @@ def test_an_incident_shorter_than_ten_minutes_is_one_mail(shop: Organization, cl
     clock.shift(timedelta(minutes=11))
 
     assert post() == ["[SellerLegend] Northstar: Login with Amazon: Amazon's problem is over"]
+
+
+def begin_incident(shop: Organization) -> Incident:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+    return incident
+
+
+def test_of_an_incident_that_is_over_no_mail_says_that_it_happens(
+    shop: Organization, clock: Clock
+) -> None:
+    """Planned, and not planned yet, when it ends; nobody was told of it."""
+    for is_planned in (False, True):
+        incident = begin_incident(shop)
+        clock.shift(timedelta(minutes=11) if is_planned else timedelta(minutes=5))
+        look()
+        assert incidents.close(incident, actor=WORKER)
+        clock.shift(incidents.WINDOW - timedelta(seconds=1))
+        assert post() == []
+        clock.shift(timedelta(seconds=1))
+        assert post() == []
+
+    assert mails() == [("urgent", "dropped")]
+    assert Notice._base_manager.filter(settled_at=None).count() == 0
+    clock.move_to(TOMORROW)
+    assert post() == []
+
+
+def test_an_incident_that_begins_again_is_told_to_whoever_was_not_told(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    choose(shop, admin, quiet_from=12, quiet_until=13)
+    incident = begin_incident(shop)
+    clock.shift(timedelta(minutes=45))
+    post()
+    assert recipients() == [owner.email]
+    clock.move_to(TODAY + timedelta(minutes=58))
+    assert incidents.close(incident, actor=WORKER)
+    clock.shift(timedelta(minutes=4))
+    assert post() == []
+
+    assert incidents.reopen(incident)
+
+    assert len(post()) == 1
+    assert recipients() == sorted([owner.email, admin.email])
+    assert "Amazon has a problem at the moment" in text()
+    assert post() == []
+
+
+def test_the_end_of_an_incident_is_summed_up(shop: Organization, owner: User, clock: Clock) -> None:
+    """As the sweep tells it, with what was recorded; who is limited reads no numbers of all."""
+    limited = factories.make_member(shop)
+    choose(shop, limited, wants="all")
+    rows = [factories.make_connection(shop) for _ in range(3)]
+    factories.limit(limited, shop, rows[0])
+    incident = Incident.objects.create(surface="sellers", region="NA")
+    CallWindow.objects.create(
+        surface="sellers",
+        region="NA",
+        organization_id=shop.pk,
+        minute=timezone.now(),
+        calls=9,
+        failures=9,
+    )
+    for row in rows[:2]:
+        set_facts(row, last_failure_at=timezone.now(), last_failure_code="amazon_unavailable")
+    assert incidents.tell_organizations(incident, 10) == 1
+    clock.shift(timedelta(hours=1))
+    assert incidents.close(incident, actor=WORKER)
+    clock.shift(incidents.WINDOW)
+    assert incidents.tell_organizations(incident, 10) == 1
+    look()
+    clock.shift(timedelta(minutes=11))
+
+    title = "Selling Partner API NA: Amazon's problem is over"
+    assert post() == [f"[SellerLegend] Northstar: {title}"] * 2
+
+    times = "Amazon's problem is over. From Dec. 1, 2026, 12:00 PM to Dec. 1, 2026, 1:00 PM."
+    bodies = {message.to[0]: str(message.body) for message in mail.outbox}
+    late = "What is still late is read by itself."
+    assert f"{times} It met 2 connections of yours. {late}" in bodies[owner.email]
+    assert f"{times} {late}" in bodies[limited.email]
 
 
 def test_a_planned_alarm_is_held_by_an_incident(shop: Organization, clock: Clock) -> None:
@@ -677,7 +814,7 @@ def test_a_mail_that_was_late_into_the_quiet_hours_waits(
     look()
     clock.move_to(datetime(2026, 12, 1, 21, 59, tzinfo=UTC))
     look()
-    assert mails() == [("urgent", "planned")]
+    assert mails() == [("revoked", "planned")]
 
     clock.move_to(datetime(2026, 12, 1, 22, 1, tzinfo=UTC))
     work()
@@ -687,7 +824,7 @@ def test_a_mail_that_was_late_into_the_quiet_hours_waits(
 
     clock.move_to(datetime(2026, 12, 2, 7, 1, tzinfo=UTC))
     work()
-    assert mails() == [("urgent", "sent")]
+    assert mails() == [("revoked", "sent")]
 
 
 @given(
@@ -1156,7 +1293,7 @@ def test_sweeps_and_workers_beside_each_other_send_one() -> None:
     ran = run_many(4, lambda: [ledger.run(key) for key in jobs])
 
     assert [result for result in [*planned, *ran] if isinstance(result, Exception)] == []
-    assert mails() == [("urgent", "sent")] * 2
+    assert mails() == [("revoked", "sent")] * 2
     assert NoticeLine._base_manager.count() == 10
     assert len(mail.outbox) == 2
 
@@ -1183,12 +1320,12 @@ def test_what_is_dropped_beside_sweeps_and_workers_stays_to_be_told() -> None:
     results = run_many(4, both)
 
     assert [result for result in results if isinstance(result, Exception)] == []
-    assert (len(mail.outbox), mails()) == (0, [("urgent", "dropped")])
+    assert (len(mail.outbox), mails()) == (0, [("revoked", "dropped")])
     assert Notice._base_manager.filter(settled_at=None).count() == 1
     choose(shop, owner, quiet_from=0, quiet_until=0)
     planned = run_many(4, lambda: notice_mails.plan_for(shop, timezone.now()))
     assert sum(result for result in planned if isinstance(result, int)) == 1
-    assert mails() == [("urgent", "dropped"), ("urgent", "planned")]
+    assert mails() == [("revoked", "dropped"), ("revoked", "planned")]
 
 
 class Killed(BaseException):

@@ -10,6 +10,7 @@ import time_machine
 from django.utils import timezone
 
 from connections import attention, notices, superseding
+from connections.incident_summaries import summaries_of
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
 from connections.notice_words import words_of
@@ -20,7 +21,7 @@ from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor, record_event
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
 from tests.posting import steps
@@ -392,6 +393,38 @@ def test_what_was_told_of_an_incident_stands_until_it_cannot_begin_again(
     assert open_kinds() == []
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_from_its_end_on_no_page_says_that_an_incident_happens(
+    organization: Organization, by_hand: bool
+) -> None:
+    elsewhere = Incident.objects.create(surface="ads", region="FE")
+    incident = Incident.objects.create(surface="lwa")
+    for each in (incident, elsewhere):
+        notices.tell_organizations(each, [organization], Notice.Kind.INCIDENT_OPENED)
+    staff = Actor.staff(factories.make_user())
+
+    incidents.close(incident, actor=staff if by_hand else WORKER)
+
+    (left,) = notices.open_notices(organization)
+    assert left.subject_id == elsewhere.pk
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_CLOSED)
+    kinds = {(n.subject_id, str(n.kind)) for n in notices.open_notices(organization)}
+    assert kinds == {(incident.pk, "incident_closed"), (elsewhere.pk, "incident_opened")}
+
+
+def test_what_begins_again_is_on_the_page_again(organization: Organization) -> None:
+    incident = Incident.objects.create(surface="lwa")
+    notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
+    (first,) = notices.open_notices(organization)
+    assert incidents.close(incident, actor=WORKER)
+    derive()
+    assert list(notices.open_notices(organization)) == []
+
+    assert incidents.reopen(incident)
+
+    assert list(notices.open_notices(organization)) == [first]
+
+
 def test_what_staff_closed_is_over_at_once(organization: Organization) -> None:
     incident = Incident.objects.create(surface="lwa")
     notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_OPENED)
@@ -437,6 +470,39 @@ def test_news_that_asks_for_nothing_goes_after_a_week(grant: SpApiGrant) -> None
         derive()
 
     assert open_kinds() == []
+
+
+def test_what_an_incident_met_is_told_as_it_was_counted(
+    organization: Organization, django_assert_num_queries: Any
+) -> None:
+    """Two that are over: one query for both, whatever number of consents they met."""
+    found = []
+    for surface, rows, ads_consents in (("lwa", 1, 2), ("ads", 0, 1), ("sellers", 0, 0)):
+        incident = Incident.objects.create(surface=surface, closed_at=timezone.now())
+        notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_CLOSED)
+        record_event(
+            "incident_closed",
+            actor=WORKER,
+            organization=organization,
+            subject=incident,
+            rows=rows,
+            ads_consents=ads_consents,
+        )
+        found.append(incident)
+    # As one of which nobody was told that it is over.
+    found.append(Incident.objects.create(surface="sellers", closed_at=timezone.now()))
+    found.append(Incident.objects.create(surface="lwa"))
+
+    with django_assert_num_queries(1):
+        summaries = summaries_of(organization, found, None)
+
+    met = [summaries[incident.pk].rpartition("M. ")[2] for incident in found[:2]]
+    assert met == [
+        "It met 1 connection and 2 Amazon Ads consents of yours.",
+        "It met 1 Amazon Ads consent of yours.",
+    ]
+    assert all("It met" not in summaries[incident.pk] for incident in found[2:4])
+    assert found[4].pk not in summaries
 
 
 # Once --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import smtplib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from connections.notice_models import (
 )
 from ppc import disconnecting, erasure, removing
 from ppc.disconnecting import Side
+from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import factories
@@ -305,6 +306,25 @@ def test_a_viewer_sees_and_decides_nothing(
     assert "I know</button>" not in page
     assert viewer.post(url(organization), CHOICE).status_code == 403
     assert know(viewer, organization, notice=notice.pk).status_code == 403
+
+
+def test_the_page_says_from_when_to_when_an_incident_was(
+    organization: Organization, browser: Client
+) -> None:
+    began = datetime(2026, 11, 24, 16, 2, tzinfo=UTC)
+    for region, minutes in (("NA", 45), ("FE", 90)):
+        incident = Incident.objects.create(
+            surface="sellers",
+            region=region,
+            opened_at=began,
+            closed_at=began + timedelta(minutes=minutes),
+        )
+        notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_CLOSED)
+
+    page = body(browser, organization)
+
+    assert "From Nov. 24, 2026, 4:02 PM to Nov. 24, 2026, 4:47 PM." in page
+    assert "From Nov. 24, 2026, 4:02 PM to Nov. 24, 2026, 5:32 PM." in page
 
 
 def test_the_page_takes_few_queries_however_many_rows(

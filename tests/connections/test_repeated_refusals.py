@@ -14,9 +14,10 @@ from connections import credentials, repeated_refusals
 from connections.models import Connection, SpApiGrant
 from sellerlegend.amazon.errors import AccessTokenRejected, AmazonError
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.jobs import incident_watch, outcomes
+from sellerlegend.jobs import incident_watch, incidents, outcomes
 from sellerlegend.jobs.incident_counts import Refused
 from sellerlegend.jobs.models import CallWindow, Incident
+from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Organization
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
@@ -67,6 +68,30 @@ def test_refusals_all_at_once_are_an_incident_and_the_same_ones_later_are_none(
     windows = CallWindow.objects.filter(minute__gte=timezone.now() - timedelta(minutes=1))
     assert sum(windows.values_list("refused", flat=True)) == 12
     assert not Incident.objects.exists()
+
+
+def test_a_sellers_own_revocation_is_found_while_staff_say_that_amazon_refuses_all(
+    clock: time_machine.Traveller, amazon: RunningEmulator, revoked: list[Connection]
+) -> None:
+    staff = Actor.staff(factories.make_user(is_staff=True))
+    incidents.open_one(surface="lwa", region="", cause="refusing", actor=staff, reason="status")
+    others = []
+    for number in range(3):
+        seller = f"A{number}WORKS00000"
+        amazon.world.add_seller(seller, marketplaces=["US"])
+        token = amazon.world.authorize(seller, "NA")
+        row = factories.make_connection(
+            factories.make_organization(), seller=seller, refresh_token=token
+        )
+        others.append(row)
+
+    for minutes in (0, 3, 13):
+        clock.shift(timedelta(minutes=minutes))
+        ask([*others, revoked[0]])
+        outcomes.flush()
+
+    assert [grant_of(row).status for row in others] == ["active"] * 3
+    assert grant_of(revoked[0]).status == "invalid"
 
 
 def test_a_rejected_access_token_repeats_only_for_who_is_in_doubt(

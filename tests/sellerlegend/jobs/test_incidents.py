@@ -774,6 +774,116 @@ def test_what_staff_opened_they_close(
     ]
 
 
+def are_held() -> bool:
+    outcomes.flush()
+    return incidents.are_refusals_amazons(Incident.Surface.SELLERS, "EU")
+
+
+@pytest.mark.parametrize(("surface", "region"), [("lwa", ""), ("sellers", "EU")])
+def test_the_word_of_staff_holds_refusals_for_two_hours(
+    clock: time_machine.Traveller, surface: str, region: str
+) -> None:
+    open_by_hand(surface=surface, region=region, cause="refusing")
+    clock.shift(timedelta(minutes=119))
+    assert are_held()
+    assert not incidents.are_refusals_amazons(Incident.Surface.ADS) or surface == "lwa"
+
+    clock.shift(timedelta(minutes=1))
+
+    assert not are_held()
+    assert the_incident().closed_at is None
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("answered", "refused", "holds"), [(3, 1, False), (2, 1, True), (3, 2, False), (3, 3, True)]
+)
+def test_the_word_of_staff_holds_no_sellers_own_revocation(
+    answered: int, refused: int, holds: bool
+) -> None:
+    """Others are answered in the same minutes."""
+    open_by_hand(surface="lwa", region="", cause="refusing")
+    for _ in range(answered):
+        call(factories.make_organization().pk, part="lwa")
+    refuse([factories.make_organization().pk for _ in range(refused)], refused)
+
+    assert are_held() == holds
+
+
+def test_what_others_were_answered_before_amazon_refused_all_is_forgotten(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    for organization in organizations:
+        call(organization, part="lwa")
+    open_by_hand(surface="lwa", region="", cause="refusing")
+    assert not are_held()
+
+    clock.shift(timedelta(minutes=21))
+
+    assert are_held()
+
+
+@pytest.mark.parametrize("cause", ["failing", "refusing"])
+def test_under_one_that_staff_forgot_refusals_of_many_are_held_all_the_same(
+    clock: time_machine.Traveller, organizations: list[UUID], cause: str
+) -> None:
+    """No other incident opens beside it."""
+    open_by_hand(surface="lwa", region="", cause=cause)
+    clock.shift(timedelta(days=3))
+    refuse(organizations, 9)
+    assert not are_held()
+    refuse(organizations, 1)
+    incident_watch.look()
+    assert are_held()
+    clock.shift(timedelta(minutes=119))
+    assert are_held()
+
+    clock.shift(timedelta(minutes=2))
+
+    assert not are_held()
+
+
+def test_refusals_of_many_are_believed_once_others_are_answered(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    open_by_hand(surface="lwa", region="", cause="failing")
+    refuse(organizations, 10)
+    assert are_held()
+    clock.shift(timedelta(minutes=21))
+    for organization in organizations[:3]:
+        call(organization, part="lwa")
+
+    assert not are_held()
+
+
+def test_staff_are_told_once_a_day_of_what_they_left_open(
+    clock: time_machine.Traveller,
+    organizations: list[UUID],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    def sweep() -> list[tuple[str, str]]:
+        incidents.forget()
+        with django_capture_on_commit_callbacks(execute=True):
+            incidents.tell_of_those_left_open()
+        rows = StaffNotice.objects.filter(cause__contains="left_open").order_by("pk")
+        return [(row.cause, str(row.day)) for row in rows]
+
+    fail(organizations, 12, part="ads.NA")
+    incident_watch.look()
+    incident = open_by_hand()
+    clock.shift(timedelta(minutes=119))
+    assert sweep() == []
+    clock.shift(timedelta(minutes=1))
+    first = ("amazon_incident_left_open", "2026-11-24")
+
+    assert [sweep(), sweep()] == [[first], [first]]
+    clock.shift(timedelta(days=1))
+    assert sweep() == [first, ("amazon_incident_left_open", "2026-11-25")]
+    incidents.close(incident, actor=Actor.staff(factories.make_user()))
+    clock.shift(timedelta(days=1))
+    assert len(sweep()) == 2
+
+
 @pytest.mark.usefixtures("clock")
 def test_a_part_has_one_open_incident(organizations: list[UUID]) -> None:
     open_by_hand()
