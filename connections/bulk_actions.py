@@ -15,6 +15,9 @@ from django.utils.translation import gettext_lazy
 from connections.reader import LIMITED
 from sellerlegend.organizations.models import Role
 
+# Of one action. A form of so many fields is let in (DATA_UPLOAD_MAX_NUMBER_FIELDS).
+MOST_SELECTED = 1_000
+
 
 @dataclass(frozen=True)
 class Action:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from connections import bulk, groups
 from connections.forms import TagForm
 from connections.grouping_models import Client, Tag
-from connections.selection import Selection, selection_of
+from connections.selection import Selection, asked_by_form, selection_of
 from connections.views import form_page
 from connections.words import Facts
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, unlimited
@@ -22,6 +22,7 @@ CLIENT_PAGE = "connections/bulk_client.html"
 @form_page
 @organization_view(Role.MEMBER)
 @unlimited
+@asked_by_form
 @costly
 def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
     """Put a tag on many rows, or take it off."""
@@ -81,6 +82,7 @@ def tag_from(request: OrganizationRequest) -> Tag | None:
 @form_page
 @organization_view(Role.MEMBER)
 @unlimited
+@asked_by_form
 @costly
 def connections_client(request: OrganizationRequest) -> HttpResponseBase:
     """Say whose stores they are."""

@@ -23,7 +23,7 @@ from connections.filters import chips
 from connections.groups import groups_named
 from connections.listing import Chosen
 from connections.reader import Reader
-from connections.selection import ticked_ids
+from connections.selection import asked_by_form, ticked_ids
 from connections.views import form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.audit import record_event
@@ -47,6 +47,7 @@ def limited(view: Any) -> Any:
 @form_page
 @organization_view(Role.VIEWER)
 @recently_authenticated
+@asked_by_form
 @limited
 def connections_export(request: OrganizationRequest) -> HttpResponseBase:
     """Whoever sees the rows may take them along, after a fresh sign-in."""

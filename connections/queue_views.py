@@ -15,11 +15,12 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from connections import departures, queue_links, queue_walk, queue_words, screen
+from connections.bulk_actions import MOST_SELECTED
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_rows import Candidate, Pick, candidates, picked, picks_of, uuid_of
-from connections.selection import MOST_SELECTED, selection_of
+from connections.selection import asked_by_form, selection_of
 from connections.views import cannot_leave, connection_of, form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly, opens_trip
@@ -191,6 +192,7 @@ def reconnect_queue_finish(request: OrganizationRequest) -> HttpResponse:
 
 @form_page
 @organization_view(Role.MEMBER)
+@asked_by_form
 @costly
 def reconnect_queue_add(request: OrganizationRequest) -> HttpResponseBase:
     """Of a selection of the list, or of a ready-made choice: first what will be in and what not,
@@ -224,7 +226,7 @@ def filled(request: OrganizationRequest, able: list[Candidate]) -> HttpResponse:
         "%(count)d stores were added to your queue.",
         added,
     )
-    messages.success(request, words % {"count": added})
+    messages.success(request, words % {"count": added}, extra_tags="selection-done")
     return back(request, queue)
 
 

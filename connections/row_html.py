@@ -24,7 +24,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from connections.bulk_actions import actions_for
+from connections.bulk_actions import MOST_SELECTED, actions_for
 from connections.filters import Chip
 from connections.health_words import SideHealth
 from connections.listing import SORT_WORDS, Chosen
@@ -214,6 +214,7 @@ def bulk_bar(slug: str, _language: str, rights: str, chosen: Chosen, total: int)
     context = {
         "chosen": chosen,
         "total": total,
+        "most": MOST_SELECTED,
         "list_url": reverse("account_connections", args=[slug]),
         "actions": actions_for(slug, rights),
     }

@@ -2,23 +2,29 @@
 
 A form sends `row=<id>` for each tick, or `all=1` beside the parameters of the list's address.
 Every bulk action asks first (GET) and does it then (POST); between the two the selection is
-carried by id, so that what was shown is what is done.
+carried by id, so that what was shown is what is done. With JavaScript the question comes as a form
+too, with `ask=1`: ticks of many pages do not fit into an address.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec
 from uuid import UUID
 
-from django.http import QueryDict
+from django.http import HttpResponseBase, QueryDict
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections import screen
+from connections.bulk_actions import MOST_SELECTED
 from connections.listing import Chosen
-from sellerlegend.organizations.access import OrganizationRequest
+from sellerlegend.organizations.access import OrganizationRequest, OrganizationView
 
-MOST_SELECTED = 1_000
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,31 @@ class Selection:
         if not self.absent:
             return told % {"count": self.count}
         return _("%(count)d of %(asked)d connections") % {"count": self.count, "asked": self.asked}
+
+
+def asked_by_form(view: OrganizationView[P]) -> Callable[..., Any]:
+    """A POST with `ask=1` is the question, and answered as the GET is. Stands above the limits,
+    which let a look pass, and below the proofs, which lead back to the page of a form."""
+
+    @wraps(view)
+    def guarded(
+        request: OrganizationRequest, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponseBase:
+        if request.method != "POST" or request.POST.get("ask") != "1":
+            return view(request, *args, **kwargs)
+        request.method, request.GET = "GET", request.POST
+        answer = view(request, *args, **kwargs)
+        request.method = "POST"  # as the log tells it
+        return answer
+
+    return guarded
+
+
+def ticks_owner(request: OrganizationRequest) -> str:
+    """Under this name a tab keeps its ticks: another session and another organization have
+    another one."""
+    whose = f"{request.session.session_key} {request.organization.pk}"
+    return salted_hmac("connections.selection.ticks", whose, algorithm="sha256").hexdigest()[:24]
 
 
 def selected(request: OrganizationRequest) -> list[UUID]:

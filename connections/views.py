@@ -28,6 +28,7 @@ from connections import (
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
+from connections.selection import ticks_owner
 from connections.strip import strip_later
 from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
@@ -105,7 +106,8 @@ def change_words(names: list[str] | None) -> str:
 def account_connections(request: OrganizationRequest) -> HttpResponse:
     remember_organization(user=request.user, organization=request.organization)
     context = screen.page_context(request)
-    response = render(request, PAGE, context)
+    owner = {"ticks_owner": ticks_owner(request)}
+    response = render(request, PAGE, context | owner)
     list_address.remember_query(request, response, context["poll_query"])
     return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from connections.selection import selection_of
+from connections.selection import asked_by_form, selection_of
 from connections.views import form_page
 from marketplaces import bulk
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -15,6 +15,7 @@ from sellerlegend.organizations.models import Role
 
 @form_page
 @organization_view(Role.MEMBER)
+@asked_by_form
 @costly
 def marketplaces_onboard_many(request: OrganizationRequest) -> HttpResponseBase:
     """The work goes on in the background, and shows in the rows."""

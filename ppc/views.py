@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from connections import bulk, departures
 from connections.models import Connection
-from connections.selection import selection_of
+from connections.selection import asked_by_form, selection_of
 from connections.views import (
     answer_changed,
     back_to_list,
@@ -175,6 +175,7 @@ def checked_words(sides: checking.Sides) -> str:
 
 @form_page
 @organization_view(Role.MEMBER)
+@asked_by_form
 @costly
 def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     """The same for a selection."""

@@ -5,12 +5,13 @@ const notices = document.getElementById("notices");
 const failure = document.getElementById("request-failed");
 let opener = null;
 
-const reachable = (element) => element?.isConnected && element.checkVisibility();
+const reachable = (element) => element?.isConnected && element.checkVisibility({ visibilityProperty: true });
 
 function giveFocusBack() {
   const twin = opener?.id ? document.getElementById(opener.id) : null;
   const menu = (twin ?? opener)?.closest?.("details.menu")?.querySelector("summary");
-  const target = [opener, twin, menu, document.getElementById("main")].find(reachable);
+  const field = opener?.form?.querySelector("input:not([type='hidden'])");
+  const target = [opener, twin, menu, field, document.getElementById("main")].find(reachable);
   target?.focus();
   opener = null;
 }
