@@ -59,7 +59,9 @@ def a_bulk_action(page: Page, look: str, action: str) -> None:
     button = f".bulk-bar button[formaction$='/{action}']"
     page.goto(NORTHSTAR)
     press_until(page, "Tab", "#select-page")
-    page.keyboard.press("Space")
+    # The ticks of the action before are still there: its question was closed.
+    if not page.locator("#select-page").is_checked():
+        page.keyboard.press("Space")
     press_until(page, "Tab", button)
     expect(page.locator(button)).to_be_in_viewport()
     page.keyboard.press("Enter")
