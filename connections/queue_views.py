@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from connections import departures, queue_links, queue_walk, queue_words, screen
+from connections.list_address import list_seen
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
@@ -207,6 +208,7 @@ def reconnect_queue_add(request: OrganizationRequest) -> HttpResponseBase:
         "unable": [one for one in found if one.obstacle],
         "absent": max(0, asked - len(found)),
         "has_queue": queue is not None,
+        "list_url": list_seen(request),
     }
     status = 422 if request.method == "POST" else 200
     return render_part(request, "connections/queue_add.html", "dialog", context, status=status)
