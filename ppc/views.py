@@ -22,7 +22,7 @@ from connections.views import (
 )
 from connections.words import Facts
 from marketplaces.views import say_started, uuids_from
-from ppc import checking, disconnecting, screen, services
+from ppc import asking, checking, disconnecting, screen, services
 from ppc.disconnecting import Side
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly, opens_trip
@@ -159,14 +159,14 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
     return answer_changed(request, connection)
 
 
-def checked_words(sides: checking.Sides) -> str:
+def checked_words(sides: asking.Sides) -> str:
     """What Amazon is asked about, or why it is not."""
     if not sides:
         return _("%(name)s has no consent to check. Reconnect it first.")
     if Side.SPAPI not in sides:
         return _(
-            "The Amazon Ads consent of %(name)s is being checked. Selling Partner has none: "
-            "Reconnect brings it back."
+            "The Amazon Ads consent of %(name)s is being checked. Selling Partner has none to "
+            "check: Reconnect brings it back."
         )
     if Side.PPC not in sides:
         return _("The Selling Partner consent of %(name)s is being checked.")
@@ -179,7 +179,7 @@ def checked_words(sides: checking.Sides) -> str:
 def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     """The same for a selection."""
     selection = selection_of(request)
-    obstacles = checking.obstacles(request.organization.pk, selection.ids)
+    obstacles = asking.obstacles(request.organization.pk, selection.ids)
     if request.method != "POST" or not selection.count:
         lines = bulk.lines(request, selection.ids, lambda fact: left_alone(fact, obstacles))
         return bulk.ask(
@@ -207,7 +207,7 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     return bulk.tell(request, title=_("Checking now"), lines=lines, done_words=done_words)
 
 
-def being_checked(sides: checking.Sides) -> str:
+def being_checked(sides: asking.Sides) -> str:
     """Behind the name of a row in the result."""
     if Side.SPAPI not in sides:
         return _("Being checked: Amazon Ads. Selling Partner has no consent to check")
@@ -216,11 +216,11 @@ def being_checked(sides: checking.Sides) -> str:
     return _("Being checked: Selling Partner and Amazon Ads")
 
 
-def left_alone(fact: Facts, obstacles: dict[UUID, checking.Obstacle]) -> tuple[str, bool]:
+def left_alone(fact: Facts, obstacles: dict[UUID, asking.Obstacle]) -> tuple[str, bool]:
     obstacle = obstacles.get(fact["id"])
     if obstacle is None:
         return "", False
     return {
-        checking.Obstacle.WAITS: _("Waits for its first consent"),
-        checking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
+        asking.Obstacle.WAITS: _("Waits for its first consent"),
+        asking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
     }[obstacle], True

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import ads_consents, verification
+from connections import ads_consents, superseding, verification
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from marketplaces import verification as marketplace_verification
 from ppc import checking
@@ -20,7 +20,7 @@ from ppc.disconnecting import Side, disconnect
 from ppc.models import AdsProfile
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
@@ -274,6 +274,10 @@ def test_where_only_ppc_lives_its_consent_is_checked(
     [
         ("living", "none", True),
         ("erased", "none", False),
+        ("stopped", "none", False),
+        ("stopped", "living", True),
+        ("stopped", "stopped", False),
+        ("erased", "stopped", False),
         ("erased", "living", True),
         ("erased", "erased", False),
         ("erased", "given for it, fed by none", True),
@@ -288,11 +292,16 @@ def test_the_menu_offers_a_check_where_amazon_can_be_asked(
     ads_consent: str,
     is_offered: bool,
 ) -> None:
-    """A status says only that a consent ended, not whether its token is still here."""
+    """A status says only that a consent ended, not whether its token is still here, and whether
+    staff stopped its use."""
     if ads_consent != "given for it, fed by none":
         run(checking.VERIFY, ads)
     if spapi == "erased":
         erase_token(row)
+    if spapi == "stopped":
+        superseding.require_reconnect(factories.grant_of(row), actor=COMMAND, reason="staff")
+    if ads_consent == "stopped":
+        superseding.require_reconnect(fresh(ads), actor=COMMAND, reason="staff")
     if ads_consent == "erased":
         AdsGrant.objects.for_organization(organization).update(
             status=Grant.Status.INVALID, refresh_token=""
