@@ -7,7 +7,8 @@ minutes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from uuid import UUID
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 from django.db import transaction
 
@@ -82,12 +83,18 @@ def also_shown(membership: Membership, ids: Iterable[UUID]) -> int:
     return within_reach(shown, membership).count()
 
 
-def begin_checks(
-    *, organization: Organization, rows: Iterable[UUID], actor: Actor
-) -> dict[UUID, Sides]:
-    """The same for many rows, in one transaction of few statements. Returns the rows that are
-    checked because of it, and on which sides; those that were being checked already are left
-    out."""
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are checked because of one request, and on which sides; `check_results` finds
+    them again by the id."""
+
+    id: UUID
+    rows: dict[UUID, Sides]
+
+
+def begin_checks(*, organization: Organization, rows: Iterable[UUID], actor: Actor) -> Batch:
+    """The same for many rows, in one transaction of few statements. Those that were being checked
+    already are left out."""
     with transaction.atomic():
         known = Connection.objects.for_organization(organization.pk)
         found = list(known.filter(pk__in=list(rows)))
@@ -106,8 +113,21 @@ def begin_checks(
         ledger.enqueue_many(
             CHECK, organization=organization, subjects=[(pk, None) for pk in sorted(asked)]
         )
-        record_events("check_requested", actor=actor, subjects=fresh)
-    return {row.pk: sides[row.pk] for row in fresh}
+        batch = Batch(uuid4(), {row.pk: sides[row.pk] for row in fresh})
+        _record(batch, fresh, actor)
+    return batch
+
+
+def _record(batch: Batch, fresh: list[Connection], actor: Actor) -> None:
+    """One statement for each combination of sides."""
+    for sides in set(batch.rows.values()):
+        record_events(
+            "check_requested",
+            actor=actor,
+            subjects=[row for row in fresh if batch.rows[row.pk] == sides],
+            batch=str(batch.id),
+            sides=sorted(sides),
+        )
 
 
 def _subjects_of(
