@@ -24,8 +24,9 @@ from connections.health_admin import health_word, with_health
 from connections.health_models import CapabilityCheck, DataSetReport
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
+from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
-from ppc import retrying, upkeep
+from ppc import asking, retrying, upkeep
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor
@@ -35,6 +36,7 @@ from sellerlegend.organizations.scoped_admin import (
     OrganizationFilter,
     ReasonFilter,
     ScopedModelAdmin,
+    Words,
     audited,
     links_to_lists,
 )
@@ -55,17 +57,21 @@ REQUIRE_RECONNECT = (
     _("The consent is not used any more until the customer gives a new one. Nothing is deleted."),
 )
 
+NO_CONSENT_YET = _("waiting for the first consent")
+NOT_ASKABLE = _("Amazon cannot be asked before the customer gives a new consent")
+NOT_SHOWN = _("removed from the customer's list")
+
 
 # What the actions do: each calls one service ------------------------------------------------
 
 
 def resync_connection(connection: Connection, actor: Actor, reason: str) -> bool:
-    if connection.waits_for_consent:
-        return False
     return bool(upkeep.begin_resync(connection=connection, actor=actor, reason=reason))
 
 
 def resync_spapi_grant(grant: SpApiGrant, actor: Actor, reason: str) -> bool:
+    if not marketplace_services.is_askable(grant.connection):
+        return False
     return resync_connection(grant.connection, actor, reason)
 
 
@@ -75,6 +81,22 @@ def resync_ads_grant(grant: AdsGrant, actor: Actor, reason: str) -> bool:
 
 def retry_connection(connection: Connection, actor: Actor) -> int:
     return retrying.retry_row(connection=connection, actor=actor)
+
+
+def connection_left_out(connection: Connection) -> Words:
+    """Why nothing was asked of Amazon about a row; "" where it could have been."""
+    found = asking.obstacles(connection.organization_id, [connection.pk]).get(connection.pk)
+    if found is None:
+        return NOT_SHOWN if connection.removed_at else ""
+    return NO_CONSENT_YET if found == asking.Obstacle.WAITS else NOT_ASKABLE
+
+
+def spapi_grant_left_out(grant: SpApiGrant) -> Words:
+    return "" if marketplace_services.is_askable(grant.connection) else NOT_ASKABLE
+
+
+def ads_grant_left_out(grant: AdsGrant) -> Words:
+    return "" if upkeep.is_askable(grant) else NOT_ASKABLE
 
 
 def require_reconnect(grant: SpApiGrant | AdsGrant, actor: Actor, reason: str) -> bool:
@@ -182,8 +204,10 @@ class ConnectionAdmin(ScopedModelAdmin):
         "see",
     )
     actions = (
-        NamedAction(*RESYNC, resync_connection).as_admin_action(),
-        NamedAction(*RETRY, audited("retry_requested", retry_connection)).as_admin_action(),
+        NamedAction(*RESYNC, resync_connection, connection_left_out).as_admin_action(),
+        NamedAction(
+            *RETRY, audited("retry_requested", retry_connection), connection_left_out
+        ).as_admin_action(),
         NamedAction(*REQUIRE_RECONNECT, require_reconnect_of_connection).as_admin_action(),
     )
 
@@ -305,7 +329,7 @@ class SpApiGrantAdmin(GrantAdmin):
     uuid_lookups = ("pk", "connection_id")
     ordering = ("-status_changed_at",)
     actions = (
-        NamedAction(*RESYNC, resync_spapi_grant).as_admin_action(),
+        NamedAction(*RESYNC, resync_spapi_grant, spapi_grant_left_out).as_admin_action(),
         NamedAction(*REQUIRE_RECONNECT, require_reconnect).as_admin_action(),
     )
 
@@ -344,7 +368,7 @@ class AdsGrantAdmin(GrantAdmin):
     extra_fields = ("consent_ends", "see")
     ordering = ("-status_changed_at",)
     actions = (
-        NamedAction(*RESYNC, resync_ads_grant).as_admin_action(),
+        NamedAction(*RESYNC, resync_ads_grant, ads_grant_left_out).as_admin_action(),
         NamedAction(*REQUIRE_RECONNECT, require_reconnect).as_admin_action(),
     )
 

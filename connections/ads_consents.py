@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from connections import refusals
 from connections.models import AdsGrant, Connection, Grant
 from sellerlegend.organizations.scoping import ScopedQuerySet
 
@@ -100,9 +101,9 @@ def living(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
 
 
 def askable(organization_id: UUID) -> ScopedQuerySet[AdsGrant]:
-    """Those that still have a token: Amazon can be asked about them."""
+    """Those that Amazon can be asked about."""
     grants = AdsGrant.objects.for_organization(organization_id)
-    found: ScopedQuerySet[AdsGrant] = grants.exclude(refresh_token="")
+    found: ScopedQuerySet[AdsGrant] = grants.filter(refusals.askable())
     return found
 
 

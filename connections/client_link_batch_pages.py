@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.conf import settings
 from django.http import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -103,7 +102,7 @@ def answer(
 
 def first(request: OrganizationRequest) -> dict[str, Any]:
     return {
-        "language": request.user.language or settings.LANGUAGE_CODE,
+        "language": request.LANGUAGE_CODE,
         "days": client_links.DAYS,
         "since": timezone.now().isoformat(),
     }

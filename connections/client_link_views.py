@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -79,7 +78,7 @@ def known_client(request: OrganizationRequest, connection: Connection) -> dict[s
     return {
         "recipient_name": client.contact_name if client else "",
         "recipient_email": client.contact_email if client else "",
-        "language": request.user.language or settings.LANGUAGE_CODE,
+        "language": request.LANGUAGE_CODE,
         "days": client_links.DAYS,
     }
 

@@ -58,7 +58,7 @@ def line_of(link: ClientLink) -> LinkLine:
 
 
 def who_words(link: ClientLink) -> str:
-    return link.recipient_name or link.recipient_email or _("Handed over by hand")
+    return link.recipient_name or link.recipient_email or _("Without an address")
 
 
 def made_words(link: ClientLink) -> str:

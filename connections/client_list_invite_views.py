@@ -37,8 +37,8 @@ def client_list_invite(request: OrganizationRequest, list_id: UUID) -> HttpRespo
     page = Page(
         title=_("Invite these clients to connect"),
         intro=_(
-            "Each client gets one mail with a link for each store, and gives the consents at "
-            "Amazon without a login here."
+            "Each client whose address is known gets one mail with a link for each store; the "
+            "other links you copy. They give the consents at Amazon without a login here."
         ),
         back_url=url_of(request, found),
         back_label=_("List of clients"),

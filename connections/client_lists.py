@@ -82,7 +82,7 @@ def _clients(lines: Iterable[Line], group: Group, organization_id: UUID) -> dict
 
 
 def _carry_out(line: Line, client: Client, group: Group, actor: Actor) -> Result:
-    if line.plan == "client":
+    if line.plan in ("client", "known_client"):
         return Result(line.line, client)
     if line.plan == "create":
         row = services.create_connection(

@@ -41,7 +41,7 @@ class Line:
     """One row of the file, as it is kept. `problem`: a key of `import_words.PROBLEMS`.
 
     `plan`: `create` a row that waits for its consent, `assign` the row `connection` to the client,
-    or only add the `client`. `outcome` is the plan that was carried out.
+    or only add the `client`, which a `known_client` is already. `outcome` is what was carried out.
     """
 
     line: int
@@ -57,6 +57,8 @@ class Line:
     plan: str = ""
     connection: str = ""
     keeps_contact: bool = False
+    # The client that is there had no address, and gets that of the file.
+    sets_contact: bool = False
     outcome: str = ""
 
     @classmethod
@@ -186,9 +188,10 @@ def planned(line: Line, group: Group) -> Line:
     is_other_contact = client is not None and bool(
         line.mail and client.contact_email and client.contact_email != line.mail
     )
-    line = replace(line, keeps_contact=is_other_contact)
+    is_new_contact = bool(client is not None and line.mail and not client.contact_email)
+    line = replace(line, keeps_contact=is_other_contact, sets_contact=is_new_contact)
     if not line.store:
-        return replace(line, plan="client")
+        return replace(line, plan="client" if client is None else "known_client")
     row, problem = row_meant(line, group.rows)
     if problem:
         return line.refused(problem)

@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from connections.attention import linked_to
-from connections.health import met_incident, newest_role
+from connections.health import met_incident, newest_role, news_of_role
 from connections.models import (
     ADS_YEAR_RULE_SINCE,
     CONSENT_DAYS,
@@ -144,14 +144,17 @@ def revoked(model: AnyModel) -> PreparedQuery:
 @cache
 def without_permission(model: AnyModel) -> PreparedQuery:
     """Amazon refused a call for want of a role, or our application has one that the consent is
-    older than. Held while an incident could be the cause; judged again after it."""
+    older than; news since that was written down. Held while an incident could be the cause; judged
+    again after it."""
 
     def build(earliest: datetime) -> QuerySet[Any, Any]:
         role = newest_role(model.application)
         lacking = Q(permission_missing_since__isnull=False) | Q(authorized_at__lt=role)
         found = model.objects.filter(
             lacking, status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED]
-        ).annotate(missing_since=Coalesce("permission_missing_since", role))
+        ).annotate(
+            missing_since=Coalesce("permission_missing_since", news_of_role(model.application))
+        )
         recent = found.filter(missing_since__gt=earliest).exclude(held_by_incident(model))
         told = _lacking(
             recent,

@@ -142,8 +142,8 @@ class Panel:
             Select("health", _("State"), _("Any state"), self.healths),
             Select(
                 "side",
-                _("Side that is meant"),
-                _("Either side; for the end of a consent: Selling Partner"),
+                _("Whose state and end is meant"),
+                _("State of either, end of Selling Partner"),
                 self.sides,
             ),
             Select("expiry", _("Consent ends"), _("At any time"), (*self.windows, *self.months)),

@@ -170,6 +170,15 @@ def newest_role(application: LwaApplication) -> Coalesce:
     return Coalesce(roles.values("added_at")[:1], Value(datetime(1970, 1, 1, tzinfo=UTC)))
 
 
+def news_of_role(application: LwaApplication) -> Subquery:
+    """For a query of consents: when the last role that this one is older than was written down, be
+    it long after our application got it. NULL: it has them all."""
+    roles = ApplicationRole.objects.filter(
+        application=application, added_at__gt=OuterRef("authorized_at")
+    )
+    return Subquery(roles.order_by("-entered_at").values("entered_at")[:1])
+
+
 def last_turn() -> Greatest:
     """When an incident last opened or closed, or our application got a role: what changes the
     health of many rows at once, without a change of any of them."""

@@ -169,15 +169,24 @@ def _client_note(line: Line) -> str:
         "create": _("Adds a row that waits for its consent."),
         "assign": _("Assigns the connection that is there."),
         "client": _("Adds the client, without a store."),
+        "known_client": _("The client is there already."),
     }
     done = {
         "create": _("Added. The row waits for its consent."),
         "assign": _("Assigned to the client."),
         "client": _("The client is there."),
+        "known_client": _("The client is there."),
     }
     words = done[line.outcome] if line.outcome else plans[line.plan]
-    kept = _("The client's contact stays as it is here.")
-    return f"{words} {kept}" if line.keeps_contact else words
+    return " ".join(filter(None, [words, _contact_note(line)]))
+
+
+def _contact_note(line: Line) -> str:
+    if line.keeps_contact:
+        return _("The client's contact stays as it is here.")
+    if not line.sets_contact or line.outcome:
+        return ""
+    return _("%(address)s becomes its contact, and is sent its links.") % {"address": line.mail}
 
 
 # Tokens ------------------------------------------------------------------------------------

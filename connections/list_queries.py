@@ -30,7 +30,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 
-from connections import question
+from connections import question, refusals
 from connections.client_link_models import ClientLink
 from connections.forms_of_choice import filled, form_of, values_of
 from connections.groups import tag_names
@@ -189,7 +189,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         reading_due=live_job(organization_id, "next_attempt_at", "pk"),
         reading_reason=live_job(organization_id, "waiting_reason", "pk"),
         grant_status=F("spapi_grant__status"),
-        has_spapi_token=Case(When(spapi_grant__refresh_token__gt="", then=True), default=False),
+        is_spapi_askable=Case(When(refusals.askable("spapi_grant__"), then=True), default=False),
         authorized_at=F("spapi_grant__authorized_at"),
         authorized_by=Coalesce(
             F("spapi_grant__authorized_by__name"),
@@ -244,7 +244,7 @@ CONNECTION_COLUMNS = (
     "reading_due",
     "reading_reason",
     "grant_status",
-    "has_spapi_token",
+    "is_spapi_askable",
     "authorized_at",
     "authorized_by",
     "authorized_by_email",

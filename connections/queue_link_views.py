@@ -42,8 +42,8 @@ def reconnect_queue_send(request: OrganizationRequest) -> HttpResponseBase:
     page = Page(
         title=_("Send the rest as links"),
         intro=_(
-            "Each client gets one mail with a link for each row and gives the consents alone. The "
-            "queue waits for them, and says how each of them ended."
+            "Each client whose address is known gets one mail with a link for each row; the other "
+            "links you copy. The queue waits for them, and says how each of them ended."
         ),
         back_url=f"{queue_url(request)}?queue={queue.pk}"
         if queue is not None

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from connections import departures, queue_links, queue_walk, queue_words, screen
 from connections.bulk_actions import MOST_SELECTED
+from connections.list_address import list_seen
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
@@ -209,6 +210,7 @@ def reconnect_queue_add(request: OrganizationRequest) -> HttpResponseBase:
         "unable": [one for one in found if one.obstacle],
         "absent": max(0, asked - len(found)),
         "has_queue": queue is not None,
+        "list_url": list_seen(request),
     }
     status = 422 if request.method == "POST" else 200
     return render_part(request, "connections/queue_add.html", "dialog", context, status=status)

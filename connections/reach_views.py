@@ -58,6 +58,18 @@ class ReachForm(forms.Form):
             else:
                 del self.fields[name]
 
+    def clean(self) -> dict[str, Any]:
+        """Who has just ticked something did not mean all. What was ticked before may stay."""
+        ticked = any(
+            set(self.cleaned_data.get(name, ())) - set(self.initial[name])
+            for name in ("tags", "clients", "connections")
+        )
+        if self.cleaned_data.get("sees") == ALL and ticked:
+            self.add_error(
+                "sees", _("You ticked something: choose “Only what is ticked below” as well.")
+            )
+        return self.cleaned_data
+
     def extent(self) -> Extent | None:
         """None: everything."""
         if self.cleaned_data["sees"] == ALL:

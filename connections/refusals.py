@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from connections import aftermath, verification
@@ -43,13 +44,24 @@ NO_REFUSALS: dict[str, Any] = {
 }
 
 
+def can_be_asked(grant: AnyGrant) -> bool:
+    """Whether Amazon can be asked about this consent, if only by force: its token is here, and
+    staff have not stopped its use."""
+    return bool(grant.refresh_token) and grant.last_error_code != RECONNECT_REQUIRED
+
+
+def askable(prefix: str = "") -> Q:
+    """The same for a query whose consents are reached by `prefix`."""
+    is_stopped = Q(**{f"{prefix}last_error_code": RECONNECT_REQUIRED})
+    return Q(**{f"{prefix}refresh_token__gt": ""}) & ~is_stopped
+
+
 def require_usable(grant: AnyGrant, *, force: bool) -> None:
     if grant.status == Grant.Status.DISCONNECTED:
         raise GrantMissing(operation="credentials")
     if grant.status == Grant.Status.INVALID and not force and grant.last_error_code == VAULT_LOCKED:
         raise GrantUnreadable(operation="credentials")
-    needs_new = grant.last_error_code == RECONNECT_REQUIRED or not grant.refresh_token
-    if grant.status == Grant.Status.INVALID and (needs_new or not force):
+    if grant.status == Grant.Status.INVALID and not (force and can_be_asked(grant)):
         raise GrantInvalid(operation="credentials")
     if grant.status == Grant.Status.DOUBTED and not force:
         wait = (next_check_at(grant) - timezone.now()).total_seconds()

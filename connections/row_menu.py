@@ -21,8 +21,8 @@ ROW = HOLES[0]
 
 @dataclass(frozen=True)
 class MenuFacts:
-    """What the menu of a row depends on. `can_be_checked`: either side has a token that Amazon can
-    be asked with."""
+    """What the menu of a row depends on. `can_be_checked`: either side has a consent that Amazon
+    can be asked about."""
 
     waits: bool
     can_be_checked: bool
@@ -33,7 +33,7 @@ class MenuFacts:
 def menu_of(fact: Facts, reader: Reader) -> tuple[Button, ...]:
     facts = MenuFacts(
         waits=fact["selling_partner_id"] is None,
-        can_be_checked=bool(fact["has_spapi_token"] or fact.get("has_ads_token")),
+        can_be_checked=bool(fact["is_spapi_askable"] or fact.get("is_ads_askable")),
         is_disconnected=fact["grant_status"] == Grant.Status.DISCONNECTED,
         has_ads_consent=fact.get("has_ads_consent", False),
     )

@@ -213,9 +213,10 @@ def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[Connect
 
 
 def knowing_ads(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With what the menu asks of rows whose Selling Partner has no token: whether *Disconnect* has
-    still something to end, and *Check now* something to ask. Most lists have no such row."""
-    asked = [fact["id"] for fact in facts if fact["grant_status"] and not fact["has_spapi_token"]]
+    """With what the menu asks of rows about whose Selling Partner nothing can be asked: whether
+    *Disconnect* has still something to end, and *Check now* something to ask. Most lists have no
+    such row."""
+    asked = [fact["id"] for fact in facts if fact["grant_status"] and not fact["is_spapi_askable"]]
     if not asked:
         return facts
     organization_id = facts[0]["organization_id"]
@@ -224,7 +225,7 @@ def knowing_ads(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for grants in (ads_consents.living(organization_id), ads_consents.askable(organization_id))
     )
     return [
-        fact | {"has_ads_consent": fact["id"] in living, "has_ads_token": fact["id"] in askable}
+        fact | {"has_ads_consent": fact["id"] in living, "is_ads_askable": fact["id"] in askable}
         for fact in facts
     ]
 

@@ -10,9 +10,11 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections.countries import marketplace_name
+from connections.health import Health
 from connections.models import Grant
 from connections.reader import Reader
-from connections.reasons import reason_for
+from connections.reasons import Reason, reason_for
+from connections.verification import LIVING
 from connections.words import (
     Button,
     Cell,
@@ -110,8 +112,9 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
     startable = any(
         part["onboarding"] in (Onboarding.PENDING, Onboarding.NEEDS_ATTENTION) for part in counts
     )
+    is_working = fact["grant_status"] in LIVING
     button = None
-    if startable and reader.may_act:
+    if startable and is_working and reader.may_act:
         url = url_of("marketplaces_onboard", reader, fact["id"])
         button = Button(_("Continue"), url, is_primary=True)
     return Cell(
@@ -119,7 +122,9 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         lines=tuple(spapi_line(part) for part in known),
         progress=progress_words(done, len(counts)),
         button=button,
-        note=reading_words(fact) or nothing_listed(fact, known) or joined_words(counts),
+        note=reading_words(fact)
+        or nothing_listed(fact, known)
+        or (joined_words(counts) if is_working else ""),
         is_moving=fact["reading_due"] is not None
         or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
@@ -162,8 +167,13 @@ def paused_sign(known: list[Facts]) -> Sign | None:
 
 
 def nothing_listed(fact: Facts, known: list[Facts]) -> str:
-    if fact["participations_read_at"] is None or any(part["is_participating"] for part in known):
+    """Where the consent asks for something else, or for nothing until it is there again, that is
+    the one next step."""
+    is_listed = any(part["is_participating"] for part in known)
+    if is_listed or fact["participations_read_at"] is None or fact["grant_status"] not in LIVING:
         return ""
+    if fact["spapi_health"] != Health.CONNECTED:
+        return _("Amazon lists no active marketplace for this seller in this region.")
     return _(
         "Amazon lists no active marketplace for this seller in this region. Check the account in "
         "Seller Central, then check again."
@@ -196,14 +206,22 @@ def spapi_side(part: Facts, fact: Facts, reader: Reader) -> Side:
     needs_you = part["onboarding"] == Onboarding.NEEDS_ATTENTION
     code = part["attention_reason"] if needs_you else part["job_reason"]
     problem = reason_for(code) if code else None
-    button = next_button("marketplaces_retry", problem, part, fact, reader) if needs_you else None
     return Side(
         sign=onboarding_sign(part),
         since=exact_time(part["onboarding_changed_at"]),
         problem=problem,
-        button=button,
+        button=attention_button(problem, part, fact, reader) if needs_you else None,
         action=pause_button(part, fact, reader),
     )
+
+
+def attention_button(
+    problem: Reason | None, part: Facts, fact: Facts, reader: Reader
+) -> Button | None:
+    """Nothing can be tried again before there is a consent that works."""
+    if reader.may_act and fact["grant_status"] not in LIVING:
+        return reconnect_button(fact, reader)
+    return next_button("marketplaces_retry", problem, part, fact, reader)
 
 
 def pause_button(part: Facts, fact: Facts, reader: Reader) -> Button | None:

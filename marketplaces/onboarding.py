@@ -12,7 +12,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from connections import credentials, question, revisions, verdicts
-from connections.models import Connection, Grant, SpApiGrant
+from connections.models import Connection
+from connections.verification import LIVING
 from marketplaces import services
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.amazon.errors import AmazonError
@@ -145,7 +146,7 @@ def onboarding_restarted(job: Job, actor: Actor) -> bool:
 
 def startable(connection: Connection) -> ScopedQuerySet[MarketplaceAccount]:
     """Supported, participating marketplaces that are neither onboarded nor being worked on; none of
-    a row that was disconnected."""
+    a row without a consent that works."""
     return startable_in(connection.organization_id).filter(connection=connection)
 
 
@@ -162,16 +163,9 @@ def startable_in(organization_id: UUID) -> ScopedQuerySet[MarketplaceAccount]:
         onboarding__in=[Onboarding.PENDING, Onboarding.NEEDS_ATTENTION],
     )
     consented: ScopedQuerySet[MarketplaceAccount] = accounts.filter(
-        connection__spapi_grant__isnull=False
+        connection__spapi_grant__status__in=LIVING
     )
-    return consented.exclude(connection__spapi_grant__status=Grant.Status.DISCONNECTED)
-
-
-def has_living_consent(organization_id: UUID, connection_id: UUID) -> bool:
-    """Whether the row has a consent that nobody disconnected: nothing is startable without one."""
-    grants = SpApiGrant.objects.for_organization(organization_id)
-    living = grants.exclude(status=Grant.Status.DISCONNECTED)
-    return bool(living.filter(connection=connection_id).exists())
+    return consented
 
 
 def onboard(claim: Claim) -> None:

@@ -13,7 +13,8 @@ from django.utils import timezone
 from connections import revisions
 from connections.models import Connection
 from marketplaces.models import MarketplaceAccount
-from marketplaces.onboarding import has_living_consent, onboarding_job
+from marketplaces.onboarding import onboarding_job
+from marketplaces.services import has_working_consent
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.transitions import advance
@@ -35,8 +36,9 @@ def pause(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
 
 
 def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> str:
-    """Onboarded again if it ever was, else its onboarding goes on; where the row has no consent, it
-    is pending until somebody starts it. Returns the new state, "" when it is not paused."""
+    """Onboarded again if it ever was, else its onboarding goes on; where the row has no consent
+    that works, it is pending until somebody starts it. Returns the new state, "" when it is not
+    paused."""
     with transaction.atomic():
         account = _account(connection, account_id)
         if account is None or account.onboarding != Onboarding.PAUSED:
@@ -51,7 +53,7 @@ def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> str:
 def _after_the_pause(account: MarketplaceAccount) -> Onboarding:
     if account.onboarded_at is not None:
         return Onboarding.ONBOARDED
-    has_consent = has_living_consent(account.organization_id, account.connection_id)
+    has_consent = has_working_consent(account.organization_id, account.connection_id)
     return Onboarding.WORKING if has_consent else Onboarding.PENDING
 
 

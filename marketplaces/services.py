@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from connections import credentials, revisions, verdicts
-from connections.models import Connection
+from connections import credentials, refusals, revisions, verdicts
+from connections.models import Connection, SpApiGrant
+from connections.verification import LIVING
 from marketplaces import discovery
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon import sellers
@@ -23,6 +24,7 @@ from sellerlegend.jobs import breakers, ledger, rates
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
+from sellerlegend.organizations.scoping import ScopedQuerySet
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,27 @@ RESYNC = "marketplaces.resync"
 SNAPSHOT_LIFETIME = timedelta(minutes=10)
 # Amazon's own have 13 or 14 characters; a longer one is nothing that we could store.
 ID_LENGTH = 20
+
+
+def askable_rows(organization_id: UUID) -> ScopedQuerySet[Connection]:
+    """Rows whose Seller Central consent Amazon can be asked about: one that a person disconnected
+    has no token any more, nor has one that Amazon ended four weeks ago, and staff may have stopped
+    it."""
+    rows = Connection.objects.for_organization(organization_id)
+    askable: ScopedQuerySet[Connection] = rows.filter(
+        refusals.askable("spapi_grant__"), selling_partner_id__isnull=False
+    )
+    return askable
+
+
+def is_askable(connection: Connection) -> bool:
+    return bool(askable_rows(connection.organization_id).filter(pk=connection.pk).exists())
+
+
+def has_working_consent(organization_id: UUID, connection_id: UUID) -> bool:
+    """Whether Amazon may be asked for the row's data: by force it is asked of more."""
+    living = SpApiGrant.objects.for_organization(organization_id).filter(status__in=LIVING)
+    return bool(living.filter(connection=connection_id).exists())
 
 
 def begin_reading(*, connection: Connection) -> Job:
@@ -64,14 +87,19 @@ def begin_resync(*, connection: Connection) -> Job:
 
 
 def retry_reading(connection: Connection) -> bool:
-    """Read now what waits or was given up. False when the last reading went well."""
+    """Read now what waits or was given up. False when the last reading went well, and where Amazon
+    cannot be asked."""
+    if not is_askable(connection):
+        return False
     jobs = Job.objects.for_organization(connection.organization_id)
     subject = jobs.filter(subject_id=connection.pk, kind__in=[READ, RESYNC])
     live = list(subject.filter(status__in=Job.LIVE))
     if live:
         return sum(ledger.hurry(job) for job in live) > 0
     if connection.reading_error:
-        begin_reading(connection=connection)
+        is_working = has_working_consent(connection.organization_id, connection.pk)
+        begin = begin_reading if is_working else begin_resync
+        begin(connection=connection)
     return bool(connection.reading_error)
 
 
@@ -227,6 +255,9 @@ def _facts(item: Participation) -> dict[str, object]:
 
 
 def reading_failed(connection: Connection, reason: str) -> None:
+    """Nothing is said of a consent that was ended or stopped meanwhile: that says why by itself."""
+    if not is_askable(connection):
+        return
     rows = Connection.objects.for_organization(connection.organization_id)
     rows.filter(pk=connection.pk).update(reading_error=reason)
     record_event("participations_failed", actor=WORKER, subject=connection, reason=reason)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from connections import capabilities, credentials, grants, verdicts, verification
+from connections import capabilities, credentials, grants, refusals, verdicts, verification
 from connections.health_models import Capability, CapabilityCheck
 from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import services
@@ -76,7 +76,9 @@ def begin_check(connection: Connection) -> Job:
 def check_restarted(job: Job, _actor: Actor) -> bool:
     rows = Connection.objects.for_organization(job.organization_id)
     connection = rows.filter(pk=job.subject_id).first()
-    return connection is not None and ledger.hurry(begin_check(connection))
+    if connection is None or not services.is_askable(connection):
+        return False
+    return ledger.hurry(begin_check(connection))
 
 
 # The jobs ----------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ def check(claim: Claim) -> None:
 def _prove(claim: Claim, *, is_by_hand: bool) -> None:
     connection = services.connection_of(claim, claim.job.subject_id)
     grant = grants.spapi_grant_of(connection)[0] if connection is not None else None
-    if connection is None or grant is None or grant.status == Grant.Status.DISCONNECTED:
+    if connection is None or grant is None or not refusals.can_be_asked(grant):
         with claim.finishing(error=""):
             return
     is_over = grant.status == Grant.Status.INVALID

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from connections.countries import marketplace_name
 from connections.models import Connection
 from connections.views import answer_changed, connection_of, form_page
-from marketplaces import onboarding, pausing
+from marketplaces import onboarding, pausing, services
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -47,7 +47,7 @@ def marketplaces_onboard(request: OrganizationRequest, connection_id: UUID) -> H
             if started or has_consent(connection):
                 say_started(request, len(started))
                 return answer_changed(request, connection)
-            error = _("Disconnected: reconnect it first")
+            error = without_consent_words()
         else:
             error = _("Tick at least one marketplace.")
     choices = onboarding_choices(connection, ticked="" if error else connection.marketplace_id)
@@ -71,8 +71,12 @@ def say_started(request: OrganizationRequest, count: int) -> None:
         messages.info(request, _("These marketplaces had been started already."))
 
 
+def without_consent_words() -> str:
+    return _("No consent that works: reconnect the account first")
+
+
 def has_consent(connection: Connection) -> bool:
-    return onboarding.has_living_consent(connection.organization_id, connection.pk)
+    return services.has_working_consent(connection.organization_id, connection.pk)
 
 
 def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
@@ -101,7 +105,7 @@ def choice_of(
 ) -> Choice:
     obstacle = ""
     if is_over:
-        obstacle = _("Disconnected: reconnect it first")
+        obstacle = without_consent_words()
     elif marketplace.region != connection.region:
         obstacle = _("Belongs to another region: connect the seller there")
     elif not marketplace.is_supported:
@@ -133,7 +137,7 @@ def marketplaces_retry(
         connection=connection, account_ids=[account_id], actor=request.actor()
     )
     if not started and not has_consent(connection):
-        messages.error(request, _("Disconnected: reconnect it first"))
+        messages.error(request, without_consent_words())
     else:
         say_started(request, len(started))
     return answer_changed(request, connection)
@@ -166,15 +170,15 @@ def marketplace_resume(
 
 
 def no_longer_paused_words(state: str) -> str:
-    """Of a marketplace whose row has no consent."""
+    """Of a marketplace whose row has no consent that works."""
     if state == MarketplaceAccount.Onboarding.ONBOARDED:
         return _(
-            "No longer paused, but %(name)s is disconnected: reconnect it first. Until then "
-            "nothing is imported."
+            "No longer paused, but %(name)s has no consent that works: reconnect it first. Until "
+            "then nothing is imported."
         )
     return _(
-        "No longer paused, but not started: %(name)s is disconnected. Reconnect it first, then "
-        "start this marketplace."
+        "No longer paused, but not started: %(name)s has no consent that works. Reconnect it "
+        "first, then start this marketplace."
     )
 
 

@@ -7,16 +7,18 @@ minutes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum, auto
-from uuid import UUID
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from connections import ads_consents, revisions, verdicts, verification
+from connections import ads_consents, refusals, revisions, verdicts, verification
 from connections.models import AdsGrant, Connection, Grant
 from connections.reach import within_reach
+from marketplaces import services as marketplace_services
 from marketplaces import verification as marketplace_verification
-from ppc import profiles, upkeep
+from ppc import asking, profiles, upkeep
+from ppc.asking import Sides
 from ppc.disconnecting import Side
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.jobs import ledger
@@ -24,13 +26,10 @@ from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event, record_events
 from sellerlegend.organizations.models import Membership, Organization
-from sellerlegend.organizations.scoping import ScopedQuerySet
 
 VERIFY = "ppc.verify"
 CHECK = "ppc.check"
 PROVING = (upkeep.RESYNC, VERIFY, CHECK)
-
-Sides = frozenset[Side]
 
 
 # Queueing ----------------------------------------------------------------------------------
@@ -51,11 +50,12 @@ def queue_proofs(organization_id: UUID, grants: list[AdsGrant]) -> None:
 
 
 def begin_check(*, connection: Connection, actor: Actor) -> list[Job]:
-    """Queue a check of each side of a row that has a consent, in one transaction. What is on its
+    """Queue a check of each side on which Amazon can be asked, in one transaction. What is on its
     way already is not queued twice, and asking again is no event. Nothing where there is none."""
     with transaction.atomic():
-        asks_spapi = with_spapi(connection.organization_id).filter(pk=connection.pk).exists()
-        grants = _ads_by_row(connection.organization_id, [connection]).get(connection.pk, set())
+        asks_spapi = marketplace_services.is_askable(connection)
+        by_row = asking.ads_by_row(connection.organization_id, [connection])
+        grants = by_row.get(connection.pk, set())
         if not (asks_spapi or grants):
             return []
         revisions.touch(connection.organization_id, [connection.pk])
@@ -72,74 +72,36 @@ def sides_of(jobs: Iterable[Job]) -> Sides:
     return frozenset(Side.PPC if job.kind == CHECK else Side.SPAPI for job in jobs)
 
 
-def with_spapi(organization_id: UUID) -> ScopedQuerySet[Connection]:
-    """Rows whose Seller Central consent Amazon can be asked about: one that a person disconnected
-    has no token any more, nor has one that Amazon ended four weeks ago."""
-    rows = Connection.objects.for_organization(organization_id)
-    consented = rows.filter(selling_partner_id__isnull=False, spapi_grant__isnull=False)
-    askable: ScopedQuerySet[Connection] = consented.exclude(spapi_grant__refresh_token="")
-    return askable
-
-
-class Obstacle(Enum):
-    """Why Amazon is not asked about a row."""
-
-    WAITS = auto()
-    ENDED = auto()
-
-
-def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle]:
-    """Of those rows that cannot be checked on any side."""
-    rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=list(ids)))
-    asked = _checkable_sides(organization_id, rows)
-    return {
-        row.pk: Obstacle.ENDED if row.selling_partner_id else Obstacle.WAITS
-        for row in rows
-        if not asked[row.pk]
-    }
-
-
 def also_shown(membership: Membership, ids: Iterable[UUID]) -> int:
     """How many other rows that this member sees show what Amazon Ads answers about these."""
     organization_id, chosen = membership.organization_id, list(ids)
     rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=chosen))
-    asked = set().union(*_ads_by_row(organization_id, rows).values())
+    asked = set().union(*asking.ads_by_row(organization_id, rows).values())
     grants = list(AdsGrant.objects.for_organization(organization_id).filter(pk__in=asked))
     others = Connection.objects.for_organization(organization_id).exclude(pk__in=chosen)
     shown = others.filter(pk__in=ads_consents.rows_of(grants))
     return within_reach(shown, membership).count()
 
 
-def _checkable_sides(organization_id: UUID, rows: list[Connection]) -> dict[UUID, Sides]:
-    living = with_spapi(organization_id).filter(pk__in=[row.pk for row in rows])
-    on_spapi = set(living.values_list("pk", flat=True))
-    on_ppc = _ads_by_row(organization_id, rows)
-    return {
-        row.pk: frozenset(
-            side
-            for side, has_consent in (
-                (Side.SPAPI, row.pk in on_spapi),
-                (Side.PPC, row.pk in on_ppc),
-            )
-            if has_consent
-        )
-        for row in rows
-    }
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are checked because of one request, and on which sides; `check_results` finds
+    them again by the id."""
+
+    id: UUID
+    rows: dict[UUID, Sides]
 
 
-def begin_checks(
-    *, organization: Organization, rows: Iterable[UUID], actor: Actor
-) -> dict[UUID, Sides]:
-    """The same for many rows, in one transaction of few statements. Returns the rows that are
-    checked because of it, and on which sides; those that were being checked already are left
-    out."""
+def begin_checks(*, organization: Organization, rows: Iterable[UUID], actor: Actor) -> Batch:
+    """The same for many rows, in one transaction of few statements. Those that were being checked
+    already are left out."""
     with transaction.atomic():
         known = Connection.objects.for_organization(organization.pk)
         found = list(known.filter(pk__in=list(rows)))
-        sides = _checkable_sides(organization.pk, found)
+        sides = asking.sides_by_row(organization.pk, found)
         checkable = [row for row in found if sides[row.pk]]
         revisions.touch(organization.pk, [row.pk for row in checkable])
-        grants = _ads_by_row(organization.pk, checkable)
+        grants = asking.ads_by_row(organization.pk, checkable)
         live = _live_subjects(organization.pk, checkable, grants)
         fresh = [row for row in checkable if not _subjects_of(row, sides, grants) <= live]
         ledger.enqueue_many(
@@ -151,8 +113,21 @@ def begin_checks(
         ledger.enqueue_many(
             CHECK, organization=organization, subjects=[(pk, None) for pk in sorted(asked)]
         )
-        record_events("check_requested", actor=actor, subjects=fresh)
-    return {row.pk: sides[row.pk] for row in fresh}
+        batch = Batch(uuid4(), {row.pk: sides[row.pk] for row in fresh})
+        _record(batch, fresh, actor)
+    return batch
+
+
+def _record(batch: Batch, fresh: list[Connection], actor: Actor) -> None:
+    """One statement for each combination of sides."""
+    for sides in set(batch.rows.values()):
+        record_events(
+            "check_requested",
+            actor=actor,
+            subjects=[row for row in fresh if batch.rows[row.pk] == sides],
+            batch=str(batch.id),
+            sides=sorted(sides),
+        )
 
 
 def _subjects_of(
@@ -172,11 +147,6 @@ def _live_subjects(
     return set(live.values_list("subject_id", flat=True))
 
 
-def _ads_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
-    """Each row's Ads consents that have a token; rows without one are left out."""
-    return ads_consents.by_row(ads_consents.askable(organization_id), rows)
-
-
 def _enqueue(organization_id: UUID, grant_id: UUID) -> Job:
     return ledger.enqueue(CHECK, organization=organization_id, subject_id=grant_id)
 
@@ -191,7 +161,9 @@ def _live_checks(connection: Connection, grants: set[UUID]) -> set[UUID]:
 
 def check_restarted(job: Job, _actor: Actor) -> bool:
     grant = upkeep.grant_of(job)
-    return grant is not None and ledger.hurry(_enqueue(grant.organization_id, grant.pk))
+    if grant is None or not refusals.can_be_asked(grant):
+        return False
+    return ledger.hurry(_enqueue(grant.organization_id, grant.pk))
 
 
 # The jobs ----------------------------------------------------------------------------------
@@ -209,7 +181,7 @@ def check(claim: Claim) -> None:
 
 def _prove(claim: Claim, *, is_by_hand: bool) -> None:
     grant = upkeep.grant_of(claim.job)
-    if grant is None or grant.status == Grant.Status.DISCONNECTED:
+    if grant is None or not refusals.can_be_asked(grant):
         with claim.finishing(error=""):
             return
     is_over = grant.status == Grant.Status.INVALID

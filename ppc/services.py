@@ -192,8 +192,11 @@ def linking_job(link: PpcLink, connection_id: UUID) -> Job:
 
 
 def retry_linking(link: PpcLink, *, actor: Actor) -> bool:
-    """Now instead of later, or again after it stopped. False when there is nothing to repeat."""
+    """Now instead of later, or again after it stopped. False when there is nothing to repeat, and
+    where no Ads consent could say something new."""
     if link.status == Status.NEEDS_ATTENTION:
+        if not usable_grants(link.organization_id):
+            return False
         connection = link.account.connection
         return bool(
             begin_linking(connection=connection, account_ids=[link.account_id], actor=actor)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from connections import revisions, verdicts
-from connections.models import AdsGrant, Connection, Grant
+from connections import ads_consents, refusals, revisions, verdicts
+from connections.models import AdsGrant, Connection
 from marketplaces import services as marketplace_services
-from ppc import profiles
+from ppc import asking, profiles
+from ppc.disconnecting import Side
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.ledger import Claim
@@ -32,15 +33,20 @@ def begin_resync(
     grants: list[AdsGrant] | None = None,
 ) -> list[Job]:
     """Queue a refresh of the row's consent and of the Ads consents that may feed it, each
-    followed by a fresh reading. Work that was waiting is due now. One transaction.
+    followed by a fresh reading. Work that was waiting is due now. One transaction. Nothing of a
+    row about which Amazon can be asked on no side.
 
-    `grants` says which Ads consents; otherwise all that live.
+    `grants` says which Ads consents; otherwise all that Amazon can be asked about.
     """
+    sides = asking.sides_of(connection)
+    if not sides:
+        return []
     if grants is None:
-        grants = living_grants(connection)
+        grants = askable_grants(connection)
     with transaction.atomic():
         record_event("resync_requested", actor=actor, subject=connection, reason=reason)
-        jobs = [marketplace_services.begin_resync(connection=connection)]
+        asks_spapi = Side.SPAPI in sides
+        jobs = [marketplace_services.begin_resync(connection=connection)] if asks_spapi else []
         jobs += [_enqueue(grant) for grant in grants]
         for job in jobs:
             ledger.hurry(job)
@@ -48,8 +54,8 @@ def begin_resync(
 
 
 def begin_grant_resync(*, grant: AdsGrant, actor: Actor, reason: str = "") -> list[Job]:
-    """The same for one Ads consent alone; nothing for a disconnected one."""
-    if grant.status == Grant.Status.DISCONNECTED:
+    """The same for one Ads consent alone; nothing for one that Amazon cannot be asked about."""
+    if not is_askable(grant):
         return []
     with transaction.atomic():
         record_event("resync_requested", actor=actor, subject=grant, reason=reason)
@@ -58,11 +64,16 @@ def begin_grant_resync(*, grant: AdsGrant, actor: Actor, reason: str = "") -> li
     return [job]
 
 
-def living_grants(connection: Connection) -> list[AdsGrant]:
-    """Every Ads consent of the organization that has a token: which rows one feeds shows only
-    when its profiles are read. Also those believed invalid, since a re-sync asks again."""
-    grants = AdsGrant.objects.for_organization(connection.organization_id)
-    return list(grants.exclude(status=Grant.Status.DISCONNECTED).order_by("pk"))
+def askable_grants(connection: Connection) -> list[AdsGrant]:
+    """Every Ads consent of the organization that Amazon can be asked about: which rows one feeds
+    shows only when its profiles are read. Also those believed invalid, since a re-sync asks
+    again."""
+    return list(ads_consents.askable(connection.organization_id).order_by("pk"))
+
+
+def is_askable(grant: AdsGrant) -> bool:
+    """By a query: the staff's pages load no token."""
+    return bool(ads_consents.askable(grant.organization_id).filter(pk=grant.pk).exists())
 
 
 def begin_listing(grant: AdsGrant) -> Job:
@@ -78,7 +89,7 @@ def _enqueue(grant: AdsGrant) -> Job:
 def resync_grant(claim: Claim) -> None:
     """The job: prove an Ads consent by a refresh, then list its profiles again."""
     grant = grant_of(claim.job)
-    if grant is None or grant.status == Grant.Status.DISCONNECTED:
+    if grant is None or not refusals.can_be_asked(grant):
         with claim.finishing(error=""):
             return
     try:

@@ -9,6 +9,11 @@ ROW = f"{LIST}<uuid:connection_id>/"
 
 urlpatterns = [
     path("o/<slug:slug>/connections/check", views.connections_check, name="connections_check"),
+    path(
+        f"{LIST}check/<uuid:batch>",
+        views.connections_check_result,
+        name="connections_check_result",
+    ),
     path(f"{ROW}check", views.connection_check, name="connection_check"),
     path(f"{ROW}disconnect", views.connection_disconnect, name="connection_disconnect"),
     path(f"{ROW}proof", ending_views.disconnect_proof, name="disconnect_proof"),

@@ -6,12 +6,16 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from connections import bulk, departures
+from connections.dialogs import leave_for
+from connections.list_address import list_seen
 from connections.models import Connection
+from connections.reader import Reader
 from connections.selection import asked_by_form, selection_of
 from connections.views import (
     answer_changed,
@@ -20,14 +24,17 @@ from connections.views import (
     connection_of,
     form_page,
 )
-from connections.words import Facts
+from connections.words import Facts, exact_time
 from marketplaces.views import say_started, uuids_from
-from ppc import checking, disconnecting, screen, services
+from ppc import asking, check_results, checking, disconnecting, screen, services
 from ppc.disconnecting import Side
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.step_up import recently_authenticated
+
+# A result with more rows is read less often while it changes.
+FEW = 100
 
 
 @form_page
@@ -159,14 +166,14 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
     return answer_changed(request, connection)
 
 
-def checked_words(sides: checking.Sides) -> str:
+def checked_words(sides: asking.Sides) -> str:
     """What Amazon is asked about, or why it is not."""
     if not sides:
         return _("%(name)s has no consent to check. Reconnect it first.")
     if Side.SPAPI not in sides:
         return _(
-            "The Amazon Ads consent of %(name)s is being checked. Selling Partner has none: "
-            "Reconnect brings it back."
+            "The Amazon Ads consent of %(name)s is being checked. Selling Partner has none to "
+            "check: Reconnect brings it back."
         )
     if Side.PPC not in sides:
         return _("The Selling Partner consent of %(name)s is being checked.")
@@ -180,7 +187,7 @@ def checked_words(sides: checking.Sides) -> str:
 def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     """The same for a selection."""
     selection = selection_of(request)
-    obstacles = checking.obstacles(request.organization.pk, selection.ids)
+    obstacles = asking.obstacles(request.organization.pk, selection.ids)
     if request.method != "POST" or not selection.count:
         lines = bulk.lines(request, selection.ids, lambda fact: left_alone(fact, obstacles))
         return bulk.ask(
@@ -193,35 +200,54 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     begun = checking.begin_checks(
         organization=request.organization, rows=selection.ids, actor=request.actor()
     )
+    if begun.rows:
+        say_left(request, selection.count - len(begun.rows))
+        url = reverse("connections_check_result", args=[request.organization.slug, begun.id])
+        return leave_for(request, url)
 
     def words_of(fact: Facts) -> tuple[str, bool]:
-        if fact["id"] in begun:
-            return being_checked(begun[fact["id"]]), False
-        words, is_left = left_alone(fact, obstacles)
-        return (words, True) if is_left else (_("Was being checked already"), True)
+        words, _is_left = left_alone(fact, obstacles)
+        return words or _("Was being checked already"), True
 
     lines = bulk.lines(request, selection.ids, words_of)
-    count = sum(not line.is_left for line in lines)
-    done_words = ngettext(
-        "%(count)d connection is being checked.", "%(count)d connections are being checked.", count
-    ) % {"count": count}
-    return bulk.tell(request, title=_("Checking now"), lines=lines, done_words=done_words)
+    title = done_words = _("Nothing new to check")
+    return bulk.tell(request, title=title, lines=lines, done_words=f"{done_words}.")
 
 
-def being_checked(sides: checking.Sides) -> str:
-    """Behind the name of a row in the result."""
-    if Side.SPAPI not in sides:
-        return _("Being checked: Amazon Ads. Selling Partner has no consent to check")
-    if Side.PPC not in sides:
-        return _("Being checked: Selling Partner")
-    return _("Being checked: Selling Partner and Amazon Ads")
+def say_left(request: OrganizationRequest, count: int) -> None:
+    """Of those that are not on the page with the result."""
+    if count:
+        words = ngettext(
+            "%(count)d connection is not asked: it is being checked already, or has no consent to "
+            "check.",
+            "%(count)d connections are not asked: they are being checked already, or have no "
+            "consent to check.",
+            count,
+        )
+        messages.info(request, words % {"count": count})
 
 
-def left_alone(fact: Facts, obstacles: dict[UUID, checking.Obstacle]) -> tuple[str, bool]:
+@require_GET
+@organization_view(Role.MEMBER)
+def connections_check_result(request: OrganizationRequest, batch: UUID) -> HttpResponse:
+    """What came of it, for each row, while it is going on and after."""
+    result = check_results.result_of(batch, Reader.of(request), request.membership)
+    if result is None:
+        raise Http404("no such check for this person")
+    context = {
+        "result": result,
+        "intro": _("Asked on %(time)s.") % {"time": exact_time(result.asked_at)},
+        "seconds": 3 if result.total <= FEW else 10,
+        "list_url": list_seen(request),
+    }
+    return render_part(request, "connections/check_result.html", "results", context)
+
+
+def left_alone(fact: Facts, obstacles: dict[UUID, asking.Obstacle]) -> tuple[str, bool]:
     obstacle = obstacles.get(fact["id"])
     if obstacle is None:
         return "", False
     return {
-        checking.Obstacle.WAITS: _("Waits for its first consent"),
-        checking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
+        asking.Obstacle.WAITS: _("Waits for its first consent"),
+        asking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
     }[obstacle], True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from allauth.account.models import EmailAddress
 from django.db import transaction
@@ -24,7 +24,7 @@ from ppc import services as ppc_services
 from ppc.models import AdsProfile, PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.amazon.secret import Secret
-from sellerlegend.organizations.audit import COMMAND, Actor
+from sellerlegend.organizations.audit import COMMAND, Actor, record_events
 from sellerlegend.organizations.invitations import invite
 from sellerlegend.organizations.models import Invitation, Membership, Organization, Role, User
 from sellerlegend.organizations.services import create_organization
@@ -202,6 +202,15 @@ def make_notice(connection: Connection, **columns: Any) -> Notice:
         **(facts | columns),
     )
     return notice
+
+
+def make_check(*rows: Connection) -> UUID:
+    """The batch of a *Check now* for these rows that is over."""
+    batch = uuid4()
+    record_events(
+        "check_requested", actor=COMMAND, subjects=rows, batch=str(batch), sides=["spapi"]
+    )
+    return batch
 
 
 def make_files(organization: Organization) -> tuple[TokenImport, ClientList]:

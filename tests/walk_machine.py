@@ -322,7 +322,7 @@ class Walk(RuleBasedStateMachine):
         connection = pick(self.tenants[org].rows(), row)
         if connection is not None and not connection.waits_for_consent:
             marketplace_services.begin_resync(connection=connection)
-            for grant in upkeep.living_grants(connection):
+            for grant in upkeep.askable_grants(connection):
                 upkeep.begin_grant_resync(grant=grant, actor=COMMAND)
 
     @rule(org=which, row=number)

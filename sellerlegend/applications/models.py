@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -100,6 +101,8 @@ class ApplicationRole(models.Model):
     application = models.CharField(max_length=10, choices=LwaApplication.choices)
     name = models.CharField(_("role"), max_length=80)
     added_at = models.DateTimeField(_("added"), default=timezone.now)
+    # When staff wrote it down: only then it is news to anybody.
+    entered_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
 
     class Meta:
         constraints = [

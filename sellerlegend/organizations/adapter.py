@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import zoneinfo
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +42,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def get_client_ip(self, request: HttpRequest) -> str:
         """Only what trusted proxies say. The address of a network stands for its clients."""
         return limits.client_address(request).partition("/")[0]
+
+    def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
+        """In the time zone that the browser names, if it names one that exists."""
+        named = request.POST.get("time_zone", "")
+        if named in zoneinfo.available_timezones():
+            user.time_zone = named
+        saved: User = super().save_user(request, user, form, commit)
+        return saved
 
     # Signing in ----------------------------------------------------------------------------
 

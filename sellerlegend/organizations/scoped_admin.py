@@ -5,6 +5,7 @@ No row is added, changed or deleted here. Secret columns are not loaded, let alo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -198,15 +199,21 @@ class ReasonForm(forms.Form):
         return reason
 
 
+def nothing_to_do(_row: Any) -> Words:
+    return ""
+
+
 @dataclass(frozen=True)
 class NamedAction:
     """What staff may do to the rows they ticked. `perform` calls a service with (row, actor,
-    reason) and says whether it did anything."""
+    reason) and says whether it did anything; `left_out` says of a row to which nothing was done
+    why it could not be, "" where there was nothing to do."""
 
     name: str
     label: Words
     meaning: Words
     perform: Callable[[Any, Actor, str], bool]
+    left_out: Callable[[Any], Words] = nothing_to_do
 
     def as_admin_action(self) -> Any:
         def action(
@@ -231,10 +238,10 @@ class NamedAction:
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
             return self.page(model_admin, request, rows, form)
-        done = sum(self.act(row, request, form.cleaned_data["reason"]) for row in rows)
-        model_admin.message_user(
-            request, done_words(self.label, done, len(rows)), level_of(done, len(rows))
-        )
+        left = [row for row in rows if not self.act(row, request, form.cleaned_data["reason"])]
+        done = len(rows) - len(left)
+        told = [done_words(self.label, done, len(rows)), *left_words(map(self.left_out, left))]
+        model_admin.message_user(request, " ".join(told), level_of(done, len(rows)))
         return None
 
     def act(self, row: Any, request: HttpRequest, reason: str) -> bool:
@@ -261,10 +268,18 @@ class NamedAction:
 
 
 def done_words(label: Words, done: int, total: int) -> str:
-    words = ngettext(
+    return ngettext(
         "%(label)s: %(done)d of %(total)d row.", "%(label)s: %(done)d of %(total)d rows.", total
     ) % {"label": label, "done": done, "total": total}
-    return words if done == total else f"{words} " + str(_("There was nothing to do for the rest."))
+
+
+def left_words(causes: Iterable[Words]) -> list[str]:
+    """How many rows nothing was done to for each cause."""
+    counts = Counter(map(str, causes))
+    rest = counts.pop("", 0)
+    left_out = _("%(count)d left out: %(why)s.")
+    words = [str(left_out) % {"count": count, "why": why} for why, count in counts.items()]
+    return [*words, str(_("There was nothing to do for the rest."))] if rest else words
 
 
 def level_of(done: int, total: int) -> int:

@@ -25,6 +25,7 @@ from tests import bells, client_trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import (
     make_account,
+    make_check,
     make_client,
     make_connection,
     make_files,
@@ -84,6 +85,7 @@ ORGANIZATION_ROUTES = (
     Route("connection_another_region", FORM, Role.MEMBER, ROW),
     Route("connection_check", ACTION, Role.MEMBER, ROW),
     Route("connections_check", FORM, Role.MEMBER),
+    Route("connections_check_result", READ[:1], Role.MEMBER, ("batch",)),
     Route("connections_tag", FORM, Role.MEMBER),
     Route("connections_client", FORM, Role.MEMBER),
     Route("connection_filters", READ[:1], Role.VIEWER),
@@ -243,6 +245,7 @@ class Scene:
     tag_id: int
     client_id: UUID
     link_id: UUID
+    batch: UUID
     outsider: Any
 
     def path(self, route: Route, **overrides: Any) -> str:
@@ -259,6 +262,7 @@ class Scene:
             "tag_id": self.tag_id,
             "client_id": self.client_id,
             "link_id": self.link_id,
+            "batch": self.batch,
             "reference": "BCDFGH23",
             "pk": 1,
             "ticket": "a-step-of-nobody",
@@ -299,6 +303,7 @@ def make_scene() -> Scene:
         tag.pk,
         owner.pk,
         link.pk,
+        make_check(connection),
         outsider,
     )
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -48,6 +48,7 @@ from tests.architecture.test_every_url import (
 from tests.factories import (
     limit,
     make_account,
+    make_check,
     make_client,
     make_connection,
     make_files,
@@ -92,6 +93,7 @@ class Tree:
     tag: Tag
     client: AgencyClient
     link: client_trips.Asked
+    batch: UUID
     reference: str
     passkey: Authenticator
 
@@ -122,6 +124,7 @@ def make_tree(name: str) -> Tree:
         tag,
         client,
         link,
+        make_check(connection),
         trip.reference,
         passkey,
     )
@@ -226,6 +229,7 @@ def ids_of(tree: Tree) -> dict[str, Any]:
         "tag_id": tree.tag.pk,
         "client_id": tree.client.pk,
         "link_id": tree.link.pk,
+        "batch": tree.batch,
         "reference": tree.reference,
         "pk": tree.passkey.pk,
         "ticket": "a-step-of-another-browser",
@@ -246,6 +250,7 @@ def made_up() -> dict[str, Any]:
         "tag_id": 999_999_999,
         "client_id": uuid4(),
         "link_id": uuid4(),
+        "batch": uuid4(),
         "reference": "BCDFGH23",
         "pk": 999_999_999,
         "ticket": "a-step-of-nobody",
@@ -344,7 +349,7 @@ def test_a_page_of_an_organization(
     assert bells.heard() == []
 
 
-OF_A_ROW = {"connection_id", "notice_id"}
+OF_A_ROW = {"connection_id", "notice_id", "batch"}
 
 
 def test_a_row_outside_of_the_reach_is_not_there(

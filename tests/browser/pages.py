@@ -264,6 +264,19 @@ def bulk_result(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Without a client")).to_be_visible()
 
 
+def check_result(page: Page) -> None:
+    """Again where the check that another page began is still on the way."""
+    for _ in range(10):
+        bulk("Check now")(page)
+        page.get_by_role("dialog").get_by_role("button", name="Check now").click()
+        said = page.get_by_role("heading", name=re.compile("Result of the check|Nothing new"))
+        expect(said).to_be_visible()
+        if "Result" in said.inner_text():
+            break
+    expect(page.get_by_role("table", name="Checked connections")).to_be_visible()
+    expect(page.locator("progress")).to_be_visible()
+
+
 def link_to_dialog(path: str, name: str) -> Arrive:
     def arrive(page: Page) -> None:
         page.goto(path)
@@ -402,6 +415,7 @@ CONNECTIONS = (
     Place("bulk client pop-up", bulk("Client")),
     Place("bulk check pop-up", bulk("Check now")),
     Place("bulk check page", at(f"{NORTHSTAR}check?all=1")),
+    Place("bulk check result", check_result),
     Place("bulk result", bulk_result),
     Place("tags and client of a row", action_of_row(NA, "Tags and client")),
     Place("tags and clients", at("/o/northstar-trading/groups")),

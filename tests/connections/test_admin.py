@@ -10,21 +10,23 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import credentials
+from connections import credentials, superseding
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import upkeep
+from ppc.disconnecting import Side, disconnect
 from ppc.models import PpcLink
 from sellerlegend.amazon.errors import GrantInvalid
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.audit import WORKER
+from sellerlegend.organizations.audit import COMMAND, WORKER, Actor
 from sellerlegend.organizations.models import AuditEvent, User
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.amazon_emulator.demo import NORTHSTAR, NORTHSTAR_LOGIN
+from tests.nothing_changed import nothing_changes
 from tests.staff import act, make_support, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -363,3 +365,160 @@ def test_the_customer_reads_that_support_asked_for_it(
 
     assert b"Our support asks for a new consent" in page.content
     assert b"a role is missing" not in page.content
+
+
+# Where Amazon cannot be asked --------------------------------------------------------------
+
+
+def stop(grant: SpApiGrant | AdsGrant) -> None:
+    superseding.require_reconnect(grant, actor=COMMAND, reason="staff")
+
+
+def end(connection: Connection) -> None:
+    actor = Actor.person(factories.owner_of(connection.organization))
+    disconnect(connection=connection, sides=frozenset(Side), actor=actor)
+
+
+def words_after(support: Client, response: Any) -> list[str]:
+    """What staff are told by the page that follows."""
+    return [
+        str(message) for message in support.get(response.headers["Location"]).context["messages"]
+    ]
+
+
+NOT_ASKED = "1 left out: Amazon cannot be asked before the customer gives a new consent."
+
+
+@pytest.mark.parametrize("name", ["resync", "retry"])
+@pytest.mark.parametrize("was", ["stopped", "disconnected"])
+def test_nothing_is_done_to_a_row_about_which_amazon_cannot_be_asked(
+    amazon: RunningEmulator, support: Client, connection: Connection, name: str, was: str
+) -> None:
+    factories.make_account(connection, onboarding="needs_attention", attention_reason="gave_up")
+    stuck = factories.make_account(
+        connection, factories.CANADA, onboarding="needs_attention", attention_reason="gave_up"
+    )
+    factories.make_link(stuck, status="needs_attention", attention_reason="gave_up")
+    if was == "stopped":
+        stop(factories.grant_of(connection))
+    else:
+        end(connection)
+    Connection._base_manager.update(reading_error="gave_up")
+    Job._base_manager.all().delete()
+
+    with nothing_changes(amazon, events=()):
+        response = act(support, name, [connection], reason="look again")
+        ledger.drain("background")
+
+    label = {"resync": "Re-sync", "retry": "Retry now"}[name]
+    assert words_after(support, response) == [f"{label}: 0 of 1 row. {NOT_ASKED}"]
+
+
+def test_staff_read_how_many_rows_were_left_out_and_why(
+    support: Client, connection: Connection
+) -> None:
+    organization = connection.organization
+    waiting = factories.make_waiting_connection(organization)
+    stopped, gone = (factories.make_connection(organization) for _ in range(2))
+    stop(factories.grant_of(stopped))
+    end(gone)
+    rows = [connection, waiting, stopped, gone]
+
+    response = act(support, "resync", rows, reason="look again")
+
+    (told,) = words_after(support, response)
+    assert told.startswith("Re-sync: 1 of 4 rows. ")
+    assert "1 left out: waiting for the first consent." in told
+    assert "2 left out: Amazon cannot be asked before the customer gives a new consent." in told
+    assert "nothing to do" not in told
+    assert [job.subject_id for job in Job._base_manager.all()] == [connection.pk]
+
+
+def test_beside_a_stopped_consent_that_of_the_other_side_is_synced(
+    support: Client, connection: Connection
+) -> None:
+    grant = factories.make_ads_grant(connection.organization)
+    factories.put_to_use(grant, connection)
+    other = factories.make_ads_grant(connection.organization)
+    stop(factories.grant_of(connection))
+    stop(other)
+
+    act(support, "resync", [connection], reason="look again")
+
+    assert [(job.kind, job.subject_id) for job in Job._base_manager.all()] == [
+        (upkeep.RESYNC, grant.pk)
+    ]
+
+
+def test_a_stopped_consent_alone_is_not_synced(
+    amazon: RunningEmulator, support: Client, connection: Connection
+) -> None:
+    ads_grant = factories.make_ads_grant(connection.organization)
+    factories.put_to_use(ads_grant, connection)
+    spapi = factories.grant_of(connection)
+    for grant in (spapi, ads_grant):
+        stop(grant)
+
+    with nothing_changes(amazon, events=()):
+        responses = [act(support, "resync", [one], reason="again") for one in (spapi, ads_grant)]
+
+    told = [words for response in responses for words in words_after(support, response)]
+    assert told == [f"Re-sync: 0 of 1 row. {NOT_ASKED}"] * 2
+
+
+def test_what_was_queued_before_a_stop_ends_without_a_word(
+    amazon: RunningEmulator, support: Client, connection: Connection
+) -> None:
+    grant = factories.make_ads_grant(connection.organization)
+    factories.put_to_use(grant, connection)
+    act(support, "resync", [connection], reason="look again")
+    for kind, subject in (("marketplaces.check", connection), ("ppc.check", grant)):
+        ledger.enqueue(kind, organization=connection.organization, subject_id=subject.pk)
+    for one in (factories.grant_of(connection), grant):
+        stop(one)
+    known, calls = AuditEvent._base_manager.count(), amazon.ledger.last_number
+
+    assert ledger.drain("background") + ledger.drain("interactive") == 4
+
+    assert Connection._base_manager.get(pk=connection.pk).reading_error == ""
+    assert amazon.ledger.calls(since=calls) == []
+    assert AuditEvent._base_manager.count() == known
+
+
+def test_dead_work_of_a_stopped_consent_is_not_begun_again(
+    amazon: RunningEmulator, support: Client, connection: Connection
+) -> None:
+    grant = factories.make_ads_grant(connection.organization)
+    factories.put_to_use(grant, connection)
+    work = [
+        ("marketplaces.check", connection.pk),
+        ("marketplaces.resync", connection.pk),
+        ("ppc.check", grant.pk),
+        ("ppc.resync", grant.pk),
+    ]
+    for kind, subject in work:
+        ledger.enqueue(kind, organization=connection.organization, subject_id=subject)
+    Job._base_manager.update(status=Job.Status.DEAD, finished_at=timezone.now())
+    Connection._base_manager.update(reading_error="gave_up")
+    for one in (factories.grant_of(connection), grant):
+        stop(one)
+
+    with nothing_changes(amazon, events=()):
+        response = act(support, "retry", list(Job._base_manager.all()), reason="again")
+
+    assert words_after(support, response) == [
+        "Retry now: 0 of 4 rows. There was nothing to do for the rest."
+    ]
+
+
+def test_retry_asks_amazon_by_force_about_a_consent_that_it_refused(
+    support: Client, connection: Connection
+) -> None:
+    SpApiGrant._base_manager.update(status=Grant.Status.INVALID, last_error_code="invalid_grant")
+    Connection._base_manager.update(reading_error="gave_up")
+
+    act(support, "retry", [connection], reason="seller says it is there")
+    ledger.drain("background")
+
+    assert factories.grant_of(connection).status == Grant.Status.ACTIVE
+    assert Connection._base_manager.get(pk=connection.pk).reading_error == ""

@@ -230,6 +230,30 @@ def test_rows_that_are_here(organization: Organization) -> None:
     )
 
 
+def test_the_look_says_whose_contact_is_set(organization: Organization, browser: Browser) -> None:
+    """Its address is sent links from then on."""
+    rows = Client.objects.for_organization(organization)
+    rows.create(name="Bare")
+    rows.create(name="Known", contact_email="kate@known.example")
+
+    found = bring(
+        browser,
+        organization,
+        line("Bare", mail="new@bare.example"),
+        line("Known", mail="kate@known.example"),
+        line("New", mail="n@new.example"),
+    )
+
+    words = words_of(browser.get(page_url(found)))
+    assert (
+        "The client is there already. new@bare.example becomes its contact, and is sent its links."
+    ) in words
+    assert words.count("The client is there already.") == 2
+    assert words.count("Adds the client, without a store.") == 1
+    assert confirm(browser, found) == [("", "known_client"), ("", "known_client"), ("", "client")]
+    assert rows.get(name="Bare").contact_email == "new@bare.example"
+
+
 def test_a_row_that_is_said_again_counts_once(organization: Organization) -> None:
     said = line("Bolt", store="S", place="US", seller="A8")
     other_place = line("Bolt", store="S", place="CA", seller="A8")

@@ -302,7 +302,7 @@ def test_the_panel_says_whose_end_is_meant_without_a_side(organization: Organiza
 
     page = browser.get(reverse("connection_filters", args=[organization.slug])).content.decode()
 
-    words = "Either side; for the end of a consent: Selling Partner"
+    words = "State of either, end of Selling Partner"
     assert f'<option value="">{words}</option>' in page
 
 

@@ -10,6 +10,7 @@ import time_machine
 from django.utils import timezone
 
 from connections import attention, notices, superseding
+from connections.application_roles import add_role
 from connections.incident_summaries import summaries_of
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_models import Notice
@@ -354,6 +355,55 @@ def test_a_role_that_we_got_later_asks_older_consents(grant: SpApiGrant) -> None
     derive()
 
     assert steps() == ["permission_missing"]
+
+
+@pytest.mark.parametrize("days_ago", [3, 40, 300])
+def test_a_role_is_news_from_the_day_on_which_staff_write_it_down(
+    grant: SpApiGrant, days_ago: int
+) -> None:
+    given_days_ago(grant, 301)
+    newer = factories.grant_of(factories.make_connection(grant.connection.organization))
+    given_days_ago(newer, 2)
+    added_at = timezone.now() - timedelta(days=days_ago)
+    role = ApplicationRole(application="spapi", name="Brand Analytics", added_at=added_at)
+
+    add_role(role, actor=COMMAND)
+    derive()
+    derive()
+
+    told = Notice._base_manager.filter(kind="permission_missing")
+    assert [(notice.subject_id, notice.occurred_at) for notice in told] == [
+        (grant.pk, role.entered_at)
+    ]
+
+
+def test_a_role_that_was_written_down_long_ago_is_no_news(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 100)
+    long_ago = timezone.now() - timedelta(days=31)
+    ApplicationRole.objects.create(
+        application="spapi", name="Brand Analytics", added_at=long_ago, entered_at=long_ago
+    )
+
+    derive()
+
+    assert steps() == []
+
+
+def test_each_role_that_is_written_down_is_told_though_an_older_one_was(
+    grant: SpApiGrant,
+) -> None:
+    given_days_ago(grant, 100)
+    long_ago = timezone.now() - timedelta(days=29)
+    ApplicationRole.objects.create(
+        application="spapi", name="Brand Analytics", added_at=long_ago, entered_at=long_ago
+    )
+    derive()
+    known = timezone.now() - timedelta(days=60)
+    add_role(ApplicationRole(application="spapi", name="Pricing", added_at=known), actor=COMMAND)
+
+    derive()
+
+    assert steps() == ["permission_missing"] * 2
 
 
 def test_an_alarm_waits_while_an_incident_could_be_the_cause(

@@ -504,6 +504,24 @@ def test_an_administrator_chooses_and_it_counts_at_once(
     assert not Reach._base_manager.exists()
 
 
+def test_ticks_beside_all_are_a_mistake_and_no_wide_open_door(
+    amazon: RunningEmulator, organization: Organization, member: User, inside: Connection
+) -> None:
+    spring = tag(inside, "Spring")
+    mine = Membership.objects.for_organization(organization).get(user=member)
+    url = reverse("member_reach", args=[organization.slug, mine.pk])
+    owner = signed_in_freshly(factories.owner_of(organization))
+
+    with nothing_changes(amazon, events=()):
+        wrong = owner.post(url, {"sees": "all", "tags": str(spring.pk)})
+
+    assert wrong.status_code == 422
+    assert "choose “Only what is ticked below” as well." in wrong.text
+    owner.post(url, {"sees": "some", "tags": str(spring.pk)})
+    # What was ticked before is no new wish.
+    assert owner.post(url, {"sees": "all", "tags": str(spring.pk)}).status_code == 303
+
+
 def test_only_what_the_organization_has_can_be_chosen(
     amazon: RunningEmulator, organization: Organization, member: User, inside: Connection
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from connections import superseding
 from connections.models import Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
@@ -166,6 +168,41 @@ def test_a_refused_consent_fails_its_row_alone(
     }
     stuck = Connection._base_manager.get(selling_partner_id=BLUE_HARBOR)
     assert stuck.reading_error == "grant_invalid"
+
+
+@pytest.mark.parametrize("options", [[], ["--tokens-only"]])
+def test_a_consent_that_staff_stopped_is_left_out_and_said(
+    amazon: RunningEmulator, rows: list[Connection], options: list[str]
+) -> None:
+    harbor = SpApiGrant._base_manager.get(connection__selling_partner_id=BLUE_HARBOR)
+    superseding.require_reconnect(harbor, actor=COMMAND, reason="staff")
+    events = AuditEvent._base_manager.count()
+    amazon.ledger.clear()
+
+    run = run_command("resync_tokens", "--json", "--seller-id", BLUE_HARBOR, *options)
+
+    assert run.code == 3
+    reason = "grant_invalid" if options else "marketplaces.resync: reconnect_required"
+    assert [(line["outcome"], line["reason"]) for line in run.objects] == [("attention", reason)]
+    assert amazon.ledger.calls() == []
+    assert AuditEvent._base_manager.count() == events
+    assert Connection._base_manager.get(pk=harbor.connection_id).reading_error == ""
+
+
+def test_beside_a_stopped_consent_the_ads_consents_of_the_row_are_refreshed(
+    amazon: RunningEmulator, organization: Organization, rows: list[Connection]
+) -> None:
+    row = next(row for row in rows if row.selling_partner_id == BLUE_HARBOR)
+    login = amazon.world.authorize_ads(NORTHSTAR_LOGIN)
+    grant = factories.make_ads_grant(organization, refresh_token=login)
+    factories.put_to_use(grant, row)
+    superseding.require_reconnect(factories.grant_of(row), actor=COMMAND, reason="staff")
+
+    run = run_command("resync_tokens", "--json", "--seller-id", BLUE_HARBOR)
+
+    assert run.objects[0]["reason"] == "marketplaces.resync: reconnect_required"
+    grant.refresh_from_db()
+    assert grant.last_refreshed_at is not None
 
 
 def test_what_amazon_postpones_goes_on_by_itself(

@@ -585,9 +585,60 @@ def test_a_role_sees_the_buttons_it_may_press(
     markup = page[page.index("<tbody") : page.index("</tbody>")]
     pressable = re.findall(r'<(?:a|button) [^>]*class="(?:button|menu__item)[^>]*>([^<]+)', markup)
     question = [] if rights == "read" else ["Yes, keep it", "No, undo", "Reconnect"]
-    cells = [] if rights == "read" else ["Continue", "Continue"]
+    cells = [] if rights == "read" else ["Continue"]  # of PPC
     assert pressable == [*menu, *cells, *question]
     assert ("Add New Connection" in page) == (rights != "read")
+
+
+NO_MARKETPLACE = "Amazon lists no active marketplace for this seller in this region."
+
+
+@pytest.mark.parametrize(
+    ("grant", "note"),
+    [
+        ({}, f"{NO_MARKETPLACE} Check the account in Seller Central, then check again."),
+        ({"authorized_at": timezone.now() - timedelta(days=330)}, NO_MARKETPLACE),
+        ({"status": "invalid", "last_error_code": "reconnect_required"}, ""),
+        ({"status": "invalid", "last_error_code": "invalid_grant"}, ""),
+    ],
+)
+def test_a_row_without_a_marketplace_has_one_next_step(
+    organization: Organization, grant: dict[str, Any], note: str
+) -> None:
+    """Where the consent itself has one, that is it."""
+    connection = factories.make_connection(organization)
+    change(connection, participations_read_at=timezone.now())
+    change_grant(connection, last_success_at=timezone.now(), **grant)
+
+    assert row_of(connection).spapi.note == note
+
+
+@pytest.mark.parametrize(
+    ("status", "label", "continues"), [("active", "Retry", True), ("invalid", "Reconnect", False)]
+)
+def test_nothing_is_begun_on_a_consent_that_does_not_work(
+    organization: Organization, status: str, label: str, continues: bool
+) -> None:
+    connection = factories.make_connection(organization)
+    account = factories.make_account(
+        connection, US, onboarding="needs_attention", attention_reason="gave_up"
+    )
+    change_grant(connection, status=status)
+    member = trips.sign_in(factories.make_member(organization))
+    begin = reverse("marketplaces_onboard", args=[organization.slug, connection.pk])
+    again = reverse("marketplaces_retry", args=[organization.slug, connection.pk, account.pk])
+
+    details = member.get(
+        reverse("connection_details", args=[organization.slug, connection.pk])
+    ).text
+    page = member.get(page_url(organization)).text
+    told = member.post(again, follow=True).text
+
+    assert (again in details) == (label == "Retry")
+    assert (begin in page) == continues
+    assert ("No consent that works: reconnect the account first" in told) != continues
+    account.refresh_from_db()
+    assert account.onboarding == ("working" if continues else "needs_attention")
 
 
 def test_a_viewer_of_no_rows_is_told_who_can_add_one(organization: Organization) -> None:

@@ -509,10 +509,10 @@ def test_an_invalid_consent_is_not_sent_to_amazon_any_more(
     amazon: RunningEmulator, connection: Connection
 ) -> None:
     read(connection)
+    [job] = start(connection, US)
     SpApiGrant.objects.for_organization(connection.organization).update(status="invalid")
     amazon.ledger.clear()
 
-    [job] = start(connection, US)
     run(job)
 
     assert states_of(connection) == {"US": ("needs_attention", "grant_invalid")}
@@ -782,8 +782,9 @@ def test_retry_after_a_new_consent_finishes(
     amazon: RunningEmulator, connection: Connection
 ) -> None:
     read(connection)
+    [job] = start(connection, US)
     SpApiGrant.objects.for_organization(connection.organization).update(status="invalid")
-    ledger.run(start(connection, US)[0].pk)
+    ledger.run(job.pk)
     factories.consent(connection, refresh_token=amazon.world.authorize(NORTHSTAR, "NA"))
 
     start(connection, US)
@@ -989,7 +990,7 @@ def test_nothing_is_begun_for_a_row_that_was_disconnected_meanwhile(
 
     assert begun.status_code == 422
     for reply in (begun, repeated):
-        assert "Disconnected: reconnect it first" in reply.text
+        assert "No consent that works: reconnect the account first" in reply.text
         assert "had been started already" not in reply.text
     assert jobs_of(row) == []
     account.refresh_from_db()

@@ -146,7 +146,7 @@ def test_resuming_on_a_disconnected_row_goes_back_to_pending_and_queues_nothing(
 
     answer = client.post(url(row, "marketplace_resume", account), follow=True)
 
-    assert "not started: Northstar is disconnected. Reconnect it first" in answer.text
+    assert "not started: Northstar has no consent that works. Reconnect it first" in answer.text
     assert "No new consent was needed" not in answer.text
     account.refresh_from_db()
     assert (account.onboarding, account.attention_reason) == (Onboarding.PENDING, "")
@@ -165,7 +165,7 @@ def test_what_was_onboarded_is_so_again_on_a_disconnected_row_which_is_to_be_con
 
     answer = client.post(url(row, "marketplace_resume", account), follow=True)
 
-    assert "Northstar is disconnected: reconnect it first." in answer.text
+    assert "Northstar has no consent that works: reconnect it first." in answer.text
     account.refresh_from_db()
     assert account.onboarding == Onboarding.ONBOARDED
     assert live_jobs(row) == []

@@ -12,10 +12,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from connections import bulk_refresh, verdicts
+from connections import bulk_refresh, refusals, verdicts
 from connections.bulk_refresh import Batch, NeighbourAtIt, Result, Submit
+from connections.due_notices import revoked_reason
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
-from ppc import upkeep
+from marketplaces import services as marketplace_services
+from ppc import asking, upkeep
 from sellerlegend.amazon.errors import (
     AmazonError,
     AmazonUnavailable,
@@ -86,15 +88,20 @@ class Command(OpsCommand):
     def perform(self, target: Target) -> Outcome:
         with across_organizations("resync_tokens"):
             connection = Connection.objects.get(pk=target.key)
+        results = [] if marketplace_services.is_askable(connection) else [left_out(connection)]
+        if asking.sides_of(connection):
+            results += self.resync(connection)
+        kind, worst = min(results, key=lambda result: WORST_FIRST.index(result[1].ending))
+        return Outcome(worst.ending, f"{kind}: {worst.reason}" if worst.reason else "")
+
+    def resync(self, connection: Connection) -> list[tuple[str, Outcome]]:
         jobs = upkeep.begin_resync(
             connection=connection,
-            grants=[grant for grant in upkeep.living_grants(connection) if self.is_new(grant.pk)],
+            grants=[grant for grant in upkeep.askable_grants(connection) if self.is_new(grant.pk)],
             actor=COMMAND,
             reason=self.lock_name,
         )
-        results = [(job, outcome_of(ledger.run_here(job))) for job in jobs]
-        job, worst = min(results, key=lambda result: WORST_FIRST.index(result[1].ending))
-        return Outcome(worst.ending, f"{job.kind}: {worst.reason}" if worst.reason else "")
+        return [(job.kind, outcome_of(ledger.run_here(job))) for job in jobs]
 
     def is_new(self, grant_id: uuid.UUID) -> bool:
         with self.seen_lock:
@@ -153,8 +160,8 @@ class Started:
         with across_organizations("resync_tokens"):
             grants = SpApiGrant.objects.filter(connection__in=rows)
             own = list(grants.order_by("connection_id").values_list("pk", "connection_id", OWNER))
-            living = AdsGrant.objects.exclude(status=Grant.Status.DISCONNECTED)
-            ads = living.filter(organization__in={owner for *_, owner in own}).order_by("pk")
+            askable = AdsGrant.objects.filter(refusals.askable())
+            ads = askable.filter(organization__in={owner for *_, owner in own}).order_by("pk")
             shared = list(ads.values_list("pk", "organization_id"))
         first_rows: dict[uuid.UUID, uuid.UUID] = {}
         for grant, row, owner in own:
@@ -176,6 +183,14 @@ class Started:
             for grant, result in bulk_refresh.finish(batch, submit).items():
                 endings[self.row_of[grant]].append(result)
         return endings
+
+
+def left_out(connection: Connection) -> tuple[str, Outcome]:
+    """A row whose Selling Partner cannot be asked about before a new consent."""
+    with across_organizations("resync_tokens"):
+        grants = SpApiGrant.objects.filter(connection=connection)
+        code = grants.values_list("last_error_code", flat=True).first() or ""
+    return marketplace_services.RESYNC, Outcome(Ending.ATTENTION, revoked_reason(code))
 
 
 def reason_of(error: AmazonError) -> str:

@@ -67,6 +67,25 @@ def test_nobody_signs_up_with_their_own_address_in_the_password() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("named", "zone"),
+    [
+        ("Europe/Berlin", "Europe/Berlin"),
+        ("", "UTC"),
+        ("../../etc/passwd", "UTC"),
+        ("x" * 99, "UTC"),
+    ],
+)
+def test_a_new_account_begins_in_the_time_zone_of_its_browser(named: str, zone: str) -> None:
+    Client().post(
+        reverse("account_signup"),
+        {"email": "new@shop.example", "password1": "A-long-one-2026!", "time_zone": named},
+    )
+
+    assert User.objects.get().time_zone == zone
+
+
+@pytest.mark.django_db
 def test_nor_changes_it_to_one() -> None:
     user = User.objects.create_user("marlowe@shop.example", "Old-Password-2026")
     client = signed_in_freshly(user)

@@ -1,0 +1,59 @@
+"""On which sides Amazon can be asked about a row: one definition, for *Check now*, for *Re-sync*
+and *Retry now* of the staff, and for the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from uuid import UUID
+
+from connections import ads_consents
+from connections.models import Connection
+from marketplaces import services as marketplace_services
+from ppc.disconnecting import Side
+
+Sides = frozenset[Side]
+
+
+class Obstacle(Enum):
+    """Why Amazon is not asked about a row."""
+
+    WAITS = auto()
+    ENDED = auto()
+
+
+def sides_of(connection: Connection) -> Sides:
+    return sides_by_row(connection.organization_id, [connection])[connection.pk]
+
+
+def sides_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, Sides]:
+    living = marketplace_services.askable_rows(organization_id)
+    on_spapi = set(living.filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True))
+    on_ppc = ads_by_row(organization_id, rows)
+    return {
+        row.pk: frozenset(
+            side
+            for side, is_askable in (
+                (Side.SPAPI, row.pk in on_spapi),
+                (Side.PPC, row.pk in on_ppc),
+            )
+            if is_askable
+        )
+        for row in rows
+    }
+
+
+def ads_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
+    """Each row's Ads consents that Amazon can be asked about; rows without one are left out."""
+    return ads_consents.by_row(ads_consents.askable(organization_id), rows)
+
+
+def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle]:
+    """Of those rows about which nothing can be asked on any side."""
+    rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=list(ids)))
+    asked = sides_by_row(organization_id, rows)
+    return {
+        row.pk: Obstacle.ENDED if row.selling_partner_id else Obstacle.WAITS
+        for row in rows
+        if not asked[row.pk]
+    }

@@ -1,0 +1,230 @@
+"""What came of one *Check now* for many rows. No table of its own: the events that it left carry
+its batch, and each row says itself how it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from connections import ads_consents, list_queries, screen
+from connections.health import Health
+from connections.health_words import SideHealth, feeding, spapi_health
+from connections.models import Connection
+from connections.reach import within_reach
+from connections.reader import Reader
+from connections.reasons import reason_for
+from connections.rows import region_words
+from connections.words import Facts, Sign, url_of, waiting_words
+from marketplaces import verification as marketplace_verification
+from ppc import checking
+from ppc.asking import Sides
+from ppc.cell import ppc_health
+from ppc.disconnecting import Side
+from sellerlegend.jobs.models import Job
+from sellerlegend.organizations.models import AuditEvent, Membership
+
+# As the results of an import; it also bounds how many events are looked through.
+RESULTS_KEPT = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class SideLine:
+    """One side of a row: what Amazon is still asked, or how it is since."""
+
+    sign: Sign
+    note: str = ""
+    is_moving: bool = False
+    needs_a_person: bool = False
+    has_no_answer: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    id: UUID
+    name: str
+    seller_id: str
+    region: str
+    url: str
+    spapi: SideLine
+    ppc: SideLine
+
+    @property
+    def is_moving(self) -> bool:
+        return self.spapi.is_moving or self.ppc.is_moving
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self.spapi.needs_a_person or self.ppc.needs_a_person
+
+    @property
+    def has_no_answer(self) -> bool:
+        return self.spapi.has_no_answer or self.ppc.has_no_answer
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """`absent`: rows that are gone, or that the reader does not see any more."""
+
+    asked_at: datetime
+    lines: tuple[Line, ...]
+    absent: int
+
+    @property
+    def total(self) -> int:
+        return len(self.lines)
+
+    @property
+    def over(self) -> list[Line]:
+        return [line for line in self.lines if not line.is_moving]
+
+    @property
+    def done(self) -> int:
+        return len(self.over)
+
+    @property
+    def is_moving(self) -> bool:
+        return self.done < self.total
+
+    @property
+    def needing(self) -> int:
+        return sum(line.needs_a_person for line in self.over)
+
+    @property
+    def words(self) -> str:
+        told = [_("%(done)d of %(total)d checked") % {"done": self.done, "total": self.total}]
+        if self.needing:
+            words = ngettext("%(count)d needs you", "%(count)d need you", self.needing)
+            told.append(words % {"count": self.needing})
+        silent = sum(line.has_no_answer and not line.needs_a_person for line in self.over)
+        if silent:
+            words = ngettext("%(count)d without an answer", "%(count)d without an answer", silent)
+            told.append(words % {"count": silent})
+        return ", ".join(told)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the events say: whose it was, when, and which sides of which rows."""
+
+    by: UUID | None
+    at: datetime
+    sides: dict[UUID, Sides]
+
+
+def result_of(batch: UUID, reader: Reader, membership: Membership) -> CheckResult | None:
+    """None where there is no such check, or nothing of it for this person: what somebody else
+    asked about rows outside of the reach is not there, not even as a number."""
+    asked = _asked(batch, membership.organization_id)
+    if asked is None:
+        return None
+    rows = list(
+        within_reach(
+            Connection.objects.for_organization(membership.organization_id), membership
+        ).filter(pk__in=asked.sides)
+    )
+    knows_all = not membership.is_limited or asked.by == membership.user_id
+    if not (rows or knows_all):
+        return None
+    absent = len(asked.sides) - len(rows) if knows_all else 0
+    return CheckResult(asked.at, tuple(_lines(asked, rows, reader)), absent)
+
+
+def _asked(batch: UUID, organization_id: UUID) -> Asked | None:
+    events = AuditEvent.objects.for_organization(organization_id).filter(
+        code="check_requested",
+        at__gte=timezone.now() - RESULTS_KEPT,
+        details__batch=str(batch),
+    )
+    found = list(events.values_list("actor_id", "at", "connection_id", "details"))
+    if not found:
+        return None
+    by, at, *_rest = found[0]
+    sides = {
+        row_id: frozenset(Side(name) for name in details["sides"])
+        for _by, _at, row_id, details in found
+    }
+    return Asked(by, at, sides)
+
+
+def _lines(asked: Asked, rows: list[Connection], reader: Reader) -> Iterable[Line]:
+    """By name, in as many statements for many rows as for one."""
+    if not rows:
+        return
+    organization_id, ids = rows[0].organization_id, [row.pk for row in rows]
+    parts = list_queries.marketplace_facts(organization_id, ids)
+    live = _live_checks(organization_id, rows)
+    for fact in list_queries.some_facts(organization_id, ids):
+        known = screen.amazon_marketplaces(parts.get(fact["id"], []), fact["region"])
+        health = {
+            Side.SPAPI: (spapi_health(fact, reader), [fact]),
+            Side.PPC: (ppc_health(fact, known, reader), list(feeding(known).values())),
+        }
+        told = {
+            side: _side_line(live.get((fact["id"], side)), *health[side], asked.at)
+            if side in asked.sides[fact["id"]]
+            else SideLine(Sign(_("Not asked"), "minus", "neutral"))
+            for side in Side
+        }
+        yield Line(
+            id=fact["id"],
+            name=fact["name"],
+            seller_id=fact["selling_partner_id"] or "",
+            region=region_words(fact["region"]),
+            url=url_of("connection_details", reader, fact["id"]),
+            spapi=told[Side.SPAPI],
+            ppc=told[Side.PPC],
+        )
+
+
+def _live_checks(organization_id: UUID, rows: list[Connection]) -> dict[tuple[UUID, Side], Any]:
+    """The check that is on the way for a side of a row, with what it waits for."""
+    grants = ads_consents.by_row(ads_consents.askable(organization_id), rows)
+    jobs = Job.objects.for_organization(organization_id).filter(
+        subject_id__in={row.pk for row in rows}.union(*grants.values()),
+        kind__in=[marketplace_verification.CHECK, checking.CHECK],
+        status__in=Job.LIVE,
+    )
+    live = {job.subject_id: job for job in jobs}
+    found = {(row.pk, Side.SPAPI): live[row.pk] for row in rows if row.pk in live}
+    for row_id, consents in grants.items():
+        for consent in sorted(consents & live.keys()):
+            found[row_id, Side.PPC] = live[consent]
+    return found
+
+
+def _side_line(
+    job: Job | None, health: SideHealth | None, consents: list[Facts], asked_at: datetime
+) -> SideLine:
+    if job is not None:
+        sign = Sign(_("Being checked"), "progress", "progress")
+        if health is not None and health.state == Health.DOUBTED:
+            sign = health.sign  # says that too
+        waits = waiting_words(job.waiting_reason, job.next_attempt_at) if job.waiting_reason else ""
+        return SideLine(sign, waits, is_moving=True)
+    failure = _failure_since(asked_at, consents)
+    if health is None:  # a consent that feeds nothing has no health in the list either
+        sign = Sign(_("Checked"), "check", "neutral")
+        return SideLine(sign, failure, has_no_answer=bool(failure))
+    return SideLine(
+        health.sign,
+        failure or health.since,
+        needs_a_person=health.needs_a_person,
+        has_no_answer=bool(failure),
+    )
+
+
+def _failure_since(moment: datetime, consents: list[Facts]) -> str:
+    """Why Amazon has not answered since then. The next success takes the code away."""
+    for consent in consents:
+        failed_at = consent["last_failure_at"]
+        if consent["last_failure_code"] and failed_at is not None and failed_at >= moment:
+            return str(reason_for(consent["last_failure_code"]).title)
+    return ""
