@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -34,6 +34,8 @@ LATE_AFTER: dict[DataSet, timedelta] = {
 }
 # Clocks of other machines.
 CLOCK_SKEW = timedelta(minutes=5)
+# No seller's data is older; a time zone could carry the first days of the calendar out of it.
+OLDEST = datetime(1995, 1, 1, tzinfo=UTC)
 ALL = 100
 FIELDS = frozenset(
     {
@@ -113,6 +115,8 @@ def _moment(value: Any) -> datetime | None:
         found = None
     if found is None or found.tzinfo is None:
         raise ReportRefused("time_is_not_iso_8601_with_offset")
+    if found < OLDEST:
+        raise ReportRefused("time_is_before_amazon")
     return found
 
 

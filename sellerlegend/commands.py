@@ -15,7 +15,7 @@ import sys
 import threading
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -132,11 +132,26 @@ def lock_words(name: str) -> str:
     )
 
 
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+def between(least: int, most: int) -> Callable[[str], int]:
+    """The type of an option that is a number: beyond that neither the calendar nor the database
+    nor this machine could follow."""
+
+    def number(text: str) -> int:
+        try:
+            found = int(text)
+        except ValueError:
+            found = least - 1
+        if not least <= found <= most:
+            raise argparse.ArgumentTypeError(f"give a whole number from {least} to {most}")
+        return found
+
     return number
+
+
+# A hundred years; more rows than anybody has; more threads than any database has connections for.
+days = between(1, 36_500)
+rows_at_most = between(1, 1_000_000_000)
+threads = between(1, 256)
 
 
 @dataclass
@@ -206,7 +221,7 @@ class OpsCommand(BaseCommand):
             "seller_id": {"metavar": "ID", "help": "only this Seller ID"},
             "region": {"choices": [region.value for region in Region]},
             "status": {"choices": self.statuses, "help": "only rows in this state"},
-            "limit": {"type": positive, "metavar": "N", "help": "at most so many rows"},
+            "limit": {"type": rows_at_most, "metavar": "N", "help": "at most so many rows"},
             "after": {"type": uuid.UUID, "metavar": "ID", "help": "resume behind this row"},
         }
         for name in self.scope_options:
@@ -217,7 +232,7 @@ class OpsCommand(BaseCommand):
             parser.add_argument("--yes", action="store_true", help="really do it")
         if self.has_concurrency:
             parser.add_argument(
-                "--concurrency", type=positive, default=1, metavar="N", help="rows at once"
+                "--concurrency", type=threads, default=1, metavar="N", help="rows at once"
             )
 
     def run_from_argv(self, argv: list[str]) -> None:

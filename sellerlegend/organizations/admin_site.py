@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext_lazy as _
 
+from sellerlegend.organizations.checked_admin import CheckedLists
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.organizations.step_up import changes_want_proof
 
@@ -23,6 +24,13 @@ NEVER_SHOWN = frozenset(
 )
 # The first two answer for any table one names.
 UNUSED = frozenset({"autocomplete", "view_on_site", "password_change_done"})
+
+
+def checked(admin_class: Any) -> Any:
+    """A package's own pages answer crafted input as ours do."""
+    if admin_class is None or issubclass(admin_class, CheckedLists):
+        return admin_class or CheckedLists
+    return type(admin_class.__name__, (CheckedLists, admin_class), {})
 
 
 class StaffSite(admin.AdminSite):
@@ -38,7 +46,7 @@ class StaffSite(admin.AdminSite):
     ) -> None:
         wanted = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         shown = [model for model in wanted if model._meta.label_lower not in NEVER_SHOWN]
-        super().register(shown, admin_class, **options)
+        super().register(shown, checked(admin_class), **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Without pages that nothing here uses."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -26,13 +26,9 @@ from django.utils.translation import ngettext
 
 from sellerlegend.logs import redact
 from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.checked_admin import CheckedLists
 from sellerlegend.organizations.models import Organization
 from sellerlegend.transitions import StaleState
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 SECRET_COLUMNS = frozenset(
     {
@@ -79,7 +75,7 @@ class ReasonFilter(admin.AllValuesFieldListFilter):
             yield choice | {"display": choice["display"] or _("None")}
 
 
-class ScopedModelAdmin(ModelAdmin):
+class ScopedModelAdmin(CheckedLists):
     """`uuid_lookups`: columns that a pasted id is compared with."""
 
     list_per_page = 50

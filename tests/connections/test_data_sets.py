@@ -137,6 +137,8 @@ REFUSALS = [
     ({"data_through": "yesterday"}, "time_is_not_iso_8601_with_offset"),
     ({"data_through": "2026-11-01T10:00:00"}, "time_is_not_iso_8601_with_offset"),
     ({"reported_at": "2026-13-01T10:00:00Z"}, "time_is_not_iso_8601_with_offset"),
+    ({"reported_at": "0001-01-01T00:00:00Z"}, "time_is_before_amazon"),
+    ({"data_through": "0001-01-01T00:00:00+14:00"}, "time_is_before_amazon"),
     ({"reported_at": "2099-01-01T10:00:00Z"}, "reported_in_the_future"),
     ({"data_through": "2099-01-01T10:00:00Z"}, "data_from_the_future"),
     ({"token": "x"}, "unknown_field"),

@@ -162,6 +162,47 @@ def test_an_unknown_organization_is_refused() -> None:
     assert run.err == "There is no organization nobody."
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "most"),
+    [
+        ("prune", "--trip-days", 36_500),
+        ("prune", "--job-days", 36_500),
+        ("resync_tokens", "--limit", 1_000_000_000),
+        ("resync_tokens", "--concurrency", 256),
+        ("finalize_onboarding", "--limit", 1_000_000_000),
+        ("link_ppc", "--limit", 1_000_000_000),
+        ("rotate_encryption_keys", "--limit", 1_000_000_000),
+        ("rotate_client_secret", "--wait", 86_400),
+    ],
+)
+@pytest.mark.parametrize("given", ["99999999999", "-1", "many", "9" * 5000])
+def test_a_number_that_nothing_could_follow_is_refused_with_what_to_give(
+    command: str, option: str, most: int, given: str
+) -> None:
+    run = run_command(command, f"{option}={given}", "--dry-run")
+
+    least = 0 if option == "--wait" else 1
+    assert (run.code, run.lines) == (1, [])
+    assert run.err.endswith(f"argument {option}: give a whole number from {least} to {most}")
+
+
+@pytest.mark.parametrize("command", ["prune", "resync_tokens", "finalize_onboarding", "link_ppc"])
+def test_the_greatest_number_of_each_kind_is_taken(command: str) -> None:
+    options = ["--trip-days=36500", "--job-days=36500"]
+    if command != "prune":
+        options = ["--limit=1000000000"]
+
+    assert run_command(command, "--dry-run", *options).code == 0
+
+
+@pytest.mark.parametrize("given", ["0001-01-01", "10000-01-01", "yesterday"])
+def test_a_day_on_which_no_secret_was_issued_is_refused(given: str) -> None:
+    run = run_command("rotate_client_secret", f"--issued-on={given}")
+
+    assert "argument --issued-on: give a date such as 20" in run.err
+    assert run.code == 1
+
+
 def test_wrong_usage_is_two() -> None:
     process = subprocess.run(
         [sys.executable, "manage.py", "resync_tokens", "--limit", "0"],
@@ -178,7 +219,7 @@ def test_wrong_usage_is_two() -> None:
     )
 
     assert process.returncode == 2
-    assert "must be at least 1" in process.stderr
+    assert "give a whole number from 1 to 1000000000" in process.stderr
 
 
 OURS = sorted(

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from connections import retention
 from ppc import erasure
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, positive
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, days
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, record_event
 
@@ -34,7 +34,7 @@ class Command(OpsCommand):
         for name, what in (("--trip-days", "ended trips"), ("--job-days", "finished jobs")):
             parser.add_argument(
                 name,
-                type=positive,
+                type=days,
                 default=retention.TRIP_DAYS,
                 metavar="N",
                 help=f"keep {what} so long ({retention.TRIP_DAYS})",

@@ -37,6 +37,7 @@ from sellerlegend.organizations.models import (
 )
 from sellerlegend.organizations.scoped_admin import SECRET_COLUMNS
 from tests import factories
+from tests.nothing_changed import all_rows
 from tests.staff import Shop, act, list_of, listed, make_shop, make_support, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -319,6 +320,87 @@ def test_a_row_leads_to_everything_that_hangs_on_it(support: Client, shop: Shop)
     text = text_of(support.get(page_of(shop.connection)))
 
     assert f"{reverse('admin:jobs_job_changelist')}?q={shop.connection.pk}" in text
+
+
+# Crafted input -----------------------------------------------------------------------------
+
+
+REGISTERED: list[Any] = sorted(admin.site._registry, key=str)
+every_list = pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model.__name__)
+
+
+@pytest.fixture
+def superuser(shop: Shop) -> Client:
+    return signed_in(factories.make_user(is_staff=True, is_superuser=True))
+
+
+def names_in_the_address(model: type[Any]) -> list[str]:
+    """Of every filter of the list, and of every column of the table."""
+    filters: Any = admin.site.get_model_admin(model).list_filter
+    plain = [one[0] if isinstance(one, list | tuple) else one for one in filters]
+    named = [one if isinstance(one, str) else one.parameter_name for one in plain]
+    return [*named, *(field.name for field in model._meta.concrete_fields)]
+
+
+@every_list
+def test_a_list_cannot_be_narrowed_by_what_no_text_holds(
+    superuser: Client, model: type[Any]
+) -> None:
+    before = all_rows()
+
+    for name in names_in_the_address(model):
+        for lookup in ("", "__exact", "__icontains", "__in"):
+            response = superuser.get(list_of(model, **{f"{name}{lookup}": "%00"}))
+            assert response.status_code == 302, name
+            assert response.headers["Location"] == f"{list_of(model)}e=1"
+
+    assert superuser.get(f"{list_of(model)}e=1").status_code == 200
+    assert all_rows() == before
+
+
+@every_list
+def test_a_list_is_not_narrowed_by_a_value_that_does_not_fit(
+    superuser: Client, model: type[Any]
+) -> None:
+    unfit = ("__range=x", "__range=1,2,3", "__year=-1", "__year=99999999999999999999")
+
+    for name in names_in_the_address(model):
+        for narrowed in unfit:
+            response = superuser.get(f"{list_of(model)}{name}{narrowed}")
+            assert response.status_code < 500, (name, narrowed)
+        for pattern in ("__regex=[", "__iregex=(a%2B)%2B$"):
+            response = superuser.get(f"{list_of(model)}{name}{pattern}")
+            assert response.status_code in (302, 400), (name, pattern)
+
+
+@every_list
+def test_an_action_on_what_is_no_row_does_nothing(superuser: Client, model: type[Any]) -> None:
+    page: Any = superuser.get(list_of(model))
+    names = admin.site.get_model_admin(model).get_actions(page.wsgi_request)
+    before = all_rows()
+
+    for name in names:
+        for chosen in ("notuuid", "\0", "99999999999999999999999", "-1"):
+            for step in ({"index": "0"}, {"confirmed": "yes", "reason": "because"}):
+                data = {"action": name, "_selected_action": [chosen]} | step
+                response = superuser.post(list_of(model), data)
+                assert response.status_code in (200, 302), (name, chosen)
+
+    assert all_rows() == before
+
+
+def test_beside_what_is_no_row_the_rows_are_acted_on(support: Client, shop: Shop) -> None:
+    data = {
+        "action": "resync",
+        "_selected_action": ["notuuid", str(shop.connection.pk), "\0"],
+        "confirmed": "yes",
+        "reason": "because",
+    }
+
+    assert support.post(list_of(Connection), data).status_code == 302
+
+    event = AuditEvent._base_manager.get(code="resync_requested")
+    assert event.connection_id == shop.connection.pk
 
 
 # Acting ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import sys
 from collections.abc import Mapping
@@ -26,11 +27,14 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications import clients, rotation
 from sellerlegend.applications.messages import STANDARD_INPUT, Source, Unreadable, wait_for
 from sellerlegend.applications.models import LwaApplication
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, between
 from sellerlegend.organizations import custody
 from sellerlegend.organizations.audit import COMMAND
 
 WAIT_SECONDS = 120
+DAY_SECONDS = 86_400
+# Login with Amazon is not older.
+FIRST_SECRETS = date(2013, 1, 1)
 WORDS = {
     "message_awaited": "A rotation was asked for and its message has not been read yet. Run again "
     "with --no-rotate and the message; --again asks Amazon for another secret.",
@@ -59,6 +63,16 @@ WORDS = {
     "not_stored": "The secret could not be stored: another run may be at it. Run again with the "
     "same message, which was kept.",
 }
+
+
+def issue_date(text: str) -> date:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        found = date.min
+    if found < FIRST_SECRETS:
+        raise argparse.ArgumentTypeError(f"give a date such as {date.today()}")  # noqa: DTZ011
+    return found
 
 
 class Command(OpsCommand):
@@ -93,14 +107,18 @@ class Command(OpsCommand):
         )
         parser.add_argument("--queue-url", metavar="URL", help="read the queue itself (boto3)")
         parser.add_argument(
-            "--wait", type=int, default=WAIT_SECONDS, metavar="SECONDS", help="for the message"
+            "--wait",
+            type=between(0, DAY_SECONDS),
+            default=WAIT_SECONDS,
+            metavar="SECONDS",
+            help="for the message",
         )
         parser.add_argument(
             "--region", choices=[region.value for region in Region], default=Region.NA.value
         )
         parser.add_argument(
             "--issued-on",
-            type=date.fromisoformat,
+            type=issue_date,
             metavar="DATE",
             help="only write down when the present secret was issued",
         )
