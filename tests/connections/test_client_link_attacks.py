@@ -508,7 +508,7 @@ def test_the_cookie_opens_no_page_of_the_product(
     ids |= {"account_id": uuid4(), "notice_id": uuid4(), "reference": "BCDFGH23", "pk": 1}
     ids |= {"ticket": "none", "member_id": uuid4(), "invitation_id": uuid4(), "tag_id": 1}
     ids |= {"person_id": uuid4()}
-    ids |= {"client_id": uuid4(), "import_id": uuid4(), "list_id": uuid4()}
+    ids |= {"client_id": uuid4(), "import_id": uuid4(), "list_id": uuid4(), "batch": uuid4()}
 
     with nothing_changes(amazon, events=()):
         for route in (*ORGANIZATION_ROUTES, *PERSONAL_ROUTES):
