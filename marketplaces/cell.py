@@ -51,6 +51,8 @@ def onboarding_sign(part: Facts) -> Sign:
     if part["onboarding"] == Onboarding.PENDING and not part["is_participating"]:
         word = _("No longer participating") if part["lost_at"] else _("Not participating")
         return Sign(word, "minus", "neutral")
+    if part["onboarding"] == Onboarding.ONBOARDED and not part["is_participating"]:
+        return Sign(_("Onboarded"), "minus", "neutral")  # once: nothing flows any more
     return ONBOARDING_SIGNS[part["onboarding"]]()
 
 
@@ -225,11 +227,14 @@ def attention_button(
 
 
 def pause_button(part: Facts, fact: Facts, reader: Reader) -> Button | None:
-    """Nothing to pause before it was started, and nothing to go on with after a disconnect."""
+    """Nothing to pause before it was started, and nothing to go on with after a disconnect, or
+    while the seller takes no part."""
     is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
     if not reader.may_act or is_over or part["onboarding"] == Onboarding.PENDING:
         return None
     is_paused = part["onboarding"] == Onboarding.PAUSED
+    if is_paused and not part["is_participating"]:
+        return None
     name = "marketplace_resume" if is_paused else "marketplace_pause"
     label = _("Resume") if is_paused else _("Pause")
     return Button(label, url_of(name, reader, fact["id"], part["id"]), opens=False)

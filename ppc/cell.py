@@ -43,12 +43,14 @@ LINK_SIGNS: dict[str, Callable[[], Sign]] = {
 }
 
 
-# What has worked until the consent behind it did not: no green word beside a red one.
+# What has worked until the consent behind it did not, or the seller left: no green word beside a
+# red one.
 FLOWING = (Health.CONNECTED, Health.EXPIRING)
 
 
 def is_flowing(part: Facts) -> bool:
-    return part["link_status"] == Link.LINKED and part["ads_health"] in FLOWING
+    is_living = part["is_participating"] and part["ads_health"] in FLOWING
+    return bool(is_living and part["link_status"] == Link.LINKED)
 
 
 def linked_sign() -> Sign:
@@ -83,13 +85,14 @@ def ppc_line(part: Facts) -> MarketplaceLine:
         part["link_status"],
         part["link_reason"],
         part["ads_health"],
+        part["is_participating"],
     )
 
 
 @lru_cache(maxsize=4096)
 def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
-    names = ("link_status", "link_reason", "ads_health")
+    names = ("link_status", "link_reason", "ads_health", "is_participating")
     part = {**dict(zip(names, states, strict=True)), "link_job_reason": None}
     return line_with(ppc_sign(part), marketplace_id, part)
 
@@ -159,7 +162,9 @@ def finish_words(parts: list[Facts], *, is_ended: bool) -> str:
 def ppc_roll_up(countable: list[Facts], done: int, *, is_ended: bool) -> Sign | None:
     """None: nothing is to come before the row is connected again."""
     if countable and done == len(countable):
-        return LINK_SIGNS[Link.LINKED]() if all(map(is_flowing, countable)) else linked_sign()
+        present = [part for part in countable if part["is_participating"]]
+        is_all_flowing = bool(present) and all(map(is_flowing, present))
+        return LINK_SIGNS[Link.LINKED]() if is_all_flowing else linked_sign()
     if any(part["link_status"] == Link.NEEDS_ATTENTION for part in countable):
         return Sign(_("Needs you"), "alert", "warning")
     if any(part["link_status"] == Link.WORKING for part in countable):
