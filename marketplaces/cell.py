@@ -10,7 +10,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections.countries import marketplace_name
+from connections.detail_facts import late_words
 from connections.health import Health
+from connections.health_models import DataSet
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
@@ -33,6 +35,8 @@ from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.regions import MARKETPLACES
 
 Onboarding = MarketplaceAccount.Onboarding
+
+SPAPI_DATA_SETS = frozenset(DataSet) - {DataSet.ADS}
 
 ONBOARDING_SIGNS: dict[str, Callable[[], Sign]] = {
     Onboarding.PENDING: lambda: Sign(_("Pending"), "dashed", "neutral"),
@@ -126,7 +130,8 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         button=button,
         note=reading_words(fact)
         or nothing_listed(fact, known)
-        or (joined_words(counts) if is_working else ""),
+        or (joined_words(counts) if is_working else "")
+        or late_data_words(fact),
         is_moving=fact["reading_due"] is not None
         or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
@@ -180,6 +185,13 @@ def nothing_listed(fact: Facts, known: list[Facts]) -> str:
         "Amazon lists no active marketplace for this seller in this region. Check the account in "
         "Seller Central, then check again."
     )
+
+
+def late_data_words(fact: Facts) -> str:
+    """A consent that works is green; that its data flows, only the importers know."""
+    if fact["spapi_health"] not in (Health.CONNECTED, Health.EXPIRING):
+        return ""
+    return late_words(fact.get("late", ()), SPAPI_DATA_SETS)
 
 
 def joined_words(counts: list[Facts]) -> str:

@@ -11,7 +11,9 @@ from django.utils.translation import gettext as _
 
 from connections import health
 from connections.countries import marketplace_name
+from connections.detail_facts import late_words
 from connections.health import Health
+from connections.health_models import DataSet
 from connections.health_words import SideHealth, ads_health, feeding
 from connections.models import Grant
 from connections.reader import Reader
@@ -127,7 +129,7 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         lines=tuple(ppc_line(part) for part in parts),
         progress=progress_words(done, len(countable)),
         button=button,
-        note=finish_words(parts, is_ended=is_ended),
+        note=finish_words(parts, is_ended=is_ended) or late_data_words(fact, parts),
         is_moving=any(part["link_status"] == Link.WORKING for part in parts),
     )
 
@@ -141,6 +143,12 @@ def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | 
     waiting: Facts = {"health": worst}
     speaker = next((consent for consent in consents if consent["health"] == worst), waiting)
     return ads_health(speaker, fact, reader)
+
+
+def late_data_words(fact: Facts, parts: list[Facts]) -> str:
+    """A consent that works is green; that its data flows, only the importers know."""
+    is_green = any(map(is_flowing, parts))
+    return late_words(fact.get("late", ()), (DataSet.ADS,)) if is_green else ""
 
 
 def finish_words(parts: list[Facts], *, is_ended: bool) -> str:
