@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -192,6 +193,18 @@ def _connection_of(given: Report) -> Connection:
     ).first()
     if found is None or not given.seller_id:
         raise ReportRefused("unknown_connection")
+    return found
+
+
+def late_by_row(
+    organization_id: UUID, connection_ids: list[UUID]
+) -> dict[UUID, list[DataSetReport]]:
+    """The data sets of these rows that are late; rows without one are left out."""
+    found: dict[UUID, list[DataSetReport]] = {}
+    reports = DataSetReport.objects.for_organization(organization_id)
+    for row in reports.filter(connection_id__in=connection_ids):
+        if is_late(row):
+            found.setdefault(row.connection_id, []).append(row)
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.functional import Promise
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -144,6 +146,20 @@ def _delay(row: DataSetReport) -> str:
     if row.delay_reason:
         return str(data_sets.DELAYS[row.delay_reason])
     return _("The import gave no reason for the delay.") if data_sets.is_late(row) else ""
+
+
+def late_words(reports: Iterable[DataSetReport], data_sets_of_side: Collection[str]) -> str:
+    """Beside a consent that works: which data comes late all the same, in one line; "" when none
+    does. Since when, where the importers say up to which moment they are."""
+    late = {row.data_set: row for row in reports if row.data_set in data_sets_of_side}
+    if not late:
+        return ""
+    names = get_text_list([str(each.label) for each in DataSet if each in late], _("and"))
+    known = [row.data_through for row in late.values() if row.data_through is not None]
+    if not known:
+        return _("Delayed: %(names)s. The details say more.") % {"names": names}
+    words = _("Delayed since %(day)s: %(names)s. The details say more.")
+    return words % {"names": names, "day": exact_day(min(known))}
 
 
 def seller_words(connection: Connection, *, has_ads_profile: bool) -> str:

@@ -25,20 +25,23 @@ MOST_KEPT = 1_000
 # Surfaces, and regions for the Selling Partner API.
 Parts = frozenset[tuple[str, str]]
 
-_used: dict[UUID, tuple[float, Parts]] = {}
+# With the revision of the organization: what was ended since is no longer used.
+_used: dict[UUID, tuple[float, int, Parts]] = {}
 
 
 def forget() -> None:
     _used.clear()
 
 
-def words_for(organization_id: UUID | None) -> str:
-    """What is wrong, since when, and that nobody has to do anything; "" when nothing is."""
+def words_for(organization_id: UUID, revision: int) -> str:
+    """What is wrong, since when, and that nobody has to do anything; "" when nothing is, and for
+    an organization without a consent that it meets."""
     found = incidents.shown_now()
-    if not found or organization_id is None:
+    if not found:
         return ""
     try:
-        mine = [incident for incident in found if touches(incident, _parts_of(organization_id))]
+        parts = _parts_of(organization_id, revision)
+        mine = [incident for incident in found if touches(incident, parts)]
     except DatabaseError:
         return ""
     if not mine:
@@ -69,10 +72,10 @@ def touches(incident: Incident, parts: Parts) -> bool:
     return incident.region in regions if incident.region else bool(regions)
 
 
-def _parts_of(organization_id: UUID) -> Parts:
+def _parts_of(organization_id: UUID, revision: int) -> Parts:
     """What the living consents of an organization are for."""
-    until, parts = _used.get(organization_id, (0.0, frozenset()))
-    if time.monotonic() < until:
+    until, seen, parts = _used.get(organization_id, (0.0, 0, frozenset()))
+    if time.monotonic() < until and seen == revision:
         return parts
     sellers = SpApiGrant.objects.for_organization(organization_id)
     regions = sellers.exclude(status=Grant.Status.DISCONNECTED).order_by()
@@ -85,5 +88,5 @@ def _parts_of(organization_id: UUID) -> Parts:
         found.add((str(Incident.Surface.ADS), ""))
     if len(_used) >= MOST_KEPT:
         _used.clear()
-    _used[organization_id] = (time.monotonic() + LOOK_SECONDS, frozenset(found))
+    _used[organization_id] = (time.monotonic() + LOOK_SECONDS, revision, frozenset(found))
     return frozenset(found)

@@ -35,6 +35,7 @@ from connections.client_link_models import ClientLink
 from connections.forms_of_choice import filled, form_of, values_of
 from connections.groups import tag_names
 from connections.health import MOMENTS, health_of, last_turn, moments
+from connections.health_models import DataSetReport
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.narrowing import Place, end_moments, narrowed
@@ -200,6 +201,7 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         turned_at=last_turn(),
         is_asked=question.asks(organization_id),
         has_client_link=Exists(client_links_of(organization_id)),
+        has_data_sets=Exists(reports_of(organization_id)),
         client_name=F("client__name"),
         tag_names=tag_names(organization_id),
         **{name: F(f"spapi_grant__{name}") for name in (*GRANT_FACTS, *IMPORT_FACTS)},
@@ -251,6 +253,7 @@ CONNECTION_COLUMNS = (
     "spapi_health",
     "turned_at",
     "has_client_link",
+    "has_data_sets",
     "client_name",
     "tag_names",
     *GRANT_FACTS,
@@ -306,6 +309,13 @@ def client_links_of(organization_id: UUID) -> QuerySet[Any, Any]:
     """Those of a row that somebody may still use: most rows have none."""
     links = ClientLink.objects.for_organization(organization_id)
     found: QuerySet[Any, Any] = links.filter(connection=OuterRef("pk"), status__in=ClientLink.LIVE)
+    return found
+
+
+def reports_of(organization_id: UUID) -> QuerySet[Any, Any]:
+    """What importers said of a row: of most installations nobody reports."""
+    reports = DataSetReport.objects.for_organization(organization_id)
+    found: QuerySet[Any, Any] = reports.filter(connection=OuterRef("pk"))
     return found
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils.functional import SimpleLazyObject
 
-from connections import ads_consents, client_link_words, list_queries
+from connections import ads_consents, client_link_words, data_sets, list_queries
 from connections.attention import attention_of
 from connections.countries import marketplace_name
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
@@ -204,10 +204,14 @@ def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[Connect
     parts = list_queries.marketplace_facts(organization_id, ids)
     with_link = [fact["id"] for fact in facts if fact["has_client_link"]]
     asked = client_link_words.asked_lines(organization_id, with_link) if with_link else {}
+    reported = [fact["id"] for fact in facts if fact["has_data_sets"]]
+    late = data_sets.late_by_row(organization_id, reported) if reported else {}
+
+    def known_of(row_id: UUID) -> dict[str, Any]:
+        return {"asked_client": asked.get(row_id, ""), "late": late.get(row_id, [])}
+
     return [
-        compose_row(
-            fact | {"asked_client": asked.get(fact["id"], "")}, parts.get(fact["id"], []), reader
-        )
+        compose_row(fact | known_of(fact["id"]), parts.get(fact["id"], []), reader)
         for fact in knowing_ads(facts)
     ]
 

@@ -10,7 +10,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections.countries import marketplace_name
+from connections.detail_facts import late_words
 from connections.health import Health
+from connections.health_models import DataSet
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
@@ -34,6 +36,8 @@ from sellerlegend.amazon.regions import MARKETPLACES
 
 Onboarding = MarketplaceAccount.Onboarding
 
+SPAPI_DATA_SETS = frozenset(DataSet) - {DataSet.ADS}
+
 ONBOARDING_SIGNS: dict[str, Callable[[], Sign]] = {
     Onboarding.PENDING: lambda: Sign(_("Pending"), "dashed", "neutral"),
     Onboarding.WORKING: lambda: Sign(_("Working"), "progress", "progress"),
@@ -51,6 +55,8 @@ def onboarding_sign(part: Facts) -> Sign:
     if part["onboarding"] == Onboarding.PENDING and not part["is_participating"]:
         word = _("No longer participating") if part["lost_at"] else _("Not participating")
         return Sign(word, "minus", "neutral")
+    if part["onboarding"] == Onboarding.ONBOARDED and not part["is_participating"]:
+        return Sign(_("Onboarded"), "minus", "neutral")  # once: nothing flows any more
     return ONBOARDING_SIGNS[part["onboarding"]]()
 
 
@@ -124,7 +130,8 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         button=button,
         note=reading_words(fact)
         or nothing_listed(fact, known)
-        or (joined_words(counts) if is_working else ""),
+        or (joined_words(counts) if is_working else "")
+        or late_data_words(fact),
         is_moving=fact["reading_due"] is not None
         or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
@@ -180,6 +187,13 @@ def nothing_listed(fact: Facts, known: list[Facts]) -> str:
     )
 
 
+def late_data_words(fact: Facts) -> str:
+    """A consent that works is green; that its data flows, only the importers know."""
+    if fact["spapi_health"] not in (Health.CONNECTED, Health.EXPIRING):
+        return ""
+    return late_words(fact.get("late", ()), SPAPI_DATA_SETS)
+
+
 def joined_words(counts: list[Facts]) -> str:
     """What the seller joined since the consent and nobody has started: *Continue* leads on."""
     new = [
@@ -225,11 +239,14 @@ def attention_button(
 
 
 def pause_button(part: Facts, fact: Facts, reader: Reader) -> Button | None:
-    """Nothing to pause before it was started, and nothing to go on with after a disconnect."""
+    """Nothing to pause before it was started, and nothing to go on with after a disconnect, or
+    while the seller takes no part."""
     is_over = fact["grant_status"] == Grant.Status.DISCONNECTED
     if not reader.may_act or is_over or part["onboarding"] == Onboarding.PENDING:
         return None
     is_paused = part["onboarding"] == Onboarding.PAUSED
+    if is_paused and not part["is_participating"]:
+        return None
     name = "marketplace_resume" if is_paused else "marketplace_pause"
     label = _("Resume") if is_paused else _("Pause")
     return Button(label, url_of(name, reader, fact["id"], part["id"]), opens=False)

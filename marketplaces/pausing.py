@@ -35,14 +35,20 @@ def pause(*, connection: Connection, account_id: UUID, actor: Actor) -> bool:
     return True
 
 
+class SellerLeft(ValueError):
+    """The seller takes no part in the marketplace, so no data of it would flow."""
+
+
 def resume(*, connection: Connection, account_id: UUID, actor: Actor) -> str:
     """Onboarded again if it ever was, else its onboarding goes on; where the row has no consent
     that works, it is pending until somebody starts it. Returns the new state, "" when it is not
-    paused."""
+    paused. Raises SellerLeft, and changes nothing, until the seller joins the marketplace again."""
     with transaction.atomic():
         account = _account(connection, account_id)
         if account is None or account.onboarding != Onboarding.PAUSED:
             return ""
+        if not account.is_participating:
+            raise SellerLeft(account.marketplace_id)
         to = _after_the_pause(account)
         _move(account, to, actor, reason="resumed")
         if to == Onboarding.WORKING:

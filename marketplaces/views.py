@@ -161,12 +161,23 @@ def marketplace_resume(
     request: OrganizationRequest, connection_id: UUID, account_id: UUID
 ) -> HttpResponse:
     connection = connection_of(request, connection_id)
-    state = pausing.resume(connection=connection, account_id=account_id, actor=request.actor())
+    try:
+        state = pausing.resume(connection=connection, account_id=account_id, actor=request.actor())
+    except pausing.SellerLeft:
+        messages.error(request, seller_left_words())
+        return answer_changed(request, connection)
     if state and has_consent(connection):
         say(request, _("Resumed. No new consent was needed."))
     elif state:
         say(request, no_longer_paused_words(state) % {"name": connection.name})
     return answer_changed(request, connection)
+
+
+def seller_left_words() -> str:
+    return _(
+        "Still paused: the seller takes no part in this marketplace. Once the seller joins it "
+        "again in Seller Central, we find it within a day; then resume it."
+    )
 
 
 def no_longer_paused_words(state: str) -> str:

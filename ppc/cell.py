@@ -11,7 +11,9 @@ from django.utils.translation import gettext as _
 
 from connections import health
 from connections.countries import marketplace_name
+from connections.detail_facts import late_words
 from connections.health import Health
+from connections.health_models import DataSet
 from connections.health_words import SideHealth, ads_health, feeding
 from connections.models import Grant
 from connections.reader import Reader
@@ -43,12 +45,14 @@ LINK_SIGNS: dict[str, Callable[[], Sign]] = {
 }
 
 
-# What has worked until the consent behind it did not: no green word beside a red one.
+# What has worked until the consent behind it did not, or the seller left: no green word beside a
+# red one.
 FLOWING = (Health.CONNECTED, Health.EXPIRING)
 
 
 def is_flowing(part: Facts) -> bool:
-    return part["link_status"] == Link.LINKED and part["ads_health"] in FLOWING
+    is_living = part["is_participating"] and part["ads_health"] in FLOWING
+    return bool(is_living and part["link_status"] == Link.LINKED)
 
 
 def linked_sign() -> Sign:
@@ -83,13 +87,14 @@ def ppc_line(part: Facts) -> MarketplaceLine:
         part["link_status"],
         part["link_reason"],
         part["ads_health"],
+        part["is_participating"],
     )
 
 
 @lru_cache(maxsize=4096)
 def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
-    names = ("link_status", "link_reason", "ads_health")
+    names = ("link_status", "link_reason", "ads_health", "is_participating")
     part = {**dict(zip(names, states, strict=True)), "link_job_reason": None}
     return line_with(ppc_sign(part), marketplace_id, part)
 
@@ -124,7 +129,7 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         lines=tuple(ppc_line(part) for part in parts),
         progress=progress_words(done, len(countable)),
         button=button,
-        note=finish_words(parts, is_ended=is_ended),
+        note=finish_words(parts, is_ended=is_ended) or late_data_words(fact, parts),
         is_moving=any(part["link_status"] == Link.WORKING for part in parts),
     )
 
@@ -138,6 +143,12 @@ def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | 
     waiting: Facts = {"health": worst}
     speaker = next((consent for consent in consents if consent["health"] == worst), waiting)
     return ads_health(speaker, fact, reader)
+
+
+def late_data_words(fact: Facts, parts: list[Facts]) -> str:
+    """A consent that works is green; that its data flows, only the importers know."""
+    is_green = any(map(is_flowing, parts))
+    return late_words(fact.get("late", ()), (DataSet.ADS,)) if is_green else ""
 
 
 def finish_words(parts: list[Facts], *, is_ended: bool) -> str:
@@ -159,7 +170,9 @@ def finish_words(parts: list[Facts], *, is_ended: bool) -> str:
 def ppc_roll_up(countable: list[Facts], done: int, *, is_ended: bool) -> Sign | None:
     """None: nothing is to come before the row is connected again."""
     if countable and done == len(countable):
-        return LINK_SIGNS[Link.LINKED]() if all(map(is_flowing, countable)) else linked_sign()
+        present = [part for part in countable if part["is_participating"]]
+        is_all_flowing = bool(present) and all(map(is_flowing, present))
+        return LINK_SIGNS[Link.LINKED]() if is_all_flowing else linked_sign()
     if any(part["link_status"] == Link.NEEDS_ATTENTION for part in countable):
         return Sign(_("Needs you"), "alert", "warning")
     if any(part["link_status"] == Link.WORKING for part in countable):

@@ -42,7 +42,7 @@ def product(request: HttpRequest) -> dict[str, Any]:
         "attention": attention,
         "menus": SimpleLazyObject(lambda: menus_of(choices, current, attention, request.path)),
         "quarantine_words": SimpleLazyObject(quarantine_words),
-        "incident_words": SimpleLazyObject(lambda: incident_banner.words_for(last_id)),
+        "incident_words": SimpleLazyObject(lambda: incident_words_for(current)),
         "debug": settings.DEBUG,
     }
 
@@ -126,6 +126,11 @@ def current_of(choices: list[Choice], last_id: UUID | None) -> Choice | None:
     """The organization whose page this is, else the last one used, else any."""
     last = [choice for choice in choices if choice.id == last_id]
     return next(iter([*last, *choices]), None)
+
+
+def incident_words_for(current: Choice | None) -> str:
+    """Of an organization that the reader belongs to: one that was deleted has no consent left."""
+    return incident_banner.words_for(current.id, current.revision) if current else ""
 
 
 def attention_for(current: Choice | None) -> Attention:

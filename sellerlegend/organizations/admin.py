@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.text import get_text_list
 from django.utils.translation import gettext_lazy as _
 
 from connections.models import AdsGrant, AuthorizationRequest, Connection
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import people_log
 from sellerlegend.organizations.audit import Actor, record_event
+from sellerlegend.organizations.logins import left_without_owner
 from sellerlegend.organizations.models import (
     AuditEvent,
     Invitation,
@@ -27,11 +30,42 @@ from sellerlegend.organizations.scoped_admin import (
     links_to_lists,
 )
 
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[User]
+else:
+    ModelForm = forms.ModelForm
+
+
+class PersonForm(ModelForm):
+    leaves_nobody = forms.BooleanField(
+        label=_("Also as the only owner"),
+        required=False,
+        help_text=_(
+            "Who owns an organization alone is switched off only with this: nobody could delete it "
+            "or name an owner until the person signs in again."
+        ),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """What is switched off stays so until somebody of the staff switches it on."""
+        given: dict[str, Any] = super().clean() or {}
+        is_ended = "is_active" in self.changed_data and not given.get("is_active")
+        abandoned = left_without_owner(self.instance) if is_ended else []
+        if abandoned and not given.get("leaves_nobody"):
+            names = get_text_list([row.name for row in abandoned], str(_("and")))
+            words = _(
+                "Nobody else who can sign in owns %(names)s. Ask the customer to make somebody "
+                "else an owner first, or tick the box below to switch this login off all the same."
+            )
+            self.add_error("is_active", str(words) % {"names": names})
+        return given
+
 
 @admin.register(User)
 class UserAdmin(ScopedModelAdmin):
     """Superusers alone decide who is staff, in which groups, and who may sign in."""
 
+    form = PersonForm
     list_display = ("email", "name", "is_active", "is_staff", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "groups")
     search_fields = ("email", "name", "memberships__organization__slug")
@@ -43,20 +77,28 @@ class UserAdmin(ScopedModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """What is asked before stands behind the switch that it is about."""
+        names = super().get_fields(request, obj)
+        if self.has_change_permission(request, obj):
+            names.insert(names.index("is_active") + 1, "leaves_nobody")
+        return names
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         names = super().get_readonly_fields(request, obj)
         if not self.has_change_permission(request, obj):
             return names
-        return [name for name in names if name not in self.switches]
+        return [name for name in names if name not in (*self.switches, "leaves_nobody")]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        people_log.note_switches(obj, form.changed_data)
+        changed = sorted(set(form.changed_data) & set(self.switches))
+        people_log.note_switches(obj, changed)
         record_event(
             "person_changed",
             actor=Actor.staff(request.user),  # type: ignore[arg-type]  # the site admits staff only
             subject=obj,
-            changed=sorted(form.changed_data),
+            changed=changed,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import data_sets
+from connections import data_sets, list_queries, screen
 from connections.data_sets import ReportRefused
 from connections.health_models import DataSet, DataSetReport
-from connections.models import Connection
+from connections.models import AdsGrant, Connection, SpApiGrant
+from connections.reader import Reader
+from connections.words import exact_day
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
@@ -310,3 +312,69 @@ def test_an_importer_that_fell_silent_is_late(row: Connection) -> None:
 
     assert not data_sets.is_late(report(HOUR))
     assert data_sets.is_late(report(60 * 24 * HOUR))
+
+
+# The row -----------------------------------------------------------------------------------
+
+
+def listed(browser: Client, row: Connection) -> str:
+    url = reverse("account_connections", args=[row.organization.slug])
+    return " ".join(browser.get(url).text.split())
+
+
+@pytest.fixture
+def flowing(row: Connection) -> Connection:
+    """Both consents work, and PPC is linked."""
+    grant = factories.make_ads_grant(row.organization)
+    factories.put_to_use(grant, row)
+    for model in (SpApiGrant, AdsGrant):
+        model._base_manager.update(last_success_at=timezone.now())
+    return row
+
+
+YEAR_AGO: dict[str, Any] = {"percent": 100, "data_through": "2025-01-01T00:00:00Z"}
+
+
+def test_a_green_row_says_which_data_comes_late(flowing: Connection, browser: Client) -> None:
+    """The consent works, and that is all that its word says."""
+    assert "Delayed" not in listed(browser, flowing)
+    take(flowing, **YEAR_AGO)
+    newer = (timezone.now() - timedelta(days=30)).isoformat()
+    take(flowing, data_set="finances", percent=100, data_through=newer)
+    take(flowing, data_set="listings", percent=100, data_through=timezone.now().isoformat())
+    take(flowing, data_set="ads", percent=50, reason="backlog")
+
+    page = listed(browser, flowing)
+
+    assert "<span>Connected</span>" in page
+    day = exact_day(datetime(2025, 1, 1, tzinfo=UTC))
+    assert f"Delayed since {day}: Orders and Finances. The details say more." in page
+    assert "Delayed: Amazon Ads. The details say more." in page
+
+
+def test_what_stops_the_data_is_said_alone(flowing: Connection, browser: Client) -> None:
+    take(flowing, **YEAR_AGO)
+    take(flowing, data_set="ads", **YEAR_AGO)
+    assert "Delayed" in listed(browser, flowing)
+    for model in (SpApiGrant, AdsGrant):
+        model._base_manager.update(status="invalid", last_error_code="invalid_grant")
+    take(flowing, data_set="finances", **YEAR_AGO)  # the row is shown anew
+
+    page = listed(browser, flowing)
+
+    assert "Amazon no longer accepts your consent" in page
+    assert "Delayed" not in page
+
+
+def test_no_importer_costs_no_query(
+    flowing: Connection, browser: Client, django_assert_num_queries: Any
+) -> None:
+    facts = list_queries.some_facts(flowing.organization_id, [flowing.pk])
+    reader = Reader("acme", "en", "UTC", "administer", "2026-11-23")
+    screen.compose_rows(facts, reader=reader)
+    with django_assert_num_queries(1):
+        screen.compose_rows(facts, reader=reader)
+    take(flowing, **YEAR_AGO)
+    facts = list_queries.some_facts(flowing.organization_id, [flowing.pk])
+    with django_assert_num_queries(2):
+        screen.compose_rows(facts, reader=reader)

@@ -9,11 +9,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from connections import incident_banner
+from ppc import erasure
+from ppc.disconnecting import Side, disconnect
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.audit import WORKER, Actor
 from sellerlegend.organizations.models import Organization, User
-from tests import factories
+from tests import factories, trips
 
 pytestmark = pytest.mark.django_db
 PROMISE = "Your consents are not affected"
@@ -23,6 +25,11 @@ def begin(surface: str, region: str = "") -> Incident:
     found = incidents.open_one(surface=surface, region=region, cause="failing", actor=WORKER)
     assert found is not None
     return found
+
+
+def words_of(organization: Organization) -> str:
+    revision = Organization.objects.values_list("revision", flat=True).get(pk=organization.pk)
+    return incident_banner.words_for(organization.pk, revision)
 
 
 def shown(browser: Client, name: str, *args: object) -> str:
@@ -62,16 +69,42 @@ def test_it_concerns_those_who_use_that_part(
     without_any = factories.make_organization()
     begin(surface, region)
 
-    assert bool(incident_banner.words_for(organization.pk)) is concerns
-    assert incident_banner.words_for(without_any.pk) == ""
-    assert incident_banner.words_for(None) == ""
+    assert bool(words_of(organization)) is concerns
+    assert words_of(without_any) == ""
+
+
+def test_after_the_last_consent_nothing_is_said_of_consents(
+    browser: Client, organization: Organization
+) -> None:
+    connection = factories.make_connection(organization)
+    begin("lwa")
+    assert PROMISE in shown(browser, "account_connections", organization.slug)
+
+    actor = Actor.person(factories.owner_of(organization))
+    disconnect(connection=connection, sides=frozenset({Side.SPAPI}), actor=actor)
+
+    assert PROMISE not in shown(browser, "account_connections", organization.slug)
+
+
+def test_after_the_end_of_an_organization_its_people_read_nothing_of_its_consents(
+    organization: Organization,
+) -> None:
+    factories.make_connection(organization)
+    owner = factories.owner_of(organization)
+    browser = trips.sign_in(owner)
+    begin("lwa")
+    assert PROMISE in shown(browser, "account_connections", organization.slug)
+
+    erasure.delete_organization(organization=organization, actor=Actor.person(owner))
+
+    assert PROMISE not in shown(browser, "organization_new")
 
 
 def test_an_ads_consent_is_concerned_in_every_region(organization: Organization) -> None:
     factories.make_ads_grant(organization)
     begin("ads", "FE")
 
-    assert "Amazon Ads API (Far East)" in incident_banner.words_for(organization.pk)
+    assert "Amazon Ads API (Far East)" in words_of(organization)
 
 
 def test_several_are_one_banner_and_it_goes_with_the_last(
@@ -93,14 +126,16 @@ def test_it_costs_nothing_while_nothing_is_wrong_and_little_otherwise(
     member: User, organization: Organization
 ) -> None:
     factories.make_connection(organization)
-    assert incident_banner.words_for(organization.pk) == ""
+    organization.refresh_from_db()
+    place = (organization.pk, organization.revision)
+    assert incident_banner.words_for(*place) == ""
     with CaptureQueriesContext(database) as sent:
-        incident_banner.words_for(organization.pk)
+        incident_banner.words_for(*place)
     assert len(sent) == 0
 
     begin("lwa")
     with CaptureQueriesContext(database) as sent:
         for _ in range(10):
-            incident_banner.words_for(organization.pk)
+            incident_banner.words_for(*place)
 
     assert len(sent) == 3

@@ -23,11 +23,11 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from connections import list_queries, revisions, screen, services
 from connections.list_address import page_of
-from connections.models import Connection, SpApiGrant
+from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.reader import Reader, present_hour
 from connections.row_html import rendered_rows, storage_keys
 from connections.rows import ConnectionRow
-from connections.words import Button, Cell
+from connections.words import Button, Cell, Sign
 from marketplaces import services as marketplace_services
 from marketplaces.models import Marketplace, MarketplaceAccount
 from sellerlegend.amazon.regions import MARKETPLACES
@@ -588,6 +588,40 @@ def test_a_role_sees_the_buttons_it_may_press(
     cells = [] if rights == "read" else ["Continue"]  # of PPC
     assert pressable == [*menu, *cells, *question]
     assert ("Add New Connection" in page) == (rights != "read")
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_marketplace_that_the_seller_left_has_no_green_word(
+    organization: Organization, others: bool
+) -> None:
+    connection = factories.make_connection(organization)
+    grant = factories.make_ads_grant(organization)
+    AdsGrant.objects.for_organization(organization).update(last_success_at=timezone.now())
+    profile = factories.make_profile(grant, seller=connection.selling_partner_id or "")
+    places = [US, factories.CANADA] if others else [US]
+    accounts = [
+        factories.make_account(connection, place, onboarding="onboarded") for place in places
+    ]
+    for account in accounts:
+        factories.make_link(account, profile)
+    before = row_of(connection)
+    type(accounts[0])._base_manager.filter(pk=accounts[0].pk).update(
+        is_participating=False, lost_at=timezone.now()
+    )
+
+    row = row_of(connection)
+
+    assert before.ppc.sign == Sign("Connected", "check-circle", "success")
+    word = "Connected" if others else "Linked"
+    assert row.ppc.sign is not None
+    assert row.ppc.sign.word == word
+    ppc = {line.code: line.sign for line in row.ppc.lines}
+    spapi = {line.code: (line.sign, line.note) for line in row.spapi.lines}
+    assert ppc["US"] == Sign("Linked", "link", "neutral")
+    assert spapi["US"] == (Sign("Onboarded", "minus", "neutral"), "no longer participating")
+    if others:
+        assert ppc["CA"] == Sign("Connected", "check-circle", "success")
+        assert spapi["CA"] == (Sign("Onboarded", "check-circle", "success"), "")
 
 
 NO_MARKETPLACE = "Amazon lists no active marketplace for this seller in this region."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from connections.models import Connection
 from marketplaces import onboarding, pausing
@@ -228,3 +229,31 @@ def test_the_details_offer_the_one_button_that_fits(row: Connection, client: Cli
     assert (pause in client.get(details).text, resume in client.get(details).text) == (True, False)
     client.post(pause)
     assert (pause in client.get(details).text, resume in client.get(details).text) == (False, True)
+
+
+@pytest.mark.parametrize("onboarded", [True, False])
+def test_a_marketplace_that_the_seller_left_is_not_resumed_before_it_is_joined_again(
+    amazon: RunningEmulator, row: Connection, client: Client, actor: Actor, onboarded: bool
+) -> None:
+    state = Onboarding.ONBOARDED if onboarded else Onboarding.NEEDS_ATTENTION
+    reason = "" if onboarded else "gave_up"
+    account = factories.make_account(row, US, onboarding=state, attention_reason=reason)
+    pausing.pause(connection=row, account_id=account.pk, actor=actor)
+    accounts = MarketplaceAccount.objects.for_organization(row.organization_id)
+    accounts.update(is_participating=False, lost_at=timezone.now())
+    resume = url(row, "marketplace_resume", account)
+    details = reverse("connection_details", args=[row.organization.slug, row.pk])
+
+    assert resume not in client.get(details).text
+    with nothing_changes(amazon, events=()):
+        client.post(resume)
+    told = screen(row, client)
+
+    assert "Still paused: the seller takes no part in this marketplace." in told
+    assert "then resume it." in told
+
+    accounts.update(is_participating=True, lost_at=None)  # as the next reading finds it
+    assert resume in client.get(details).text
+    client.post(resume)
+    account.refresh_from_db()
+    assert account.onboarding == (Onboarding.ONBOARDED if onboarded else Onboarding.WORKING)

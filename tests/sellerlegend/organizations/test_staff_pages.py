@@ -33,6 +33,7 @@ from sellerlegend.organizations.models import (
     Invitation,
     Membership,
     Organization,
+    Role,
     User,
 )
 from sellerlegend.organizations.scoped_admin import SECRET_COLUMNS
@@ -454,6 +455,44 @@ def test_a_superuser_makes_somebody_staff_and_it_is_written_down() -> None:
     event = AuditEvent._base_manager.get(code="person_changed")
     assert (event.actor, event.actor_kind) == (boss, "staff")
     assert event.details == {"changed": ["is_staff"]}
+
+
+def test_the_only_owner_is_switched_off_only_by_who_knows_it(superuser: Client) -> None:
+    """A stolen login has to be ended at once, whoever's it is."""
+    left, shared = (factories.make_organization(name) for name in ("Left alone", "Shared"))
+    owner = factories.owner_of(left)
+    for role, person in ((Role.OWNER, owner), (Role.OWNER, factories.make_user())):
+        Membership._base_manager.create(organization=shared, user=person, role=role)
+    Membership._base_manager.create(
+        organization=left, user=factories.make_user(is_active=False), role=Role.OWNER
+    )
+    before = all_rows()
+
+    refused = superuser.post(page_of(owner), {"is_active": ""})
+
+    told = " ".join(refused.text.split())
+    assert "Nobody else who can sign in owns Left alone. Ask the customer" in told
+    assert "Shared" not in told
+    assert all_rows() == before
+    assert not AuditEvent._base_manager.filter(code="person_changed").exists()
+
+    done = superuser.post(page_of(owner), {"is_active": "", "leaves_nobody": "on"})
+
+    assert done.status_code == 302
+    owner.refresh_from_db()
+    assert not owner.is_active
+    assert AuditEvent._base_manager.get(code="person_changed").details == {"changed": ["is_active"]}
+
+
+def test_who_owns_nothing_alone_is_switched_off_without_a_question(superuser: Client) -> None:
+    organization = factories.make_organization()
+    person = factories.make_member(organization, Role.ADMIN)
+
+    assert superuser.post(page_of(person), {"is_active": ""}).status_code == 302
+    assert superuser.post(page_of(person), {"is_active": "on"}).status_code == 302
+
+    person.refresh_from_db()
+    assert person.is_active
 
 
 def test_support_does_not_make_itself_more(support: Client) -> None:
