@@ -73,6 +73,8 @@ def test_the_menu_of_the_list_by_keyboard(window: SignedIn, scheme: str) -> None
     page.goto(NORTHSTAR)
     summary = page.locator("#list-menu > summary")
     summary.focus()
+    # However much stands above it.
+    summary.evaluate("element => element.scrollIntoView()")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Links to clients")).to_be_in_viewport()
     assert not scrolls_sideways(page)
