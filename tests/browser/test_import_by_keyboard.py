@@ -51,6 +51,8 @@ def test_a_token_is_imported_by_keyboard_and_survives_a_closed_tab(
     assert token not in page.content()
     tab_to(page, "Import these rows")
     page.keyboard.press("Enter")
+    # It has been asked for; the work has not ended.
+    expect(page.get_by_role("button", name="Import these rows")).to_have_count(0)
     results = page.url
     page.close()
 
