@@ -67,9 +67,10 @@ def asked_by_form(view: OrganizationView[P]) -> Callable[..., Any]:
         if request.method != "POST" or request.POST.get("ask") != "1":
             return view(request, *args, **kwargs)
         request.method, request.GET = "GET", request.POST
-        answer = view(request, *args, **kwargs)
-        request.method = "POST"  # as the log tells it
-        return answer
+        try:
+            return view(request, *args, **kwargs)
+        finally:
+            request.method = "POST"  # as the log tells it
 
     return guarded
 

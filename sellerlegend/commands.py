@@ -6,7 +6,6 @@ done · 1 refused · 2 usage · 3 some rows are not done · 4 another run holds 
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import math
@@ -15,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from django.utils import timezone
 
 from sellerlegend import logs
 from sellerlegend.amazon.regions import Region
+from sellerlegend.command_numbers import rows_at_most, threads
 from sellerlegend.jobs import locks
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import custody, quarantine
@@ -130,28 +130,6 @@ def lock_words(name: str) -> str:
         f"{words} If it was killed, its lock ends by itself at {until:%H:%M:%S} UTC, "
         f"in {seconds} seconds: then repeat this."
     )
-
-
-def between(least: int, most: int) -> Callable[[str], int]:
-    """The type of an option that is a number: beyond that neither the calendar nor the database
-    nor this machine could follow."""
-
-    def number(text: str) -> int:
-        try:
-            found = int(text)
-        except ValueError:
-            found = least - 1
-        if not least <= found <= most:
-            raise argparse.ArgumentTypeError(f"give a whole number from {least} to {most}")
-        return found
-
-    return number
-
-
-# A hundred years; more rows than anybody has; more threads than any database has connections for.
-days = between(1, 36_500)
-rows_at_most = between(1, 1_000_000_000)
-threads = between(1, 256)
 
 
 @dataclass

@@ -9,7 +9,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from connections import retention
 from ppc import erasure
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, days
+from sellerlegend.command_numbers import days
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.audit import COMMAND, record_event
 

@@ -27,7 +27,8 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications import clients, rotation
 from sellerlegend.applications.messages import STANDARD_INPUT, Source, Unreadable, wait_for
 from sellerlegend.applications.models import LwaApplication
-from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target, between
+from sellerlegend.command_numbers import between
+from sellerlegend.commands import Ending, OpsCommand, Outcome, Scope, Target
 from sellerlegend.organizations import custody
 from sellerlegend.organizations.audit import COMMAND
 
