@@ -95,21 +95,28 @@ class Floor:
         buttons = "".join(
             [
                 f'<button class="button button--secondary button--small" type="submit" '
-                f'id="bulk-{number}" formaction="{base}{path}" hx-get="{base}{path}" '
-                f'hx-include="#selection" hx-target="#dialog" hx-swap="innerHTML">{label}'
+                f'id="bulk-{number}" formaction="{base}{path}" hx-post="{base}{path}" '
+                f'hx-include="#row-actions" hx-vals=\'{{"ask": "1"}}\' hx-target="#dialog" '
+                f'hx-swap="innerHTML">{label}'
                 f'<span class="visually-hidden"> the ticked connections</span></button>'
                 for number, (label, path) in enumerate(BULK, start=1)
             ]
         )
         return f"""
 <form class="bulk-bar" id="selection" method="get" action="{base}connections/" \
-aria-label="With the ticked connections" data-total="{total}">
+aria-label="With the ticked connections" data-total="{total}" data-most="1000">
+<span data-ticked-away hidden></span>
 <label class="bulk-bar__page"><input type="checkbox" id="select-page">
 Select the page</label>
 <label class="bulk-bar__all"><input type="checkbox" name="all" value="1" id="select-all">
 All {total} that match</label>
 <div class="bulk-bar__actions"><p class="bulk-bar__count" data-selected-count hidden \
-data-one="1 selected" data-many="{{count}} selected"></p>{buttons}</div></form>"""
+data-one="1 selected" data-many="{{count}} selected" \
+data-one-away="1 selected, not on this page" \
+data-many-away="{{count}} selected, {{away}} of them not on this page" \
+data-full=" (no more in one go)"></p>\
+<button class="button button--quiet button--small" type="button" hidden \
+data-untick="Nothing is selected any more.">Clear the selection</button>{buttons}</div></form>"""
 
     def row(self, row: tuple[Any, ...], spapi: list[Line], ppc: list[Line]) -> str:
         key, name, region, seller, authorized_at, who, since, fed_since = row
