@@ -213,7 +213,7 @@ def _write(batch: Batch, accepted: Sequence[tuple[AnyGrant, TokenReply, str]]) -
     for grant, reply, _ in accepted:
         if grant.pk in written:
             batch.results[grant.pk] = None
-            logger.info("grant_refreshed", extra={"grant": grant.pk})
+            logger.debug("grant_refreshed", extra={"grant": grant.pk})
         else:
             logger.info("refresh_overtaken", extra={"grant": grant.pk})
             token_cache.forget(grant, reply.access_token, _data_key(batch, grant))

@@ -97,9 +97,30 @@ def same_token(
     return mine, {"last_refreshed_at": at, "client_id": client_id, "refresh_lease_until": freed}
 
 
+# What a neighbour may have changed of this very consent since the caller read it.
+CHANGING = (
+    "status",
+    "status_changed_at",
+    "refresh_token",
+    "fingerprint",
+    "client_id",
+    "refresh_lease_until",
+    "last_refreshed_at",
+    "last_refused_at",
+    "first_refused_at",
+    "refusals",
+    "last_error_code",
+    "last_success_at",
+    "last_failure_at",
+    "last_failure_code",
+    "throttled_since",
+    "permission_missing_since",
+)
 KEY: dict[str, type] = {"pk": UUID, "version": int}
 TAKE = {
-    model: PreparedReturning(partial(free_lease, model), **KEY, now=datetime, until=datetime)
+    model: PreparedReturning(
+        partial(free_lease, model), CHANGING, **KEY, now=datetime, until=datetime
+    )
     for model in (SpApiGrant, AdsGrant)
 }
 RELEASE = {
@@ -120,8 +141,8 @@ ACCEPT = {
 
 
 def take_lease(grant: AnyGrant, *, now: datetime, until: datetime) -> bool:
-    """And read the row again with it. False while somebody else has one, or when the row holds
-    another consent."""
+    """And read again what may have changed. False while somebody else has one, or when the row
+    holds another consent."""
     take, values = TAKE[type(grant)], {"pk": grant.pk, "version": grant.version}
     if not take.is_known():
         if take.run(**values, now=now, until=until) != 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -108,7 +108,16 @@ class PreparedUpdate:
 
 
 class PreparedReturning(PreparedUpdate):
-    """An UPDATE that gives its rows back, all columns as they are after it."""
+    """An UPDATE that gives its rows back: the named columns as they are after it."""
+
+    def __init__(
+        self,
+        build: Callable[..., tuple[QuerySet[Any], dict[str, Any]]],
+        returning: Sequence[str],
+        **kinds: type,
+    ) -> None:
+        super().__init__(build, **kinds)
+        self.returning = returning
 
     def rows(self, **values: Any) -> list[dict[str, Any]]:
         """Raises KeyError when a value is missing, NotSupportedError where `is_known` is False."""
@@ -124,7 +133,7 @@ class PreparedReturning(PreparedUpdate):
     def _finished(
         self, rows: QuerySet[Any], compiler: Any, sql: str, binds: tuple[Bind, ...]
     ) -> Compiled:
-        fields = rows.model._meta.concrete_fields
+        fields = [rows.model._meta.get_field(name) for name in self.returning]
         columns = [field.get_col(rows.model._meta.db_table) for field in fields]
         returning, _ = compiler.connection.ops.return_insert_columns(fields)
         return Compiled(

@@ -78,7 +78,8 @@ def test_an_update_binds_its_own_values_and_gives_back_the_rows_as_they_are(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     kinds: dict[str, type] = {"organization_id": UUID, "day": date, "at": datetime, "name": str}
-    update, returning = PreparedUpdate(renamed, **kinds), PreparedReturning(renamed, **kinds)
+    update = PreparedUpdate(renamed, **kinds)
+    returning = PreparedReturning(renamed, ("id", "name", "created_at"), **kinds)
     row = factories.make_connection(factories.make_organization(), name="One")
     later = timezone.now() + timedelta(hours=1)
     values = {"organization_id": row.organization_id, "day": later.date(), "at": later}
@@ -91,6 +92,7 @@ def test_an_update_binds_its_own_values_and_gives_back_the_rows_as_they_are(
                 assert update.run(**values | {"name": name, "day": day}) == int(is_found)
                 found = returning.rows(**values | {"name": f"{name} again", "day": day})
 
-            stored = Connection._base_manager.filter(pk=row.pk).values().get()
+            columns = Connection._base_manager.values("id", "name", "created_at")
+            stored = columns.get(pk=row.pk)
             assert found == ([stored] if is_found else [])
             assert not is_found or stored["name"] == f"{name} again"

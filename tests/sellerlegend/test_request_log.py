@@ -166,8 +166,9 @@ def test_a_fact_cannot_forge_a_line(written: io.StringIO) -> None:
 
 
 def test_what_a_job_logs_names_the_job_and_whose_it_is(
-    amazon: RunningEmulator, written: io.StringIO
+    amazon: RunningEmulator, written: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, logger="connections.credentials")
     seller = "A1NORTHSTAR001"
     row = make_connection(
         make_organization(), seller=seller, refresh_token=amazon.world.authorize(seller, "NA")
