@@ -1,4 +1,5 @@
-// Native <details class="menu"> opens and closes by itself; this adds leaving it.
+// Native <details class="menu"> opens and closes by itself; this adds leaving it, and shows all of
+// one that opens at the foot of the window.
 
 const openMenus = () => document.querySelectorAll("details.menu[open]");
 
@@ -21,3 +22,14 @@ document.addEventListener("focusout", (event) => {
   const menu = event.target.closest("details.menu[open]");
   if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
 });
+
+// It does not bubble.
+document.addEventListener(
+  "toggle",
+  ({ target }) => {
+    if (target.matches("details.menu[open]")) {
+      target.querySelector(".menu__panel").scrollIntoView({ block: "nearest" });
+    }
+  },
+  true,
+);

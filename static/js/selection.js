@@ -2,6 +2,8 @@
 // this tab keeps by id. Without this file each box works alone, and "All that match" besides.
 
 const TICKS = "ticks";
+// Set from the sending of an action to its result: who only looks at an old one keeps the ticks.
+const ACTING = "ticks-acting";
 const announcer = document.getElementById("announcer");
 // One session in one organization: what another one ticked is never shown.
 const owner = document.getElementById("row-actions")?.dataset.ticksOwner;
@@ -72,6 +74,17 @@ function forget() {
   show();
 }
 
+function finish() {
+  if (!sessionStorage.getItem(ACTING)) return;
+  sessionStorage.removeItem(ACTING);
+  forget();
+}
+
+document.addEventListener("submit", ({ target }) => {
+  if (target.id === "selection" || !target.querySelector("input[type=hidden][name=row]")) return;
+  sessionStorage.setItem(ACTING, "yes");
+});
+
 document.addEventListener("change", ({ target }) => {
   if (target.form?.id !== "selection") return;
   if (target.matches("#select-page")) {
@@ -97,12 +110,13 @@ document.body.addEventListener("htmx:oobAfterSwap", show);
 
 // An action told its result.
 document.body.addEventListener("htmx:afterSwap", ({ detail }) => {
-  if (detail.target.querySelector("[data-selection-done]")) forget();
+  if (detail.target.querySelector("[data-selection-done]")) finish();
 });
 
 addEventListener("pageshow", show);
 
-if (document.querySelector("[data-selection-done]")) forget();
+if (document.querySelector("[data-selection-done]")) finish();
+else sessionStorage.removeItem(ACTING);
 // Ticked while this file was on its way.
 const early = boxes().filter((box) => box.checked).map((box) => box.value);
 if (early.length && performance.getEntriesByType("navigation")[0]?.type === "navigate") {

@@ -73,8 +73,6 @@ def test_the_menu_of_the_list_by_keyboard(window: SignedIn, scheme: str) -> None
     page.goto(NORTHSTAR)
     summary = page.locator("#list-menu > summary")
     summary.focus()
-    # However much stands above it.
-    summary.evaluate("element => element.scrollIntoView()")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Links to clients")).to_be_in_viewport()
     assert not scrolls_sideways(page)
@@ -87,3 +85,15 @@ def test_the_menu_of_the_list_by_keyboard(window: SignedIn, scheme: str) -> None
     page.keyboard.press("Enter")
     page.keyboard.press("Shift+Tab")
     expect(page.get_by_role("link", name="Links to clients")).to_be_hidden()
+
+
+@pytest.mark.parametrize("menu", ["#list-menu", ".connection-account > .menu"])
+def test_a_menu_at_the_foot_of_a_phone_is_seen_whole(window: SignedIn, menu: str) -> None:
+    page = window(viewport={"width": 360, "height": 640})
+    page.goto(NORTHSTAR)
+    opener = page.locator(menu).first
+    opener.evaluate("element => element.scrollIntoView({ block: 'end' })")
+
+    opener.locator("summary").click()
+
+    expect(opener.locator(".menu__panel")).to_be_in_viewport(ratio=1)

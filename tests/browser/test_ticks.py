@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import SignedIn
+from tests.browser.pages import check_result
 from tests.browser.screen import NORTHSTAR, new_name, new_organization, scrolls_sideways, sign_in
 from tests.browser.test_list import press_until
 
@@ -190,6 +191,22 @@ def test_a_queue_that_was_started_has_taken_the_ticks(window: SignedIn) -> None:
     expect(page.locator("#bulk-1")).to_be_attached()
     expect(ticked(page)).to_have_count(0)
     expect(count(page)).to_be_hidden()
+
+
+def test_an_old_result_is_looked_at_without_losing_ticks(window: SignedIn) -> None:
+    page = window("admin@example.com")
+    page.goto(NORTHSTAR)
+    check_result(page)
+    result = page.url
+    page.goto(NORTHSTAR)
+    expect(ticked(page)).to_have_count(0)
+
+    tick_first(page, 3)
+    page.goto(result)
+    page.goto(NORTHSTAR)
+
+    expect(ticked(page)).to_have_count(3)
+    expect(count(page)).to_have_text("3 selected")
 
 
 def test_another_organization_and_another_session_never_see_old_ticks(window: SignedIn) -> None:
