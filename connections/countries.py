@@ -41,7 +41,12 @@ NAMES = frozenset(
 
 def marketplace_name(marketplace_id: str, otherwise: str = "") -> str:
     """Of a marketplace that Amazon documents; `otherwise` of one that it does not."""
-    return _names(get_language() or "").get(marketplace_id, otherwise)
+    return marketplace_names().get(marketplace_id, otherwise)
+
+
+def marketplace_names() -> dict[str, str]:
+    """Of all that Amazon documents, by marketplace id: for who says many of them."""
+    return _names(get_language() or "")
 
 
 @cache

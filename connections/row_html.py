@@ -73,15 +73,16 @@ def rendered_rows(
 def entries_of(rows: list[ConnectionRow]) -> list[str]:
     """Each row's HTML behind one sign: "1" while something in it moves by itself, else "0"."""
     printing = Printing(look(), translation.get_language() or "en", static("img/icons.svg"))
-    return [f"{int(row.is_moving)}{html_of(row, printing)}" for row in rows]
+    template = get_template(f"{PAGE}#connection-row")
+    return [f"{int(row.is_moving)}{html_of(row, printing, template)}" for row in rows]
 
 
-def html_of(row: ConnectionRow, printing: Printing) -> str:
-    shared = SharedParts(row, printing)
+def html_of(row: ConnectionRow, printing: Printing, template: Any) -> str:
+    shared, name = SharedParts(row, printing), f"{row.name} {row.region}"
     context = {
         "row": row,
         "row_id": str(row.id),
-        "row_name": f"{row.name} {row.region}",
+        "row_name": name,
         "icons": printing.icons,
         "menu": shared.menu(),
         "details": shared.details(),
@@ -94,7 +95,8 @@ def html_of(row: ConnectionRow, printing: Printing) -> str:
         "ppc_head": shared.head(row.ppc, row.ppc_health, _("PPC")),
         "ppc_lines": states_html(row.ppc.lines, printing),
     }
-    html = get_template(f"{PAGE}#connection-row").render(context)
+    html = template.render(context)
+    html = html.replace(ID_HOLE, str(row.id)).replace(NAME_HOLE, escape(name))
     # Tags leave empty lines behind, and a page holds 25 rows.
     return "\n".join([line for line in html.split("\n") if line])
 
@@ -113,21 +115,25 @@ class Printing:
 
 @dataclass(frozen=True)
 class SharedParts:
-    """Parts that differ between rows by id and name alone: rendered once with holes."""
+    """Parts that differ between rows by id and name alone: rendered once, with holes that the whole
+    row fills."""
 
     row: ConnectionRow
     printing: Printing
 
     def menu(self) -> str:
-        return self._fill("row-menu", buttons=self.row.menu)
+        return shared_html("row-menu", self.printing, buttons=self.row.menu)
 
     def details(self) -> str:
         if not self.row.selling_partner_id:
             return ""
-        return self._fill("row-details", details_url=self._hole(self.row.details_url))
+        url = self._hole(self.row.details_url)
+        return shared_html("row-details", self.printing, details_url=url)
 
     def health(self, health: SideHealth | None) -> str:
-        return self._fill("health", sign=health.sign, since=health.since) if health else ""
+        if health is None:
+            return ""
+        return shared_html("health", self.printing, sign=health.sign, since=health.since)
 
     def head(self, cell: Cell, health: SideHealth | None, side: str) -> str:
         """The roll-up of the marketplaces, unless its word is the one that health says above.
@@ -139,12 +145,7 @@ class SharedParts:
             return ""
         button = cell.button.at(self._hole(cell.button.url)) if cell.button else None
         parts = {"sign": sign, "progress": cell.progress, "button": button, "side": side}
-        return self._fill("cell-head", **parts)
-
-    def _fill(self, part: str, **values: Any) -> SafeString:
-        html = shared_html(part, self.printing, **values)
-        name = escape(f"{self.row.name} {self.row.region}")
-        return SafeString(html.replace(ID_HOLE, str(self.row.id)).replace(NAME_HOLE, name))
+        return shared_html("cell-head", self.printing, **parts)
 
     def _hole(self, url: str) -> str:
         return url.replace(str(self.row.id), ID_HOLE)
@@ -169,9 +170,9 @@ def urgency(state: MarketplaceLine) -> tuple[int, bool]:
 
 
 @lru_cache(maxsize=8192)
-def shared_html(part: str, printing: Printing, **values: Any) -> str:
+def shared_html(part: str, printing: Printing, **values: Any) -> SafeString:
     context = {"icons": printing.icons, "row_id": ID_HOLE, "row_name": NAME_HOLE, **values}
-    return get_template(f"{PAGE}#{part}").render(context)
+    return SafeString(get_template(f"{PAGE}#{part}").render(context))
 
 
 @lru_cache(maxsize=512)

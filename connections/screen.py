@@ -16,7 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from connections import ads_consents, client_link_words, data_sets, list_queries
 from connections.attention import attention_of
-from connections.countries import marketplace_name
+from connections.countries import marketplace_names
 from connections.detail_facts import capability_lines, data_set_lines, seller_words
 from connections.details import build_consents, build_detail, other_words
 from connections.facets import counted
@@ -257,4 +257,5 @@ def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[s
         for part in parts
         if part["marketplace_id"] in MARKETPLACES
     ]
-    return sorted(known, key=lambda part: marketplace_name(part["marketplace_id"]))
+    names = marketplace_names()
+    return sorted(known, key=lambda part: names[part["marketplace_id"]])

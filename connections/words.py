@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.urls import reverse
 from django.utils import formats, timezone, translation
@@ -120,8 +120,9 @@ def clock_time(moment: datetime) -> str:
     return formats.time_format(timezone.localtime(moment), "TIME_FORMAT")
 
 
-# Two ids that are nobody's: `reverse` runs once a route and organization, not once a button.
-HOLES = (UUID(int=1), UUID(int=2))
+# Two ids that are nobody's: `reverse` runs once a route and organization, not once a button. Others
+# in each process, so that no name can hold one.
+HOLES = (uuid4(), uuid4())
 
 
 @lru_cache(maxsize=4096)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections.countries import marketplace_name
@@ -60,11 +59,11 @@ def onboarding_sign(part: Facts) -> Sign:
     return ONBOARDING_SIGNS[part["onboarding"]]()
 
 
-def spapi_line(part: Facts) -> MarketplaceLine:
+def spapi_line(part: Facts, language: str) -> MarketplaceLine:
     if part["job_reason"]:  # its words hold a time
         return line_with(onboarding_sign(part), part["marketplace_id"], part)
     return usual_line(
-        translation.get_language(),
+        language,
         part["marketplace_id"],
         part["onboarding"],
         part["is_supported"],
@@ -74,7 +73,7 @@ def spapi_line(part: Facts) -> MarketplaceLine:
 
 
 @lru_cache(maxsize=4096)
-def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
+def usual_line(_language: str, marketplace_id: str, *states: Any) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
     names = ("onboarding", "is_supported", "is_participating", "lost_at")
     part = {**dict(zip(names, states, strict=True)), "job_reason": None}
@@ -112,7 +111,7 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
     if fact["selling_partner_id"] is None:
         return waiting_cell(fact, reader)
     if fact["grant_status"] == Grant.Status.DISCONNECTED:
-        return disconnected_cell(known)
+        return disconnected_cell(known, reader)
     counts = [part for part in known if counted(part)]
     done = sum(part["onboarding"] == Onboarding.ONBOARDED for part in counts)
     startable = any(
@@ -125,7 +124,7 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         button = Button(_("Continue"), url, is_primary=True)
     return Cell(
         sign=roll_up_sign(counts, done) or paused_sign(known),
-        lines=tuple(spapi_line(part) for part in known),
+        lines=tuple(spapi_line(part, reader.language) for part in known),
         progress=progress_words(done, len(counts)),
         button=button,
         note=reading_words(fact)
@@ -146,11 +145,11 @@ def waiting_cell(fact: Facts, reader: Reader) -> Cell:
     )
 
 
-def disconnected_cell(known: list[Facts]) -> Cell:
+def disconnected_cell(known: list[Facts], reader: Reader) -> Cell:
     """What was onboarded stays readable; the row's own button reconnects it."""
     return Cell(
         sign=Sign(_("Disconnected"), "minus", "neutral"),
-        lines=tuple(spapi_line(part) for part in known),
+        lines=tuple(spapi_line(part, reader.language) for part in known),
         progress="",
         button=None,
     )

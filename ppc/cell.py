@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from connections import health
@@ -78,11 +77,11 @@ def has_ppc(part: Facts) -> bool:
     )
 
 
-def ppc_line(part: Facts) -> MarketplaceLine:
+def ppc_line(part: Facts, language: str) -> MarketplaceLine:
     if part["link_job_reason"]:  # its words hold a time
         return line_with(ppc_sign(part), part["marketplace_id"], part)
     return usual_line(
-        translation.get_language(),
+        language,
         part["marketplace_id"],
         part["link_status"],
         part["link_reason"],
@@ -92,7 +91,7 @@ def ppc_line(part: Facts) -> MarketplaceLine:
 
 
 @lru_cache(maxsize=4096)
-def usual_line(_language: str | None, marketplace_id: str, *states: Any) -> MarketplaceLine:
+def usual_line(_language: str, marketplace_id: str, *states: Any) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
     names = ("link_status", "link_reason", "ads_health", "is_participating")
     part = {**dict(zip(names, states, strict=True)), "link_job_reason": None}
@@ -126,7 +125,7 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         button = Button(_("Continue"), url, is_primary=done < len(countable))
     return Cell(
         sign=ppc_roll_up(countable, done, is_ended=is_ended),
-        lines=tuple(ppc_line(part) for part in parts),
+        lines=tuple(ppc_line(part, reader.language) for part in parts),
         progress=progress_words(done, len(countable)),
         button=button,
         note=finish_words(parts, is_ended=is_ended) or late_data_words(fact, parts),

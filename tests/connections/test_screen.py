@@ -5,7 +5,9 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -927,15 +929,28 @@ def test_the_reader_is_known_by_request(organization: Organization, browser: Cli
     assert caches["default"].get(key) is not None
 
 
+def test_a_name_that_looks_like_a_hole_stays_a_name(organization: Organization) -> None:
+    for number in (1, 2):
+        factories.make_connection(organization, name=str(UUID(int=number)))
+    facts = list_queries.page_facts(organization.pk, 1)
+
+    shown, _moves = rendered_rows(facts, ADMIN, partial(screen.compose_rows, reader=ADMIN))
+
+    for row, fact in zip(shown, facts, strict=True):
+        assert f'href="/o/acme/connections/{row.id}' in row.html
+        assert row.html.count(fact["name"]) > 3
+
+
 def test_words_of_one_language_do_not_reach_another(organization: Organization) -> None:
     connection = factories.make_connection(organization)
     factories.make_account(connection, US)
     english = row_of(connection).spapi.lines[0]
 
     with translation.override("de"):
-        german = row_of(connection).spapi.lines[0]
+        german = row_of(connection, replace(ADMIN, language="de")).spapi.lines[0]
 
     assert english.sign.word == "Pending"
+    assert german.sign.word == "Ausstehend"
     assert german is not english
 
 
