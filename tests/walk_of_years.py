@@ -244,12 +244,12 @@ class WalkOfYears(Walk):
             self.let_time_pass(timedelta(minutes=11))
 
     def let_time_pass(self, span: timedelta) -> None:
-        """What is once for each moment is moved out of the way of itself first."""
         self.forget_the_process()
         Slot.objects.all().delete()
-        CallWindow.objects.update(minute=F("minute") - 1000 * A_YEAR)
         super().let_time_pass(span)
-        CallWindow.objects.update(minute=F("minute") + 1000 * A_YEAR)
+        # By a time in which there is none.
+        CallWindow.objects.update(minute=F("minute") - 1000 * A_YEAR)
+        CallWindow.objects.update(minute=F("minute") + 1000 * A_YEAR - span)
         days, self.rest_of_day = divmod(self.rest_of_day + span, DAY)
         self.move_the_days_of_mails(days)
         self.keep_our_secrets(span)
