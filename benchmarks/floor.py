@@ -129,7 +129,7 @@ data-untick="Nothing is selected any more.">Clear the selection</button>{buttons
         return f"""
 <tbody class="connection-row" id="connection-{key}" hx-swap-oob="true">
 <tr>
-<th scope="row">
+<th scope="row" abbr="{row_name}">
 <div class="connection-account">
 <span class="connection-account__head"><input class="connection-account__tick" type="checkbox" \
 id="select-{key}" name="row" value="{key}" form="selection" aria-label="Select {name} {region}">\
