@@ -311,6 +311,31 @@ def test_the_look_says_whose_contact_is_set(organization: Organization, browser:
     assert rows.get(name="Bare").contact_email == "new@bare.example"
 
 
+DOUBT = (
+    "badid does not look like a Seller ID: A followed by 12 or 13 capital letters and digits. "
+    "Compare it with Seller Central."
+)
+
+
+def test_an_odd_seller_id_is_doubted_and_taken(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(
+        browser,
+        organization,
+        line(store="One", place="US", seller="badid"),
+        line(store="Two", place="US", seller="A3FHEXAMPLEYWS"),
+        line(store="Three", place="US", seller="A3FHEXAMPLEYW"),
+        line(store="Four", place="US"),
+    )
+    looked = words_of(browser.get(page_url(found)))
+
+    assert looked.count(DOUBT) == looked.count("does not look like") == 1
+    assert confirm(browser, found) == [("", "create")] * 4
+    assert rows_by_name(organization)["One"].expected_selling_partner_id == "badid"
+    assert "does not look like" not in words_of(browser.get(page_url(found)))
+
+
 def test_a_row_that_is_said_again_counts_once(organization: Organization) -> None:
     said = line("Bolt", store="S", place="US", seller="A8")
     other_place = line("Bolt", store="S", place="CA", seller="A8")

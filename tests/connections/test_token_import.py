@@ -898,6 +898,19 @@ def test_files_of_spreadsheets_of_many_countries(
     assert (row.name, row.status) == ("Müller & Söhne", "checked")
 
 
+def test_an_odd_seller_id_is_doubted_and_ready(organization: Organization, browser: Client) -> None:
+    rows = [("A", "US", "badid", TOKEN, ""), ("B", "US", NORTHSTAR, TOKEN + "2", "")]
+
+    found = bring(browser, organization, table(*rows))
+
+    looked = words_of(browser.get(page_url(found)))
+    assert looked.count("does not look like a Seller ID") == 1
+    assert (
+        "badid does not look like a Seller ID: A followed by 12 or 13 capital letters and digits."
+    ) in looked
+    assert outcomes(found) == [("checked", ""), ("checked", "")]
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_the_columns_that_the_page_names_are_read(
     language: str, organization: Organization, browser: Client
