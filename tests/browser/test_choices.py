@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.accessibility import LOOKS, SMALL_PHONE, objections_in
 from tests.browser.complaints import Complaints
 from tests.browser.conftest import SignedIn
+from tests.browser.pages import person_action
 from tests.browser.screen import new_name, new_organization, scrolls_sideways
 
 pytestmark = [
@@ -73,6 +74,46 @@ def test_the_form_with_addresses_and_a_mistake_is_accessible(
     page.get_by_label("Email address for Birch").fill("bob")
     page.get_by_role("button", name="Make the links").click()
     expect(page.get_by_label("Email address for Birch")).to_have_value("bob")
+
+    found = {str(look): objections_in(page, look, complaints) for look in LOOKS}
+    page.set_viewport_size(SMALL_PHONE)
+
+    assert {look: words for look, words in found.items() if words} == {}
+    assert not scrolls_sideways(page), "scrolls sideways at 320 pixels"
+
+
+def reach_of_a_member(page: Page) -> Locator:
+    person_action("Reach")(page)
+    return page.get_by_role("dialog")
+
+
+def test_the_lists_of_a_reach_are_narrowed_by_keyboard_and_keep_their_ticks(
+    window: SignedIn,
+) -> None:
+    page = window()
+    form = reach_of_a_member(page)
+    rows = form.get_by_role("group", name="These connections")
+    total = rows.get_by_role("checkbox").count()
+    first, second = (rows.locator("li").nth(place).inner_text().strip() for place in (0, 1))
+    ticked = rows.locator("input:checked").count()
+    rows.get_by_label(first, exact=True).check()
+    expect(rows).to_contain_text(f"{ticked + 1} of {total} ticked")
+
+    search = form.get_by_label("Search the lists below")
+    search.press_sequentially(second.upper())
+    search.press("Enter")
+
+    expect(form.get_by_label(first, exact=True)).to_be_checked()
+    expect(form.get_by_label(second, exact=True)).to_be_visible()
+    expect(form.get_by_role("status")).to_have_text(f"Shown: {ticked + 2}")
+    search.fill("")
+    expect(rows.get_by_role("checkbox")).to_have_count(total)
+    expect(rows.get_by_label(first, exact=True)).to_be_checked()
+
+
+def test_a_narrowed_reach_is_accessible(window: SignedIn, complaints: Complaints) -> None:
+    page = window(reduced_motion="reduce")
+    reach_of_a_member(page).get_by_label("Search the lists below").fill("no such thing")
 
     found = {str(look): objections_in(page, look, complaints) for look in LOOKS}
     page.set_viewport_size(SMALL_PHONE)
