@@ -36,6 +36,7 @@ ClientBrowser = Callable[[UUID], str]
 BROWSER_KEY = "authorization_browser"
 LONGEST_PARAMETER = 4096
 # The shape that Amazon: Migrating hybrid applications (2021) shows; anything else is not one.
+SELLER_SHAPE = re.compile(r"A[A-Z0-9]{12,13}")
 MWS_AUTH_TOKEN = re.compile(r"amzn\.mws\.[0-9A-Za-z-]{16,64}")
 
 
@@ -145,6 +146,12 @@ def _single(query: QueryDict, name: str) -> str | None:
 
 def is_seller_id(value: str) -> bool:
     return len(value) <= 40 and value.isascii() and value.isalnum()
+
+
+def looks_like_a_seller_id(value: str) -> bool:
+    """All that Amazon shows look so, but it promises the shape nowhere: a reason to look again at
+    what somebody typed, and never to refuse it."""
+    return SELLER_SHAPE.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)

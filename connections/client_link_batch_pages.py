@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.http import HttpResponseBase
+from django.http import HttpResponseBase, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from connections import client_link_batches as batches
 from connections import client_links
 from connections.client_link_batches import Fate, Prospect, Result, Words
-from connections.client_link_forms import WordsForm
+from connections.client_link_forms import WordsForm, client_address
 from connections.models import Connection
 from connections.notice_sending import absolute
 from connections.selection import ticked_ids
@@ -40,6 +40,30 @@ class BatchForm(WordsForm):
     def words(self) -> Words:
         data: dict[str, Any] = self.cleaned_data
         return Words(data["language"], data["message"], data["days"])
+
+
+class AddressForm(forms.Form):
+    """An address for each row for which none is known and a link would be made."""
+
+    def __init__(self, *args: Any, prospects: list[Prospect], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for one in prospects:
+            if not one.email and not one.open_line:
+                label = _("Email address for %(name)s") % {"name": one.connection.name}
+                self.fields[address_name(one)] = client_address(label)
+
+    def of(self, prospect: Prospect) -> forms.BoundField | None:
+        name = address_name(prospect)
+        return self[name] if name in self.fields else None
+
+    def filled(self, prospect: Prospect) -> Prospect:
+        return replace(
+            prospect, email=self.cleaned_data.get(address_name(prospect), prospect.email)
+        )
+
+
+def address_name(prospect: Prospect) -> str:
+    return f"address-{prospect.id}"
 
 
 @dataclass(frozen=True)
@@ -72,13 +96,14 @@ def answer(
     is_sent = request.method == "POST"
     typed = request.POST if is_sent else take_kept_form(request)
     form = BatchForm(typed, initial=first(request))
-    if typed is not None:
-        ticked = set(ticked_ids(typed))
-        prospects = [replace(one, is_ticked=one.id in ticked) for one in prospects]
+    addresses = AddressForm(typed, prospects=prospects)
+    prospects = ticked_by(request, prospects, typed)
     chosen = [one for one in prospects if one.is_ticked]
-    if is_sent and chosen and form.is_valid():
+    if is_sent and not chosen:
+        form.add_error(None, _("Tick who is asked."))
+    if is_sent and form.is_valid() and addresses.is_valid():
         results = batches.ask(
-            chosen,
+            map(addresses.filled, chosen),
             shown_addresses(request, chosen),
             form.words,
             since=form.cleaned_data["since"],
@@ -87,17 +112,29 @@ def answer(
         )
         context = {"page": page, "lines": [line_of(result) for result in results]}
         return render(request, "connections/client_link_batch_made.html", context)
-    if is_sent and not chosen:
-        form.add_error(None, _("Tick who is asked."))
     context = {
         "page": page,
         "form": form,
         "prospects": prospects,
+        "rows": [(one, addresses.of(one)) for one in prospects],
         "mails": batches.mails_in(prospects),
         "most": batches.MOST_AT_ONCE,
     }
     status = 422 if is_sent else 200
     return render(request, "connections/client_link_batch.html", context, status=status)
+
+
+def ticked_by(
+    request: OrganizationRequest, prospects: list[Prospect], typed: QueryDict | None
+) -> list[Prospect]:
+    """As the form came back; else as the links *Tick all* and *Tick none* ask."""
+    if typed is not None:
+        ticked = set(ticked_ids(typed))
+        return [replace(one, is_ticked=one.id in ticked) for one in prospects]
+    wanted = {"all": True, "none": False}.get(request.GET.get("tick", ""))
+    if wanted is None:
+        return prospects
+    return [replace(one, is_ticked=wanted) for one in prospects]
 
 
 def first(request: OrganizationRequest) -> dict[str, Any]:
@@ -109,7 +146,13 @@ def first(request: OrganizationRequest) -> dict[str, Any]:
 
 
 def shown_addresses(request: OrganizationRequest, chosen: list[Prospect]) -> dict[UUID, str]:
-    return {one.id: request.POST.get(f"to-{one.id}", "") for one in chosen}
+    """What was known when the page was shown, else what was typed. The latter is known by itself
+    when the form comes twice."""
+    typed = request.POST
+    return {
+        one.id: typed.get(f"to-{one.id}", "") or typed.get(address_name(one), "").strip()
+        for one in chosen
+    }
 
 
 def line_of(result: Result) -> ResultLine:

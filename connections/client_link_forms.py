@@ -48,6 +48,11 @@ class WordsForm(forms.Form):
         return text
 
 
+def client_address(label: Any, help_text: Any = "") -> forms.EmailField:
+    """Empty: the link is handed over by hand."""
+    return forms.EmailField(label=label, required=False, max_length=254, help_text=help_text)
+
+
 class AskClientForm(WordsForm):
     recipient_name = forms.CharField(
         label=_("Name of the client"),
@@ -55,11 +60,9 @@ class AskClientForm(WordsForm):
         max_length=client_links.LONGEST_NAME,
         help_text=_("How the mail greets them, and how the list here calls them."),
     )
-    recipient_email = forms.EmailField(
-        label=_("Email address of the client"),
-        required=False,
-        max_length=254,
-        help_text=_("Leave it empty to get a link that you hand over yourself."),
+    recipient_email = client_address(
+        _("Email address of the client"),
+        _("Leave it empty to get a link that you hand over yourself."),
     )
     field_order = ("recipient_name", "recipient_email", "language", "message", "days")
 

@@ -11,12 +11,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections import client_lists, import_pages
+from connections import client_lists, client_table, import_pages
 from connections.client_table import checked_list
 from connections.forms import holds_a_token
 from connections.import_models import ClientList
 from connections.import_views import RECENT, TableForm, limited, table_of
-from connections.uploaded_tables import TableRefused
+from connections.uploaded_tables import TableRefused, titles_of
 from connections.views import back_to_list, form_page
 from sellerlegend.organizations.access import (
     OrganizationRequest,
@@ -42,7 +42,12 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
             )
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
-    context = {"form": form_with(pasted), "error": error, "recent": recent[:RECENT]}
+    context = {
+        "form": form_with(pasted),
+        "error": error,
+        "columns": titles_of(client_table.COLUMNS),
+        "recent": recent[:RECENT],
+    }
     return render(
         request, "connections/client_list_new.html", context, status=422 if error else 200
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.translation import gettext_lazy as _
 
 from connections.authorization import is_seller_id
 from connections.forms import NameField
@@ -21,15 +22,20 @@ from connections.token_table import SELLER_LENGTH, cleaned_name, place_problem
 from connections.uploaded_tables import Column, Record, read_table
 from sellerlegend.amazon.http import clean_text
 
+# The second titles are those of our own export.
 COLUMNS = (
-    Column("client", ("client name", "client", "customer"), is_required=True),
-    Column("contact", ("contact name", "contact")),
-    Column("mail", ("contact mail", "contact email", "contact e mail", "email", "e mail", "mail")),
-    Column("store", ("store name", "store", "name", "account name", "account")),
-    Column("marketplace", ("marketplace", "country")),
-    Column("region", ("region",)),
-    Column("seller", ("seller id", "selling partner id", "merchant token", "merchant id")),
-    Column("tags", ("tags", "tag")),
+    Column("client", (_("Client name"), _("Client")), ("customer",), is_required=True),
+    Column("contact", (_("Contact name"), _("Contact"))),
+    Column(
+        "mail",
+        (_("Contact mail"), _("Contact's email address")),
+        ("contact email", "contact e mail", "email", "e mail", "mail"),
+    ),
+    Column("store", (_("Store name"), _("Name"), _("Store")), ("account name", "account")),
+    Column("marketplace", (_("Marketplace"),), ("country",)),
+    Column("region", (_("Region"),)),
+    Column("seller", (_("Seller ID"),), ("selling partner id", "merchant token", "merchant id")),
+    Column("tags", (_("Tags"),), ("tag",)),
 )
 CLIENT_LENGTH, CONTACT_LENGTH, MAIL_LENGTH, TAG_LENGTH = 80, 150, 254, 40
 MOST_TAGS = 10

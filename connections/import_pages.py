@@ -12,6 +12,7 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 
 from connections import client_lists
+from connections.authorization import looks_like_a_seller_id
 from connections.catalogue import import_entry
 from connections.client_table import Line
 from connections.import_models import ClientList, ImportedToken, TokenImport
@@ -101,6 +102,16 @@ def _line_of(
     )
 
 
+def seller_doubt(seller_id: str) -> str:
+    """Told before the confirmation, and no reason to leave a row out."""
+    if not seller_id or looks_like_a_seller_id(seller_id):
+        return ""
+    return _(
+        "%(seller)s does not look like a Seller ID: A followed by 12 or 13 capital letters and "
+        "digits. Compare it with Seller Central."
+    ) % {"seller": seller_id}
+
+
 # Clients -----------------------------------------------------------------------------------
 
 
@@ -178,7 +189,8 @@ def _client_note(line: Line) -> str:
         "known_client": _("The client is there."),
     }
     words = done[line.outcome] if line.outcome else plans[line.plan]
-    return " ".join(filter(None, [words, _contact_note(line)]))
+    doubt = "" if line.outcome else seller_doubt(line.seller)
+    return " ".join(filter(None, [words, _contact_note(line), doubt]))
 
 
 def _contact_note(line: Line) -> str:
@@ -209,7 +221,8 @@ def sign_of(row: ImportedToken, holder: Connection | None) -> Sign:
 
 def note_of(row: ImportedToken, holder: Connection | None, waits_for: str) -> str:
     if row.status == Status.CHECKED:
-        return _ready_words(holder)
+        doubt = seller_doubt(row.selling_partner_id)
+        return " ".join(filter(None, [_ready_words(holder), doubt]))
     if row.status == Status.WAITING:
         return str(reason_for(waits_for).title) if waits_for else ""
     if row.status == Status.STORED:

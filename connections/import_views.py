@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from connections import departures, import_pages, token_imports
+from connections import departures, import_pages, token_imports, token_table
 from connections.import_models import TokenImport
 from connections.token_table import checked_table
-from connections.uploaded_tables import MOST_BYTES, TableRefused
+from connections.uploaded_tables import MOST_BYTES, TableRefused, titles_of
 from connections.views import cannot_leave, form_page
 from sellerlegend.organizations.access import (
     OrganizationRequest,
@@ -93,7 +93,12 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
             )
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = TokenImport.objects.for_organization(request.organization).order_by("-created_at")
-    context = {"form": TableForm(), "error": error, "recent": recent[:RECENT]}
+    context = {
+        "form": TableForm(),
+        "error": error,
+        "columns": titles_of(token_table.COLUMNS),
+        "recent": recent[:RECENT],
+    }
     return render(
         request, "connections/token_import_new.html", context, status=422 if error else 200
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseBase
+from django.utils.html import escape, format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
@@ -20,6 +21,7 @@ from sellerlegend.organizations.people_views import change, member_of
 from sellerlegend.organizations.step_up import recently_authenticated
 
 ALL, SOME = "all", "some"
+LISTS = ("tags", "clients", "connections")
 
 
 def many(label: Any) -> forms.MultipleChoiceField:
@@ -55,14 +57,44 @@ class ReachForm(forms.Form):
         for name, choices in reach_choices.choices_of(member.organization_id).items():
             if choices:
                 self.fields[name].choices = choices  # type: ignore[attr-defined]  # MultipleChoice
+                self.fields[name].help_text = self.count_of(name, choices)
             else:
                 del self.fields[name]
+
+    def ticked(self, name: str) -> set[str]:
+        """Not by way of the bound field, which would keep the field as it is at that moment."""
+        field, key = self.fields[name], self.add_prefix(name)
+        if self.is_bound:
+            return set(field.widget.value_from_datadict(self.data, self.files, key) or ())
+        return set(self.initial[name])
+
+    def count_of(self, name: str, choices: list[tuple[str, str]]) -> str:
+        """Its number is kept up to date by choices.js."""
+        ticked = len(self.ticked(name) & {key for key, _label in choices})
+        number = format_html("<span data-ticked-count>{}</span>", ticked)
+        words: str = format_html(
+            escape(_("%(ticked)s of %(total)s ticked")) % {"ticked": "{}", "total": "{}"},
+            number,
+            len(choices),
+        )
+        return words
+
+    def narrow(self, words: str) -> None:
+        """Show what is ticked and what is called so. Only for a page that is shown, since what is
+        left out is no choice any more."""
+        for name in LISTS:
+            if name in self.fields:
+                field, ticked = self.fields[name], self.ticked(name)
+                field.choices = [  # type: ignore[attr-defined]  # MultipleChoice
+                    (key, label)
+                    for key, label in field.choices  # type: ignore[attr-defined]
+                    if key in ticked or words.lower() in label.lower()
+                ]
 
     def clean(self) -> dict[str, Any]:
         """Who has just ticked something did not mean all. What was ticked before may stay."""
         ticked = any(
-            set(self.cleaned_data.get(name, ())) - set(self.initial[name])
-            for name in ("tags", "clients", "connections")
+            set(self.cleaned_data.get(name, ())) - set(self.initial[name]) for name in LISTS
         )
         if self.cleaned_data.get("sees") == ALL and ticked:
             self.add_error(
@@ -88,6 +120,8 @@ def member_reach(request: OrganizationRequest, member_id: UUID) -> HttpResponseB
     member = member_of(request, member_id)
     if member.may(Role.ADMIN):
         raise PermissionDenied("administrators see everything")
+    if "search" in request.POST:
+        return searched(request, member)
     form = ReachForm(request.POST if request.method == "POST" else None, member=member)
     if form.is_bound and form.is_valid():
         extent = form.extent()
@@ -98,6 +132,21 @@ def member_reach(request: OrganizationRequest, member_id: UUID) -> HttpResponseB
             ),
             _("Saved. It counts from this person's next click on."),
         )
-    context = {"form": form, "member": member}
-    status = 422 if form.is_bound else 200
+    return page_of(request, member, form, 422 if form.is_bound else 200)
+
+
+def searched(request: OrganizationRequest, member: Membership) -> HttpResponseBase:
+    """Nothing is saved: without JavaScript the lists are narrowed here, and every tick stays."""
+    typed, words = request.POST, request.POST.get("words", "").strip()
+    ticks = {name: typed.getlist(name) for name in LISTS}
+    form = ReachForm(member=member, initial={"sees": typed.get("sees", SOME), **ticks})
+    form.narrow(words)
+    return page_of(request, member, form, 200, words)
+
+
+def page_of(
+    request: OrganizationRequest, member: Membership, form: ReachForm, status: int, words: str = ""
+) -> HttpResponseBase:
+    lists = [form[name] for name in LISTS if name in form.fields]
+    context = {"form": form, "member": member, "lists": lists, "words": words}
     return render_part(request, "organizations/member_reach.html", "dialog", context, status)

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from connections.authorization import is_seller_id
@@ -27,14 +28,22 @@ from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 
 COLUMNS = (
-    Column("name", ("name", "account name", "account", "store name", "store"), is_required=True),
-    Column("region", ("region", "aws region")),
-    Column("marketplace", ("marketplace", "marketplace id", "country")),
-    Column("seller", ("seller id", "selling partner id", "merchant token", "merchant id")),
     Column(
-        "token", ("refresh token", "token", "refreshtoken", "lwa refresh token"), is_required=True
+        "name",
+        (_("Name"), _("Store name"), _("Store")),
+        ("account name", "account"),
+        is_required=True,
     ),
-    Column("day", ("consented on", "consent date", "authorised on", "authorized on")),
+    Column("region", (_("Region"),), ("aws region",)),
+    Column("marketplace", (_("Marketplace"),), ("marketplace id", "country")),
+    Column("seller", (_("Seller ID"),), ("selling partner id", "merchant token", "merchant id")),
+    Column(
+        "token",
+        (_("Refresh token"),),
+        ("token", "refreshtoken", "lwa refresh token"),
+        is_required=True,
+    ),
+    Column("day", (_("Consented on"),), ("consent date", "authorised on", "authorized on")),
 )
 TOKEN_SHAPE = re.compile(r"Atzr\|[\x21-\x7e]{3,2040}")
 NAME_LENGTH, SELLER_LENGTH = 80, 40

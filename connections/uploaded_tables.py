@@ -12,6 +12,8 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from django.conf import settings
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -32,11 +34,25 @@ class TableRefused(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """`names`: what a header may call it, in lower case, the first one in our own words."""
+    """`titles`: what our pages and exports call it; the first one is told to who reads. A header
+    may say any of them in any of our languages, or one of `names`, which are in lower case."""
 
     key: str
-    names: tuple[str, ...]
+    titles: tuple[Words, ...]
+    names: tuple[str, ...] = ()
     is_required: bool = False
+
+    @property
+    def title(self) -> str:
+        return str(self.titles[0])
+
+    def headings(self) -> frozenset[str]:
+        """All that a header may call it, as `normal` writes it, whatever the reader's language."""
+        found = set(self.names)
+        for language, _name in settings.LANGUAGES:
+            with translation.override(language):
+                found.update(normal(str(title)) for title in self.titles)
+        return frozenset(found)
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,10 +154,11 @@ def _without_byte_order_mark(data: bytes) -> str:
 def separator_of(text: str, columns: tuple[Column, ...]) -> str:
     """The one by which the first line names most of our columns."""
     first_line = text.lstrip().splitlines()[0]
+    headings = [column.headings() for column in columns]
 
     def known_names(separator: str) -> int:
         cells = {normal(cell) for cell in first_line.split(separator)}
-        return sum(bool(cells & set(column.names)) for column in columns)
+        return sum(bool(cells & known) for known in headings)
 
     return max(SEPARATORS, key=known_names)
 
@@ -156,22 +173,29 @@ def places_of(header: list[str], columns: tuple[Column, ...]) -> dict[str, int]:
     names = [normal(cell) for cell in header]
     places: dict[str, int] = {}
     for column in columns:
-        found = [place for place, name in enumerate(names) if name in column.names]
+        headings = column.headings()
+        found = [place for place, name in enumerate(names) if name in headings]
         if len(found) > 1:
             raise TableRefused(
-                _("The first line names the column “%(name)s” twice.") % {"name": column.names[0]}
+                _("The first line names the column “%(name)s” twice.") % {"name": column.title}
             )
         if found:
             places[column.key] = found[0]
-    missing = [
-        column.names[0] for column in columns if column.is_required and column.key not in places
-    ]
+    missing = [column for column in columns if column.is_required and column.key not in places]
     if missing:
         raise TableRefused(
-            _("The first line has to name the columns. Not found: %(names)s.")
-            % {"names": ", ".join(missing)}
+            _(
+                "The first line has to name the columns. Not found: %(missing)s. Columns that we "
+                "know: %(known)s."
+            )
+            % {"missing": titles_of(missing), "known": titles_of(columns)}
         )
     return places
+
+
+def titles_of(columns: Iterable[Column]) -> str:
+    """In the reader's language."""
+    return ", ".join(column.title for column in columns)
 
 
 def normal(name: str) -> str:

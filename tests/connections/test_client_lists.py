@@ -14,13 +14,15 @@ from django.db import connection as database
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from connections import client_lists, retention, services
+from connections import client_lists, client_table, export, export_files, retention, services
 from connections.client_table import checked_list
 from connections.grouping_models import Client, Tag, Tagging
 from connections.import_models import RESULTS_KEPT, ClientList
 from connections.models import Connection
+from connections.reader import Reader
+from connections.uploaded_tables import titles_of
 from ppc import erasure
 from sellerlegend.organizations.audit import WORKER, Actor
 from sellerlegend.organizations.models import AuditEvent, Organization, Role
@@ -202,6 +204,61 @@ def test_the_plan_or_the_problem_of_a_row(
     assert plans(organization, row) == [problem]
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("reader", ["en", "de"])
+def test_the_columns_that_the_page_names_are_read_whoever_reads(
+    language: str, reader: str, organization: Organization, browser: Browser
+) -> None:
+    with translation.override(language):
+        page = words_of(browser.get(new_url(organization), headers={"accept-language": language}))
+        named = titles_of(client_table.COLUMNS)
+    assert f": {named}." in page
+    header = ";".join(f"  {name.upper()} " for name in named.split(", "))
+    text = f"{header}\nAcme;Ada;ada@acme.example;Acme DE;DE;EU;A3FHEXAMPLEYWS;toys|new\n"
+
+    answer = browser.post(
+        new_url(organization), {"text": text}, headers={"accept-language": reader}
+    )
+
+    assert answer.status_code == 303
+    (found,) = ClientList.objects.for_organization(organization)
+    (read,) = client_lists.lines_of(found)
+    assert (read.client, read.contact, read.mail) == ("Acme", "Ada", "ada@acme.example")
+    assert (read.store, read.region, read.seller) == ("Acme DE", "EU", "A3FHEXAMPLEYWS")
+    assert (read.tags, read.plan) == (("toys", "new"), "create")
+
+
+def test_our_own_export_in_german_is_read(organization: Organization) -> None:
+    row = factories.make_connection(organization, name="Acme DE", seller="A1KNOWN")
+    row.client = Client.objects.for_organization(organization).create(name="Acme")
+    row.save()
+    reader = Reader(organization.slug, "de", "UTC", "administer", "2026")
+    with translation.override("de"):
+        batches = export.batches_of(organization.pk, [row.pk], reader)
+        data = "".join(export_files.csv_pieces(batches)).encode()
+    assert data.decode("utf-8-sig").startswith("Name,Kunde,Schlagwörter,Verkäufer-ID,Region,")
+
+    (read,) = checked_list(data, organization.pk)
+
+    assert (read.client, read.store, read.seller) == ("Acme", "Acme DE", "A1KNOWN")
+    assert (read.plan, read.connection) == ("assign", str(row.pk))
+
+
+def test_an_unknown_header_is_told_what_is_known_in_the_readers_language(
+    organization: Organization, browser: Browser, amazon: RunningEmulator
+) -> None:
+    with nothing_changes(amazon, events=()):
+        answer = browser.post(
+            new_url(organization), {"text": "Firma;Laden\nA;B\n"}, headers={"accept-language": "de"}
+        )
+
+    assert answer.status_code == 422
+    assert (
+        "Nicht gefunden: Kundenname. Spalten, die wir kennen: Kundenname, Name der Kontaktperson, "
+        "E-Mail der Kontaktperson, Shop-Name, Marktplatz, Region, Verkäufer-ID, Schlagwörter."
+    ) in words_of(answer)
+
+
 def test_rows_that_are_here(organization: Organization) -> None:
     acme = Client.objects.for_organization(organization).create(name="Acme")
     factories.make_connection(organization, name="Mine", seller="A1")
@@ -252,6 +309,31 @@ def test_the_look_says_whose_contact_is_set(organization: Organization, browser:
     assert words.count("Adds the client, without a store.") == 1
     assert confirm(browser, found) == [("", "known_client"), ("", "known_client"), ("", "client")]
     assert rows.get(name="Bare").contact_email == "new@bare.example"
+
+
+DOUBT = (
+    "badid does not look like a Seller ID: A followed by 12 or 13 capital letters and digits. "
+    "Compare it with Seller Central."
+)
+
+
+def test_an_odd_seller_id_is_doubted_and_taken(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(
+        browser,
+        organization,
+        line(store="One", place="US", seller="badid"),
+        line(store="Two", place="US", seller="A3FHEXAMPLEYWS"),
+        line(store="Three", place="US", seller="A3FHEXAMPLEYW"),
+        line(store="Four", place="US"),
+    )
+    looked = words_of(browser.get(page_url(found)))
+
+    assert looked.count(DOUBT) == looked.count("does not look like") == 1
+    assert confirm(browser, found) == [("", "create")] * 4
+    assert rows_by_name(organization)["One"].expected_selling_partner_id == "badid"
+    assert "does not look like" not in words_of(browser.get(page_url(found)))
 
 
 def test_a_row_that_is_said_again_counts_once(organization: Organization) -> None:

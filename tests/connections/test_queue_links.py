@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import client_links
+from connections.client_link_batches import prospects_of
 from connections.client_link_models import ClientLink
 from connections.grouping_models import Client as StoresOwner
 from connections.models import Connection, SpApiGrant
@@ -142,7 +143,7 @@ def test_the_question_lists_each_row_with_its_address(
         ("Cedar", ""),
     ]
     text = text_of(page)
-    assert "No address: copy the link" in text
+    assert "No address is known: type one, or copy the link." in text
     assert "Asked Bob on" in text
     assert "No second link is made." in text
     assert send_url(queue) in text_of(desk.get(path("reconnect_queue", queue.organization)))
@@ -398,6 +399,123 @@ def test_a_mail_in_its_turn_is_not_sent_for_links_that_ended(
 
     assert mail_job().status == "done"
     assert mail.outbox == []
+
+
+# An address that is typed --------------------------------------------------------------------
+
+
+def address_of(row: Connection) -> str:
+    return f"address-{row.pk}"
+
+
+def test_an_address_is_typed_where_none_is_known(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    page = text_of(desk.get(send_url(queue)))
+
+    assert address_of(rows[0]) not in page
+    for row in rows[1:]:
+        assert f'<label for="id_{address_of(row)}"> Email address for {row.name} ' in page
+        assert f'type="email" name="{address_of(row)}"' in page
+
+
+def test_a_typed_address_is_mailed_and_known_from_then_on(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue) | {address_of(rows[1]): " bob@client.example "}
+
+    found = results(desk.post(send_url(queue), fields))
+    again = results(desk.post(send_url(queue), fields))
+
+    assert found == [
+        ("Aspen", "The link is being sent"),
+        ("Birch", "The link is being sent"),
+        ("Cedar", "Copy the link"),
+    ]
+    assert [word for _name, word in again] == ["Has an open link already"] * 3
+    assert [(link.connection.name, link.recipient_email) for link in links()] == [
+        ("Aspen", "maria@client.example"),
+        ("Birch", "bob@client.example"),
+        ("Cedar", ""),
+    ]
+    run_mails()
+    assert sorted(message.to for message in mail.outbox) == [
+        ["bob@client.example"],
+        ["maria@client.example"],
+    ]
+    client_links.revoke(link=links()[1], actor=COMMAND)
+    known = {one.connection.name: one.email for one in prospects_of(queue.organization_id, rows)}
+    assert known["Birch"] == "bob@client.example"
+
+
+def test_rows_of_one_typed_address_share_a_mail(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    typed = {address_of(row): "maria@client.example" for row in rows[1:]}
+
+    send(desk, queue, **typed)
+
+    [message] = run_mails()
+    assert message.to == ["maria@client.example"]
+    assert [name for name in SELLERS if name in str(message.body)] == list(SELLERS)
+
+
+def test_a_malformed_address_is_told_in_its_row_and_nothing_is_made(
+    amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    fields |= {address_of(rows[1]): "bob", address_of(rows[2]): "cleo@client.example"}
+
+    with nothing_changes(amazon, events=()):
+        wrong = desk.post(send_url(queue), fields)
+        other = desk.post(send_url(queue), fields | {address_of(rows[1]): "", "days": "99"})
+
+    assert (wrong.status_code, other.status_code) == (422, 422)
+    told = text_of(wrong)
+    birch = told.index(f'name="{address_of(rows[1])}"')
+    assert birch < told.index("Enter a valid email address.") < told.index(address_of(rows[2]))
+    assert 'value="bob"' in told
+    assert 'value="cleo@client.example"' in told
+    assert 'value="cleo@client.example"' in text_of(other)
+
+
+def test_a_typed_address_does_not_overrule_one_that_came_meanwhile(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue) | {address_of(rows[1]): "bob@client.example"}
+    Connection._base_manager.filter(pk=rows[1].pk).update(client=rows[0].client)
+
+    found = dict(results(desk.post(send_url(queue), fields)))
+
+    assert found["Birch"] == "The address has changed: look again"
+    assert [link.connection.name for link in links()] == ["Aspen", "Cedar"]
+
+
+def test_typed_addresses_are_there_again_after_the_proof(
+    queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    old = signed_in_long_ago(queue.user)
+    fields = form_of(old, queue) | {address_of(rows[1]): "bob@client.example"}
+
+    asked = old.post(send_url(queue), fields)
+    old.post(asked.headers["Location"], {"password": factories.PASSWORD})
+
+    assert 'value="bob@client.example"' in text_of(old.get(send_url(queue)))
+    assert links() == []
+
+
+@pytest.mark.parametrize(("tick", "expected"), [("all", True), ("none", False)])
+def test_all_or_none_are_ticked_by_a_link(
+    tick: str, expected: bool, desk: Client, queue: ReconnectQueue
+) -> None:
+    page = desk.get(send_url(queue))
+    link = f"?queue={queue.pk}&amp;tick={tick}"
+    assert f'href="{link}"' in text_of(page)
+
+    ticked = desk.get(f"{send_url(queue)}&tick={tick}")
+
+    assert [one.is_ticked for one in ticked.context["prospects"]] == [expected] * 3
+    assert text_of(ticked).count("checked>") == 3 * expected
 
 
 # One mail ----------------------------------------------------------------------------------

@@ -522,6 +522,42 @@ def test_ticks_beside_all_are_a_mistake_and_no_wide_open_door(
     assert owner.post(url, {"sees": "all", "tags": str(spring.pk)}).status_code == 303
 
 
+def test_a_search_narrows_the_lists_and_keeps_every_tick(
+    amazon: RunningEmulator,
+    organization: Organization,
+    member: User,
+    inside: Connection,
+    outside: Connection,
+) -> None:
+    tag(inside, "Spring")
+    factories.make_connection(organization, name="Harbour & Co", seller="A3HARBOUR00001")
+    mine = Membership.objects.for_organization(organization).get(user=member)
+    url = reverse("member_reach", args=[organization.slug, mine.pk])
+    owner = signed_in_freshly(factories.owner_of(organization))
+    ticks = {"sees": "some", "connections": str(inside.pk), "words": " harbOUR &"}
+
+    with nothing_changes(amazon, events=()):
+        found = owner.post(url, ticks | {"search": "yes"})
+
+    def shown(page: Any, name: str) -> list[tuple[str, bool]]:
+        boxes = page.context["form"][name]
+        return [(box.choice_label, bool(box.data["selected"])) for box in boxes]
+
+    assert found.status_code == 200
+    assert shown(found, "connections") == [
+        ("Harbour & Co (NA)", False),
+        (f"{inside.name} (NA)", True),
+    ]
+    assert shown(found, "tags") == []
+    assert shown(found, "sees") == [("All connections", False), ("Only what is ticked below", True)]
+    assert "<span data-ticked-count>1</span> of 3 ticked" in found.text
+    assert "<span data-ticked-count>0</span> of 1 ticked" in found.text
+    assert 'value="harbOUR &amp;"' in found.text
+    assert len(shown(owner.post(url, ticks | {"words": "", "search": "yes"}), "connections")) == 3
+    assert owner.post(url, ticks).status_code == 303
+    assert [reach.connection_id for reach in Reach._base_manager.all()] == [inside.pk]
+
+
 def test_only_what_the_organization_has_can_be_chosen(
     amazon: RunningEmulator, organization: Organization, member: User, inside: Connection
 ) -> None:

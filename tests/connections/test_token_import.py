@@ -15,14 +15,15 @@ from allauth.mfa.models import Authenticator
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from connections import imported_tokens, renewals, retention, rotation, token_imports
+from connections import imported_tokens, renewals, retention, rotation, token_imports, token_table
 from connections.health import Health
 from connections.import_models import RESULTS_KEPT, TOKENS_KEPT, ImportedToken, TokenImport
 from connections.import_views import FILE
 from connections.models import Connection, Grant, SpApiGrant
 from connections.token_table import checked_table
+from connections.uploaded_tables import titles_of
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from ppc import disconnecting, erasure
@@ -874,7 +875,10 @@ def test_a_refused_file_is_told_and_not_given_back(
         )
 
     assert answer.status_code == both.status_code == 422
-    assert "Not found: name, refresh token." in words_of(answer)
+    assert (
+        "Not found: Name, Refresh token. Columns that we know: Name, Region, Marketplace, "
+        "Seller ID, Refresh token, Consented on."
+    ) in words_of(answer)
     assert TOKEN not in answer.content.decode()
     assert "Choose a file or paste a table, not both." in words_of(both)
 
@@ -892,6 +896,38 @@ def test_files_of_spreadsheets_of_many_countries(
     assert answer.status_code == 303
     (row,) = ImportedToken.objects.for_organization(organization)
     assert (row.name, row.status) == ("Müller & Söhne", "checked")
+
+
+def test_an_odd_seller_id_is_doubted_and_ready(organization: Organization, browser: Client) -> None:
+    rows = [("A", "US", "badid", TOKEN, ""), ("B", "US", NORTHSTAR, TOKEN + "2", "")]
+
+    found = bring(browser, organization, table(*rows))
+
+    looked = words_of(browser.get(page_url(found)))
+    assert looked.count("does not look like a Seller ID") == 1
+    assert (
+        "badid does not look like a Seller ID: A followed by 12 or 13 capital letters and digits."
+    ) in looked
+    assert outcomes(found) == [("checked", ""), ("checked", "")]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_columns_that_the_page_names_are_read(
+    language: str, organization: Organization, browser: Client
+) -> None:
+    """In any language, also when the reader's is another."""
+    with translation.override(language):
+        page = words_of(browser.get(new_url(organization), headers={"accept-language": language}))
+        named = titles_of(token_table.COLUMNS)
+    assert f": {named}" in page
+    today = timezone.now().date().isoformat()
+    cells = ("Müller", "EU", "DE", NORTHSTAR, TOKEN, today)
+
+    found = bring(browser, organization, table(cells, header=tuple(named.split(", "))))
+
+    (row,) = rows_of(found)
+    assert (row.name, row.region, row.selling_partner_id) == ("Müller", "EU", NORTHSTAR)
+    assert (row.status, row.consented_on) == ("checked", date.fromisoformat(today))
 
 
 def test_a_day_is_the_same_day_in_every_part_of_the_product() -> None:
