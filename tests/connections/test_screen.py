@@ -345,7 +345,7 @@ def test_reading_the_marketplaces_is_said_and_moves(
 
 
 @pytest.mark.parametrize(
-    ("age", "sign"), [(10, None), (305, "Expiring"), (364, "Expiring"), (366, "Expired")]
+    ("age", "sign"), [(10, None), (305, "Expiring"), (364, "Expiring"), (366, "Renewal overdue")]
 )
 def test_the_end_of_the_consent_is_told_in_time(
     organization: Organization, age: int, sign: str | None
@@ -358,7 +358,7 @@ def test_the_end_of_the_consent_is_told_in_time(
         10: f"Consent ends in 355 days, on {end}",
         305: f"Consent ends in 60 days, on {end}",
         364: f"Consent ends in 1 day, on {end}",
-        366: f"Consent ended on {end}",
+        366: f"Renewal was due on {end}",
     }
 
     row = row_of(connection)
