@@ -151,7 +151,7 @@ class Panel:
             Select("region", _("Region"), _("Every region"), self.regions),
             Select("marketplace", _("Marketplace"), _("Every marketplace"), self.marketplaces),
             Select("client", _("Client"), _("Every client"), self.clients),
-            Select("authorised", _("Authorised by"), _("Anybody"), self.people),
+            Select("authorised", _("Selling Partner authorised by"), _("Anybody"), self.people),
         ]
 
     @property

@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy
 
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
 from connections.listing import MONTH
-from connections.models import CONSENT_DAYS, Connection, Grant
-from connections.narrowing import has_end, prefixed
+from connections.models import CONSENT_DAYS, Connection
+from connections.narrowing import has_consent, has_end, prefixed
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import within_reach
 from connections.renewals import month_after
@@ -184,8 +184,7 @@ def uuid_of(text: str) -> UUID | None:
 
 def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
     """Rows with a living consent that the choice is about; nothing without a choice."""
-    rows = rows_in_sight(membership).filter(spapi_grant__isnull=False)
-    living = rows.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
+    living = rows_in_sight(membership).filter(has_consent())
     if pick.kind == "month" and pick.month is not None:
         return living.filter(has_its_end()).filter(ends_in(pick.month))
     if pick.kind == "person":
@@ -200,7 +199,7 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
             Q(spapi_grant__authorized_at__lt=since, spapi_grant__is_consent_dated=True)
             & ~Q(state__in=NEEDED)
         )
-    return rows.none()
+    return living.none()
 
 
 def picks_of(membership: Membership) -> list[tuple[Pick, int]]:

@@ -181,10 +181,10 @@ def authorized_words(fact: Facts) -> str:
     if fact["imported_at"] is not None:
         day = exact_day(fact["imported_at"])
         return _("Imported by %(who)s on %(day)s") % {"who": who, "day": day}
-    return _("Authorised by %(who)s on %(day)s") % {
-        "who": who,
-        "day": exact_day(fact["authorized_at"]),
-    }
+    day = exact_day(fact["authorized_at"])
+    if fact["grant_status"] == Grant.Status.DISCONNECTED:  # what the person gave is no more
+        return _("Was authorised by %(who)s on %(day)s") % {"who": who, "day": day}
+    return _("Authorised by %(who)s on %(day)s") % {"who": who, "day": day}
 
 
 def consent_words(fact: Facts) -> dict[str, Any]:
