@@ -6,11 +6,13 @@ from uuid import UUID
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from connections import client_links
 from connections.authorisers import ads_of, authoriser_of, authorisers_of, stores_of
-from connections.queue_rows import uuid_of
+from connections.listing import NONE, Chosen
+from connections.queue_rows import GONE, uuid_of
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.models import Role
 
@@ -34,9 +36,16 @@ def authorisers(request: OrganizationRequest) -> HttpResponse:
         "stores": stores_of(request.membership, who.id),
         "ads": ads_of(request.membership, who.id),
         "may_act": may_act,
+        "list_url": list_url(request, who.id),
         "open_links": open_links(request, who.id),
     }
     return render(request, "connections/authoriser.html", context)
+
+
+def list_url(request: OrganizationRequest, person: UUID) -> str:
+    """The same rows as a choice of the list."""
+    chosen = Chosen(authorised=NONE if person == GONE else str(person))
+    return f"{reverse('account_connections', args=[request.organization.slug])}?{chosen.query}"
 
 
 def open_links(request: OrganizationRequest, person: UUID) -> int:

@@ -13,8 +13,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections.models import AdsGrant, Connection, Grant
+from connections.narrowing import has_consent
 from connections.notice_words import rows_fed_by
 from connections.queue_rows import GONE, rows_in_sight
 from connections.reach import ads_grants_within
@@ -33,8 +35,25 @@ class Authoriser:
     ads: int
 
     @property
-    def consents(self) -> int:
-        return self.stores + self.ads
+    def words(self) -> str:
+        """Each kind by itself: the list counts rows by their Selling Partner's consent alone."""
+        counted = ((self.stores, store_words), (self.ads, ads_words))
+        told = [words(count) for count, words in counted if count]
+        return _("Authorised: %(what)s") % {"what": ", ".join(told)}
+
+
+def store_words(count: int) -> str:
+    words = ngettext(
+        "Selling Partner of %(count)d connection",
+        "Selling Partner of %(count)d connections",
+        count,
+    )
+    return words % {"count": count}
+
+
+def ads_words(count: int) -> str:
+    words = ngettext("%(count)d Amazon Ads consent", "%(count)d Amazon Ads consents", count)
+    return words % {"count": count}
 
 
 @dataclass(frozen=True)
@@ -74,8 +93,7 @@ def name_in(people: Mapping[UUID, User], key: UUID) -> str:
 
 def living(membership: Membership) -> QuerySet[Connection]:
     """Rows whose Seller Central consent nobody ended here."""
-    rows = rows_in_sight(membership).filter(spapi_grant__isnull=False)
-    return rows.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
+    return rows_in_sight(membership).filter(has_consent())
 
 
 def authoriser_of(membership: Membership, row_id: UUID) -> UUID | None:

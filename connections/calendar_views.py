@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from operator import attrgetter
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -13,9 +17,11 @@ from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from connections import renewals
+from connections.listing import OVERDUE, PPC, SPAPI
 from connections.renewals import Month, Renewal
 from connections.words import Jump
 from sellerlegend.errors import too_many_requests
@@ -26,6 +32,21 @@ from sellerlegend.organizations.models import Role
 
 ALL = "all"
 UNFOLDED_AT_FIRST = 2
+
+
+@dataclass(frozen=True)
+class ListLink:
+    """To the rows of the list, as many as the words say, whose consents on one side were counted
+    here."""
+
+    words: str
+    url: str
+
+
+@dataclass(frozen=True)
+class MonthShown:
+    month: Month
+    links: list[ListLink]
 
 
 @require_GET
@@ -41,9 +62,11 @@ def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
         (renewal for renewal in found if renewal.is_over), key=attrgetter("over_at"), reverse=True
     )
     months = renewals.months_ahead(found)
+    slug = request.organization.slug
     context = {
         "overdue": overdue,
-        "months": months,
+        "overdue_links": links_to_list(slug, OVERDUE, overdue),
+        "months": [MonthShown(one, links_to_list(slug, one.key, one.renewals)) for one in months],
         "unfolded": unfolded(months, request.GET.get("month", "")),
         "jumps": jumps(overdue, months),
         "without_a_day": renewals.count_without_a_day(request.organization, request.membership),
@@ -51,6 +74,32 @@ def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
         "feed_url": feed_url,
     }
     return render(request, "connections/calendar.html", context)
+
+
+def links_to_list(slug: str, expiry: str, counted: Iterable[Renewal]) -> list[ListLink]:
+    """To all rows of these consents that end on their own day: the list shows one side's at a time,
+    and one Amazon Ads consent feeds several of its rows."""
+    dated = [renewal for renewal in counted if renewal.has_its_day]
+    url = reverse("account_connections", args=[slug])
+    found = []
+    for side, is_ads in ((SPAPI, False), (PPC, True)):
+        rows = frozenset[UUID]().union(*(one.rows for one in dated if one.is_ads == is_ads))
+        if rows:
+            query = urlencode({"expiry": expiry, "side": side})
+            found.append(ListLink(rows_words(len(rows), is_ads=is_ads), f"{url}?{query}"))
+    return found
+
+
+def rows_words(count: int, *, is_ads: bool) -> str:
+    if is_ads:
+        words = ngettext("PPC of %(count)d connection", "PPC of %(count)d connections", count)
+    else:
+        words = ngettext(
+            "Selling Partner of %(count)d connection",
+            "Selling Partner of %(count)d connections",
+            count,
+        )
+    return words % {"count": count}
 
 
 def unfolded(months: list[Month], asked: str) -> set[str]:
@@ -62,7 +111,7 @@ def unfolded(months: list[Month], asked: str) -> set[str]:
 
 def jumps(overdue: list[Renewal], months: list[Month]) -> list[Jump]:
     """The server unfolds the month, since not every browser does it for a fragment."""
-    over = [Jump(_("Over"), len(overdue), "#overdue")] if overdue else []
+    over = [Jump(_("Overdue or lost"), len(overdue), "#overdue")] if overdue else []
     return over + [
         Jump(
             date_format(month.starts_on, "M Y"),

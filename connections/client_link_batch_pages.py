@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections import client_link_batches as batches
 from connections import client_links
@@ -110,7 +111,12 @@ def answer(
             actor=request.actor(),
             then=then,
         )
-        context = {"page": page, "lines": [line_of(result) for result in results]}
+        context = {
+            "page": page,
+            "lines": [line_of(result) for result in results],
+            "mailed": mailed_words(results),
+            "by_hand": by_hand_words(results),
+        }
         return render(request, "connections/client_link_batch_made.html", context)
     context = {
         "page": page,
@@ -153,6 +159,22 @@ def shown_addresses(request: OrganizationRequest, chosen: list[Prospect]) -> dic
         one.id: typed.get(f"to-{one.id}", "") or typed.get(address_name(one), "").strip()
         for one in chosen
     }
+
+
+def mailed_words(results: list[Result]) -> str:
+    count = sum(result.fate in (Fate.MAILED, Fate.IN_TURN) for result in results)
+    words = ngettext("%(count)d link goes out by mail.", "%(count)d links go out by mail.", count)
+    return words % {"count": count} if count else ""
+
+
+def by_hand_words(results: list[Result]) -> str:
+    count = sum(result.fate == Fate.BY_HAND for result in results)
+    words = ngettext(
+        "%(count)d link has no address: copy it here and hand it over.",
+        "%(count)d links have no address: copy them here and hand them over.",
+        count,
+    )
+    return words % {"count": count} if count else ""
 
 
 def line_of(result: Result) -> ResultLine:

@@ -86,13 +86,22 @@ def state_choices() -> list[tuple[str, str]]:
     return [made, *((state, str(words)) for state, (words, _icon, _tone) in SIGNS.items())]
 
 
+def to_hand_over() -> Sign:
+    return Sign(_("To hand over"), "mail", "info")
+
+
 def sign_of(link: ClientLink) -> Sign:
     if link.status == Status.MADE:
-        return Sign(_("Being sent") if link.recipient_email else _("To hand over"), "mail", "info")
+        return to_hand_over() if is_to_hand_over(link) else Sign(_("Being sent"), "mail", "info")
     if link.is_live and link.expires_at <= timezone.now():
         return Sign(_("Expired"), "clock", "neutral")
     words, icon, tone = SIGNS[link.status]
     return Sign(str(words), icon, tone)
+
+
+def is_to_hand_over(link: ClientLink) -> bool:
+    """Nobody mails it, and its client has not opened it: somebody has to bring it to them."""
+    return link.status == Status.MADE and not link.recipient_email
 
 
 def steps_of(link: ClientLink) -> tuple[str, ...]:

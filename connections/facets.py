@@ -187,9 +187,15 @@ def row_of(fact: dict[str, Any], ads: list[dict[str, Any]], on_ppc: set[str], si
         values={
             "region": {fact["region"]},
             "client": {str(fact["client_id"] or NONE)},
-            "authorised": {str(fact["person_id"] or NONE)} if fact["status"] else set(),
+            "authorised": authorisers_in(fact),
         },
     )
+
+
+def authorisers_in(fact: dict[str, Any]) -> set[str]:
+    """As `narrowing.has_consent`."""
+    has_none = fact["status"] in (None, Grant.Status.DISCONNECTED)
+    return set() if has_none else {str(fact["person_id"] or NONE)}
 
 
 def parts(joined: str | None) -> set[str]:

@@ -15,6 +15,7 @@ from connections.countries import marketplace_name
 from connections.facets import FOUND, Counts
 from connections.groups import Groups
 from connections.health import Health
+from connections.health_words import counted_sign
 from connections.listing import ATTENTION, MONTH, NONE, OVERDUE, PPC, SPAPI, WINDOWS, Chosen
 from connections.rows import region_words
 from sellerlegend.amazon.regions import MARKETPLACES, Region
@@ -74,7 +75,7 @@ def side_words(side: str) -> str:
 
 def expiry_words(expiry: str) -> str:
     if expiry == OVERDUE:
-        return _("Consent ended")
+        return _("Renewal overdue")
     if expiry.isdigit():
         days = int(expiry)
         return ngettext(
@@ -105,7 +106,7 @@ def person_words(person: str, groups: Groups) -> str:
 CHIP_WORDS: dict[str, Callable[[str, Groups], str]] = {
     "q": lambda words, _groups: _("“%(words)s”") % {"words": words},
     "show": lambda _show, _groups: _("Needs you, on Selling Partner or PPC"),
-    "health": lambda state, _groups: str(Health(state).label),
+    "health": lambda state, _groups: counted_sign(state).word,
     "expiry": lambda expiry, _groups: expiry_words(expiry),
     "side": lambda side, _groups: side_words(side),
     "region": lambda region, _groups: region_words(region),
@@ -150,7 +151,7 @@ class Panel:
             Select("region", _("Region"), _("Every region"), self.regions),
             Select("marketplace", _("Marketplace"), _("Every marketplace"), self.marketplaces),
             Select("client", _("Client"), _("Every client"), self.clients),
-            Select("authorised", _("Authorised by"), _("Anybody"), self.people),
+            Select("authorised", _("Selling Partner authorised by"), _("Anybody"), self.people),
         ]
 
     @property
@@ -161,7 +162,9 @@ class Panel:
 
     @property
     def healths(self) -> tuple[Option, ...]:
-        return self._options("health", [(state.value, str(state.label)) for state in Health])
+        return self._options(
+            "health", [(state.value, counted_sign(state).word) for state in Health]
+        )
 
     @property
     def sides(self) -> tuple[Option, ...]:
@@ -174,7 +177,7 @@ class Panel:
 
     @property
     def windows(self) -> tuple[Option, ...]:
-        names = [(OVERDUE, _("Ended"))] + [
+        names = [(OVERDUE, _("Renewal overdue"))] + [
             (window, _("Next %(days)s days") % {"days": window}) for window in WINDOWS
         ]
         return self._options("expiry", names, counted="window")

@@ -44,7 +44,7 @@ class Health(TextChoices):
 
     CONNECTED = "connected", _("Connected")
     EXPIRING = "expiring", _("Expiring")
-    EXPIRED = "expired", _("Expired")
+    EXPIRED = "expired", _("Renewal overdue")
     DOUBTED = "doubted", _("Refused, checking again")
     REVOKED = "revoked", _("Revoked")
     PERMISSION_MISSING = "permission_missing", _("Permission missing")

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from connections.facets import EVERYTHING, Counts
-from connections.health_words import SIGNS
+from connections.health_words import counted_sign
 from connections.listing import PPC, SPAPI, Chosen
 from connections.pictures import BAR_WIDTH, HEALTHS, Segment, segments_of
 
@@ -41,9 +41,9 @@ def bar_of(slug: str, chosen: Chosen, counts: Counts) -> HealthBar:
     list_url = reverse("account_connections", args=[slug])
     found = counts.get("health", {})
     present = chosen.health if chosen.side == by.side else ""
-    segments = segments_of(found, HEALTHS, {state: SIGNS[state]() for state in HEALTHS})
+    segments = segments_of(found, HEALTHS, {state: counted_sign(state) for state in HEALTHS})
     if present and not found.get(present):
-        segments.append(Segment(SIGNS[present](), 0, BAR_WIDTH, 0, key=present))
+        segments.append(Segment(counted_sign(present), 0, BAR_WIDTH, 0, key=present))
     parts = [
         replace(
             part,

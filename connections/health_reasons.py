@@ -20,8 +20,11 @@ HEALTH: dict[str, Reason] = {
         "reconnect",
     ),
     "health_expired": Reason(
-        _("The consent has ended"),
-        _("A year has passed since it was given, so no new data arrives. What is here is kept."),
+        _("The year of the consent is over"),
+        _(
+            "Amazon has not answered with it since, or no longer does: no new data arrives. "
+            "What is here is kept."
+        ),
         _("Reconnect the account, signed in as its primary user."),
         "reconnect",
     ),
@@ -96,8 +99,11 @@ HEALTH: dict[str, Reason] = {
         "connect_ads",
     ),
     "health_ads_expired": Reason(
-        _("The Amazon Ads consent has ended"),
-        _("A year has passed since it was given, so no new advertising data arrives."),
+        _("The year of the Amazon Ads consent is over"),
+        _(
+            "Amazon has not answered with it since, or no longer does: no new advertising data "
+            "arrives."
+        ),
         _("Connect Amazon Ads again."),
         "connect_ads",
     ),

@@ -36,7 +36,8 @@ STOPPED_BY_US = (RECONNECT_REQUIRED, VAULT_LOCKED)
 SIGNS: dict[str, Callable[[], Sign]] = {
     Health.CONNECTED: lambda: Sign(_("Connected"), "check-circle", "success"),
     Health.EXPIRING: lambda: Sign(_("Expiring"), "clock", "warning"),
-    Health.EXPIRED: lambda: Sign(_("Expired"), "alert", "danger"),
+    # Not *Expired*: the year that Amazon names is over, and it may accept the consent all the same.
+    Health.EXPIRED: lambda: Sign(_("Renewal overdue"), "alert", "danger"),
     Health.DOUBTED: lambda: Sign(_("Refused, checking again"), "progress", "warning"),
     Health.REVOKED: lambda: Sign(_("Revoked"), "stop", "danger"),
     Health.PERMISSION_MISSING: lambda: Sign(_("Permission missing"), "key", "warning"),
@@ -92,8 +93,8 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
     reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
     if state == Health.REVOKED and fact["last_error_code"] in STOPPED_BY_US:
         sign, reason = new_consent_sign(), reason_for(fact["last_error_code"])
-    if is_overdue(state, fact["grant_status"], fact):
-        sign, reason = overdue_sign(), HEALTH["health_overdue"]
+    if is_answered(state, fact["grant_status"], fact):
+        reason = HEALTH["health_overdue"]
     if is_unanswered(state, fact):
         reason = HEALTH["health_unanswered"]
     if reason is not None and state == Health.DISCONNECTED:
@@ -112,7 +113,7 @@ def is_unanswered(state: str, facts: Facts) -> bool:
     return state == Health.STALE and facts["last_success_at"] is None
 
 
-def is_overdue(state: str, status: str | None, facts: Facts) -> bool:
+def is_answered(state: str, status: str | None, facts: Facts) -> bool:
     """The year is over, and Amazon has answered after it, not long ago."""
     if state != Health.EXPIRED or status != Grant.Status.ACTIVE:
         return False
@@ -123,14 +124,17 @@ def is_overdue(state: str, status: str | None, facts: Facts) -> bool:
     return bool(answered_at > max(ends, timezone.now() - STALE_AFTER))
 
 
-def overdue_sign() -> Sign:
-    """How an expired consent reads that Amazon still answers: no state of its own."""
-    return Sign(_("Renewal overdue"), "alert", "danger")
-
-
 def new_consent_sign() -> Sign:
     """How a consent reads that we stopped ourselves: nobody revoked it."""
     return Sign(_("New consent needed"), "alert", "warning")
+
+
+def counted_sign(state: str) -> Sign:
+    """For numbers and filters: with both words of a state that rows say two words of."""
+    sign = SIGNS[state]()
+    if state != Health.REVOKED:
+        return sign
+    return replace(sign, word=_("Revoked, or new consent needed"))
 
 
 def disconnected_words(since: datetime) -> str:
@@ -149,8 +153,8 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
     sign, reason = SIGNS[state](), HEALTH[f"health_ads_{state}"] if is_told else None
     if state == Health.REVOKED and consent["last_error_code"] in STOPPED_BY_US:
         sign, reason = new_consent_sign(), ads_reason_for(consent["last_error_code"])
-    if is_overdue(state, consent.get("status"), consent):
-        sign, reason = overdue_sign(), HEALTH["health_ads_overdue"]
+    if is_answered(state, consent.get("status"), consent):
+        reason = HEALTH["health_ads_overdue"]
     if is_unanswered(state, consent):
         reason = HEALTH["health_ads_unanswered"]
     return SideHealth(

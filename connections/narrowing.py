@@ -101,9 +101,15 @@ def belongs_to(client: str) -> Q:
 
 
 def authorised_by(person: str) -> Q:
-    if person == NONE:
-        return Q(spapi_grant__isnull=False, spapi_grant__authorized_by=None)
-    return Q(spapi_grant__authorized_by_id=person)
+    giver = Q(spapi_grant__authorized_by=None if person == NONE else person)
+    return has_consent() & giver
+
+
+def has_consent() -> Q:
+    """Of a row: somebody gave a Selling Partner consent that nobody ended here. What a person
+    authorised is counted by it everywhere: in the list, on the pages of people, in the queue."""
+    lasting = (Grant.Status.ACTIVE, Grant.Status.DOUBTED, Grant.Status.INVALID)
+    return Q(spapi_grant__status__in=lasting)
 
 
 def speaks_of(word: str, place: Place) -> Q:

@@ -13,7 +13,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 
 from connections.notice_models import Notice
-from connections.notice_words import ORDER, NoticeWords, reaching_further, words_of
+from connections.notice_words import ORDER, NoticeWords, reaching_further, word_of, words_of
 from connections.notices import open_notices
 from connections.notification_choices import snoozed_until
 from connections.words import Jump, Sign
@@ -89,7 +89,7 @@ class Outline:
         found, at = [], 0
         for kind, count in self.totals().items():
             url = f"?page={at // NOTICES_A_PAGE + 1}#{kind}"
-            found.append(Jump(str(Notice.Kind(kind).label), count, url))
+            found.append(Jump(word_of(kind), count, url))
             at += count
         return found
 

@@ -15,7 +15,8 @@ from connections import client_reminders
 from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
-from connections.health_words import days_until
+from connections.health import Health
+from connections.health_words import SIGNS, days_until
 from connections.incident_summaries import summaries_of
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
@@ -222,8 +223,13 @@ def ads_words(grant: AdsGrant, names: list[str]) -> str:
     return _("Amazon Ads consent of %(day)s, for %(names)s") % {"day": day, "names": shown}
 
 
+def word_of(kind: str) -> str:
+    """What the row says, where it has the same state."""
+    return SIGNS[Health.EXPIRED]().word if kind == Kind.EXPIRED else str(Kind(kind).label)
+
+
 def sign_of(notice: Notice) -> Sign:
-    word = str(notice.get_kind_display())
+    word = word_of(notice.kind)
     if notice.kind in (Kind.REVOKED, Kind.EXPIRED):
         return Sign(word, "stop", "danger")
     if notice.kind in (Kind.RECOVERED, Kind.INCIDENT_CLOSED):

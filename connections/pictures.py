@@ -15,7 +15,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from connections.health import Health, health_of, moments
-from connections.health_words import SIGNS
+from connections.health_words import counted_sign
 from connections.models import CONSENT_DAYS, Connection, Grant
 from connections.narrowing import has_end, prefixed
 from connections.reach import within_reach
@@ -125,7 +125,7 @@ def counts(keyed: QuerySet[Any]) -> dict[Any, int]:
 
 
 def health_signs() -> dict[str, Sign]:
-    return {state: SIGNS[state]() for state in HEALTHS}
+    return {state: counted_sign(state) for state in HEALTHS}
 
 
 def onboarding_signs() -> dict[str, Sign]:

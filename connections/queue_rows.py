@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy
 
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
 from connections.listing import MONTH
-from connections.models import CONSENT_DAYS, Connection, Grant
+from connections.models import CONSENT_DAYS, Connection
+from connections.narrowing import has_consent, has_end, prefixed
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import within_reach
 from connections.renewals import month_after
@@ -183,10 +184,9 @@ def uuid_of(text: str) -> UUID | None:
 
 def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
     """Rows with a living consent that the choice is about; nothing without a choice."""
-    rows = rows_in_sight(membership).filter(spapi_grant__isnull=False)
-    living = rows.exclude(spapi_grant__status=Grant.Status.DISCONNECTED)
+    living = rows_in_sight(membership).filter(has_consent())
     if pick.kind == "month" and pick.month is not None:
-        return living.filter(spapi_grant__status__in=ALIVE).filter(ends_in(pick.month))
+        return living.filter(has_its_end()).filter(ends_in(pick.month))
     if pick.kind == "person":
         person = None if pick.person == GONE else pick.person
         return living.filter(spapi_grant__authorized_by=person)
@@ -199,14 +199,14 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
             Q(spapi_grant__authorized_at__lt=since, spapi_grant__is_consent_dated=True)
             & ~Q(state__in=NEEDED)
         )
-    return rows.none()
+    return living.none()
 
 
 def picks_of(membership: Membership) -> list[tuple[Pick, int]]:
     """The choices that have rows, with how many: what is urgent first, then month by month."""
     urgent = [(pick, picked(membership, pick).count()) for pick in (Pick("needed"), Pick("ending"))]
-    alive = rows_in_sight(membership).filter(spapi_grant__status__in=ALIVE)
-    dated = alive.filter(spapi_grant__is_consent_dated=True)
+    rows = rows_in_sight(membership).filter(has_its_end())
+    dated = rows.filter(spapi_grant__is_consent_dated=True)
     given = dated.values_list("spapi_grant__authorized_at", flat=True)
     year, today = timedelta(days=CONSENT_DAYS), timezone.localdate()
     ends = [timezone.localdate(at + year) for at in given]
@@ -215,9 +215,13 @@ def picks_of(membership: Membership) -> list[tuple[Pick, int]]:
     return [(pick, count) for pick, count in (*urgent, *monthly) if count]
 
 
-ALIVE = (Grant.Status.ACTIVE, Grant.Status.DOUBTED)
 # Only a new consent helps.
 NEEDED = (Health.EXPIRED, Health.REVOKED, Health.PERMISSION_MISSING)
+
+
+def has_its_end() -> Q:
+    """As the list's filter by month counts them."""
+    return prefixed(has_end(moments()["year_ago"]), "spapi_grant__")
 
 
 def ends_in(month: date) -> Q:

@@ -64,7 +64,7 @@ def reconnect_queue(request: OrganizationRequest) -> HttpResponse:
         "lines": lines,
         "turn": turn,
         "is_open": queue.status == ReconnectQueue.Status.OPEN,
-        "progress": queue_words.Progress(walk.done, walk.total, walk.out, walk.skipped),
+        "progress": queue_words.progress_of(walk, lines),
         "sendable": bool(queue_links.sendable(queue, request.membership)),
         "tallies": queue_words.tallies_of(lines),
         "kept_until": queue_words.kept_until(queue),

@@ -13,7 +13,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.client_link_words import asked_lines
+from connections import client_links
+from connections.client_link_models import ClientLink
+from connections.client_link_words import asked_line, is_to_hand_over
 from connections.models import AuthorizationRequest, Connection, SpApiGrant
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_walk import Walk, is_out, items_of, last_trip, open_queue
@@ -48,23 +50,26 @@ class ItemLine:
 def lines_of(walk: Walk) -> list[ItemLine]:
     present = walk.present
     out = [item.connection_id for item in walk.items if is_out(item)]
-    asked = asked_lines(walk.queue.organization_id, out) if out else {}
+    live = client_links.live_of_rows(walk.queue.organization_id, out) if out else []
+    links = {link.connection_id: link for link in live}
     return [
-        line_of(item, asked.get(item.connection_id, ""), is_present=item is present)
+        line_of(item, links.get(item.connection_id), is_present=item is present)
         for item in walk.items
     ]
 
 
-def line_of(item: Any, asked: str, *, is_present: bool = False) -> ItemLine:
+def line_of(item: Any, link: ClientLink | None, *, is_present: bool = False) -> ItemLine:
+    """`link`: the open one of an item that is out."""
     row: Connection = item.connection
     status = status_told(item)
+    is_by_hand = link is not None and is_to_hand_over(link)
     return ItemLine(
         id=item.pk,
         name=row.name,
         seller_id=row.selling_partner_id or "",
         region=row.region,
-        sign=sign_of(status),
-        note=asked or note_of(item, status),
+        sign=hand_over_sign() if is_by_hand else sign_of(status),
+        note=asked_line(link) if link is not None else note_of(item, status),
         is_present=is_present,
         is_skipped=item.status == Status.SKIPPED,
         is_out=is_out(item),
@@ -92,6 +97,11 @@ def sign_of(status: Status) -> Sign:
         Status.LINKED: ("mail", "progress"),
     }[status]
     return Sign(str(status.label), icon, tone)
+
+
+def hand_over_sign() -> Sign:
+    """Of a row with a link that nobody mails: it is not sent before somebody hands it over."""
+    return Sign(_("Link to copy and hand over"), "link", "warning")
 
 
 def note_of(item: Any, status: Status) -> str:
@@ -258,12 +268,14 @@ def seller_central_of(row: Connection) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` has had its turn; `skipped` are those of them that nothing was done for."""
+    """`done` has had its turn; `skipped` are those of them that nothing was done for. `out` are
+    with a client; `by_hand` have a link that somebody has still to hand over."""
 
     done: int
     total: int
     out: int = 0
     skipped: int = 0
+    by_hand: int = 0
 
     @property
     def words(self) -> str:
@@ -271,7 +283,11 @@ class Progress:
             "done": self.done - self.skipped,
             "total": self.total,
         }
-        aside = [self.skipped_words if self.skipped else "", self.out_words if self.out else ""]
+        aside = [
+            self.skipped_words if self.skipped else "",
+            self.out_words if self.out else "",
+            self.by_hand_words if self.by_hand else "",
+        ]
         return ", ".join(filter(None, [told, *aside]))
 
     @property
@@ -285,8 +301,22 @@ class Progress:
         return words % {"count": self.out}
 
     @property
+    def by_hand_words(self) -> str:
+        words = ngettext(
+            "%(count)d link to copy and hand over",
+            "%(count)d links to copy and hand over",
+            self.by_hand,
+        )
+        return words % {"count": self.by_hand}
+
+    @property
     def banner_words(self) -> str:
         return _("Reconnect queue: %(progress)s.") % {"progress": self.words}
+
+
+def progress_of(walk: Walk, lines: list[ItemLine]) -> Progress:
+    by_hand = sum(line.sign == hand_over_sign() for line in lines)
+    return Progress(walk.done, walk.total, walk.out - by_hand, walk.skipped, by_hand)
 
 
 @dataclass(frozen=True)
@@ -298,7 +328,7 @@ class Tally:
 
 
 def tallies_of(lines: list[ItemLine]) -> list[Tally]:
-    signs = [sign_of(status) for status in Status]
+    signs = [*(sign_of(status) for status in Status), hand_over_sign()]
     counted = [Tally(sign, sum(line.sign == sign for line in lines)) for sign in signs]
     return [tally for tally in counted if tally.count]
 

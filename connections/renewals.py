@@ -51,6 +51,8 @@ class Renewal:
     given_at: datetime
     refused_at: datetime | None
     url: str
+    # The connections that it feeds, as far as the reader sees them.
+    rows: frozenset[UUID]
 
     @property
     def day(self) -> date:
@@ -59,6 +61,11 @@ class Renewal:
     @property
     def is_over(self) -> bool:
         return self.refused_at is not None or self.ends_at <= timezone.now()
+
+    @property
+    def has_its_day(self) -> bool:
+        """As `narrowing.has_end`: whether it ends, or ended, on the day that Amazon names."""
+        return self.refused_at is None or self.ends_at < timezone.now()
 
     @property
     def over_at(self) -> datetime:
@@ -79,6 +86,9 @@ class Renewal:
 
 @dataclass(frozen=True)
 class Month:
+    """All that ends in it, as the list's filter by month shows it: in the running one also what
+    is over."""
+
     starts_on: date
     renewals: tuple[Renewal, ...]
 
@@ -97,10 +107,11 @@ def renewals_of(organization: Organization, reader: Membership | None = None) ->
 def _of_seller_central(organization: Organization, reader: Membership | None) -> Iterable[Renewal]:
     grants = within_reach(SpApiGrant.objects.for_organization(organization), reader, "connection")
     living = grants.exclude(status=Grant.Status.DISCONNECTED).select_related("connection")
-    for grant in living.filter(is_consent_dated=True):
+    for grant in living.filter(is_consent_dated=True, connection__removed_at=None):
         row = grant.connection
         url = reverse("connection_details", args=[organization.slug, row.pk])
-        yield _renewal(grant, row.name, row.selling_partner_id or "", row.region, url)
+        seller_id, fed = row.selling_partner_id or "", frozenset({row.pk})
+        yield _renewal(grant, row.name, url, fed, seller_id=seller_id, region=row.region)
 
 
 def count_without_a_day(organization: Organization, reader: Membership | None) -> int:
@@ -124,7 +135,7 @@ def _of_ads(organization: Organization, reader: Membership | None) -> Iterable[R
         if rows:
             url = reverse("connection_details", args=[organization.slug, rows[0][0]])
         if grant.reauthorize_by is not None:
-            yield _renewal(grant, names, "", "", url)
+            yield _renewal(grant, names, url, frozenset(key for key, _name in rows))
 
 
 def _of_removed_rows_alone(organization: Organization, grants: set[UUID | None]) -> set[UUID]:
@@ -135,7 +146,15 @@ def _of_removed_rows_alone(organization: Organization, grants: set[UUID | None])
     return {key for key, _at in linked} - {key for key, at in linked if at is None}
 
 
-def _renewal(grant: AnyGrant, name: str, seller_id: str, region: str, url: str) -> Renewal:
+def _renewal(
+    grant: AnyGrant,
+    name: str,
+    url: str,
+    rows: frozenset[UUID],
+    *,
+    seller_id: str = "",
+    region: str = "",
+) -> Renewal:
     ends_at = grant.reauthorize_by
     assert ends_at is not None  # noqa: S101  # the callers look
     return Renewal(
@@ -148,6 +167,7 @@ def _renewal(grant: AnyGrant, name: str, seller_id: str, region: str, url: str) 
         given_at=grant.authorized_at,
         refused_at=grant.status_changed_at if grant.status == Grant.Status.INVALID else None,
         url=url,
+        rows=rows,
     )
 
 
@@ -159,7 +179,7 @@ def months_ahead(renewals: list[Renewal]) -> list[Month]:
     return [
         Month(
             start,
-            tuple(r for r in renewals if not r.is_over and r.day.replace(day=1) == start),
+            tuple(r for r in renewals if r.has_its_day and r.day.replace(day=1) == start),
         )
         for start in starts
     ]

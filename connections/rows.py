@@ -19,8 +19,6 @@ from connections.health_words import (
     dated_end,
     days_until,
     is_end_unknown,
-    is_overdue,
-    overdue_sign,
     spapi_health,
 )
 from connections.models import Grant
@@ -183,10 +181,10 @@ def authorized_words(fact: Facts) -> str:
     if fact["imported_at"] is not None:
         day = exact_day(fact["imported_at"])
         return _("Imported by %(who)s on %(day)s") % {"who": who, "day": day}
-    return _("Authorised by %(who)s on %(day)s") % {
-        "who": who,
-        "day": exact_day(fact["authorized_at"]),
-    }
+    day = exact_day(fact["authorized_at"])
+    if fact["grant_status"] == Grant.Status.DISCONNECTED:  # what the person gave is no more
+        return _("Was authorised by %(who)s on %(day)s") % {"who": who, "day": day}
+    return _("Authorised by %(who)s on %(day)s") % {"who": who, "day": day}
 
 
 def consent_words(fact: Facts) -> dict[str, Any]:
@@ -208,10 +206,8 @@ def consent_words(fact: Facts) -> dict[str, Any]:
         "Consent ends in %(days)d days, on %(day)s",
         days,
     )
-    if is_overdue(fact["spapi_health"], fact["grant_status"], fact):
-        words, sign = _("Renewal was due on %(day)s"), overdue_sign()
-    elif left < timedelta():
-        words, sign = _("Consent ended on %(day)s"), SIGNS[Health.EXPIRED]()
+    if left < timedelta():
+        words, sign = _("Renewal was due on %(day)s"), SIGNS[Health.EXPIRED]()
     elif left < timedelta(days=EXPIRING_DAYS):
         sign = SIGNS[Health.EXPIRING]()
         words = words if days else _("Consent ends today, %(day)s")

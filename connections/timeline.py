@@ -23,6 +23,7 @@ from connections.countries import marketplace_name
 from connections.health_models import Capability, DataSet
 from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
+from connections.notice_words import word_of
 from connections.reasons import OUTCOMES, REASONS, SUCCESSES
 from connections.timeline_words import CODES, NOT_FOR_TENANTS, SHOWN
 from connections.words import Sign, clock_time, exact_day
@@ -151,8 +152,8 @@ def where_of(event: AuditEvent, names: Mapping[UUID, str]) -> str:
 def note_of(event: AuditEvent) -> str:
     """Why, where a catalogue knows the reason. Free text is staff's, and not shown."""
     if event.code in ("notice_made", "notice_acknowledged"):
-        kinds = dict(Notice.Kind.choices)
-        return str(kinds.get(str(event.details.get("kind", "")), ""))
+        kind = str(event.details.get("kind", ""))
+        return word_of(kind) if kind in Notice.Kind.values else ""
     days = event.details.get("days")
     if event.code == "access_gap" and isinstance(days, int) and days > 0:
         words = ngettext("%(days)d day without access", "%(days)d days without access", days)

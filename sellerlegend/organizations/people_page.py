@@ -16,7 +16,8 @@ from sellerlegend.organizations.models import Membership, Role
 @dataclass(frozen=True)
 class MemberLine:
     """`may_manage`: the reader may change the role and remove; `may_limit`: and the reach.
-    `consents`: how many that the person gave the reader sees; `links`: open ones to clients."""
+    `consents`: which the person gave, of those that the reader sees, in words; `links`: how many
+    open ones to clients."""
 
     id: UUID
     person: UUID
@@ -29,7 +30,7 @@ class MemberLine:
     since: datetime
     last_seen: datetime | None
     reach: str
-    consents: int
+    consents: str
     links: int
     may_manage: bool
     may_limit: bool
@@ -39,7 +40,7 @@ def member_lines(
     reader: Membership,
     reaches: Mapping[UUID, str],
     *,
-    consents: Mapping[UUID, int],
+    consents: Mapping[UUID, str],
     links: Mapping[UUID | None, int],
 ) -> list[MemberLine]:
     return [
@@ -47,7 +48,7 @@ def member_lines(
             member,
             reader,
             reaches,
-            consents=consents.get(member.user_id, 0),
+            consents=consents.get(member.user_id, ""),
             links=links.get(member.user_id, 0),
         )
         for member in members_of(reader.organization)
@@ -59,7 +60,7 @@ def line_of(
     reader: Membership,
     reaches: Mapping[UUID, str],
     *,
-    consents: int,
+    consents: str,
     links: int,
 ) -> MemberLine:
     is_free = may_manage(reader, member) and not is_last_owner(member)

@@ -37,7 +37,7 @@ def people(request: OrganizationRequest) -> HttpResponseBase:
         "members": member_lines(
             request.membership,
             reach_words(request.membership),
-            consents={one.id: one.consents for one in authorisers_of(request.membership)},
+            consents={one.id: one.words for one in authorisers_of(request.membership)},
             links=links,
         ),
         "invitations": invitations.pending(request.organization.pk),

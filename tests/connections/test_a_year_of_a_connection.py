@@ -236,9 +236,9 @@ def test_thirteen_months_with_every_notice_and_a_renewal_after_the_end(life: Lif
     assert_healthy(life, "Consent ends in 1 day, on Dec. 1, 2027", times=1)
     assert_healthy(life, "Expiring ends in 1 day, on Dec. 1, 2027", times=1)
     life.live_until(385)
-    assert life.words().count("Expired") == 2
-    assert life.words().count("Consent ended on Dec. 1, 2027") == 1
-    assert life.words().count("Expired since Dec. 1, 2027") == 1
+    assert life.words().count("Renewal overdue") == 2
+    assert life.words().count("Renewal was due on Dec. 1, 2027") == 1
+    assert life.words().count("Renewal overdue since Dec. 1, 2027") == 1
     # Asked quietly for four days, and no more: only a new consent helps now.
     assert life.unproved_days == [*range(366, 386)]
     life.unproved_days.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -67,6 +68,31 @@ def test_each_person_with_what_they_gave(
     assert counted(browser, page) == sorted(expected, key=lambda one: one[0].lower())
 
 
+def test_the_list_shows_what_the_pages_of_people_count(
+    browser: Client,
+    organization: Organization,
+    page: str,
+    leaver: User,
+    stores: list[Connection],
+) -> None:
+    """Not what was disconnected; and an Amazon Ads consent is no row of the list."""
+    factories.make_ads_grant(organization, user=leaver)
+    ended = factories.make_connection(organization, name="Cedar")
+    given_by(ended, leaver, status=Grant.Status.DISCONNECTED, refresh_token="")
+
+    detail = browser.get(f"{page}?person={leaver.pk}")
+    url = detail.context["list_url"]
+    listed = browser.get(url).content.decode()
+    filters = browser.get(reverse("connection_filters", args=[organization.slug])).content.decode()
+    people = browser.get(reverse("people", args=[organization.slug])).content.decode()
+
+    assert url in detail.content.decode()
+    assert "2 connections in the list" in " ".join(detail.content.decode().split())
+    assert re.findall(r'connection-account__name">([^<]+)<', listed) == ["Aspen", "Birch"]
+    assert "Lea Leaver (2)" in filters
+    assert "Authorised: Selling Partner of 2 connections, 1 Amazon Ads consent" in people
+
+
 def test_whoever_left_the_organization_stands_first_by_name(
     browser: Client,
     organization: Organization,
@@ -89,6 +115,7 @@ def test_a_deleted_login_leaves_its_consents_without_a_name(
     assert counted(browser, page) == [("Somebody whose login was deleted", False, 2, 0)]
     detail = browser.get(f"{page}?person={GONE}")
     assert [one.name for one in detail.context["stores"]] == ["Aspen", "Birch"]
+    assert detail.context["list_url"].endswith("?authorised=none")
 
 
 def test_all_of_one_person_can_be_walked(

@@ -189,7 +189,7 @@ def test_people_lead_to_the_links_and_to_what_was_authorised(
     assert url_of(organization, member) in page
     assert "2 open links to clients" in page
     assert authorised in page
-    assert "Authorised 3 consents" in page
+    assert "Authorised: Selling Partner of 3 connections" in page
     assert f"?person={member.pk}" not in page
     assert "Reconnect one after another" in theirs
     assert url_of(organization, owner) in theirs
@@ -207,4 +207,4 @@ def test_a_limited_member_counts_only_consents_within_reach(
 
     page = signed_in_freshly(limited).get(reverse("people", args=[organization.slug]))
 
-    assert "Authorised 1 consent" in " ".join(page.content.decode().split())
+    assert "Authorised: Selling Partner of 1 connection" in " ".join(page.content.decode().split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connections import renewals
+from connections import queue_rows, renewals
 from connections.feed_models import CalendarFeed
 from connections.ical import Event, calendar, escaped, folded
 from connections.models import Connection, Grant, SpApiGrant
+from connections.queue_rows import Pick
 from ppc import disconnecting
 from ppc.disconnecting import Side
 from sellerlegend import crypto
@@ -80,7 +82,9 @@ def test_the_months_tell_what_ends_when(
         ending_in(organization, -5, name="Over")
         body = page(browser_of_viewer, organization).content.decode()
 
-    assert body.index("Over: reconnect now") < body.index("December 2026")
+    assert body.index("Renewal overdue, or consent lost: reconnect now") < body.index(
+        "December 2026"
+    )
     assert "Jan 2027 <span>0</span>" in body
     assert body.index("December 2026") < body.index("Dec. 21, 2026") < body.index("November 2027")
     assert body.index("November 2027") < body.index(">Late</a>")
@@ -100,7 +104,7 @@ def test_each_month_has_a_jump_with_its_count_which_unfolds_it(
 
     body = first.content.decode()
     assert re.findall(r'class="jumps__jump" href="([^"]+)">([\w ]+) <strong>(\d+)<', body) == [
-        ("#overdue", "Over", "1"),
+        ("#overdue", "Overdue or lost", "1"),
         ("?month=2026-12#month-2026-12", "Dec 2026", "2"),
         ("?month=2027-01#month-2027-01", "Jan 2027", "1"),
         ("?month=2027-02#month-2027-02", "Feb 2027", "1"),
@@ -126,6 +130,60 @@ def test_what_is_over_stands_by_the_day_since_when(
 
     places = [body.index(f">{name}</a>") for name in ("Yesterday", "Five days", "Forty days")]
     assert places == sorted(places)
+
+
+def jumps(body: str) -> dict[str, int]:
+    found = re.findall(r'class="jumps__jump" href="[^"]+">([^<]+?) <strong>(\d+)<', body)
+    return {label: int(count) for label, count in found}
+
+
+def links_to_list(section: str) -> list[tuple[str, str]]:
+    return re.findall(r'<a href="([^"]+\?expiry=[^"]+)">([^<]+)</a>', unescape(section))
+
+
+def listed(browser: Client, url: str) -> list[str]:
+    body = unescape(browser.get(url).content.decode())
+    return sorted(re.findall(r'connection-account__name">([^<]+)<', body))
+
+
+def test_a_month_holds_what_the_list_shows_for_it_on_either_side(
+    organization: Organization, viewer: User
+) -> None:
+    """In the running month also what is over; PPC by the rows that its one consent feeds."""
+    with time_machine.travel(NOW.replace(year=2027, month=8, day=20), tick=False):
+        browser = signed_in_freshly(viewer)
+        ending_in(organization, 5, name="Ahead")
+        ending_in(organization, -5, name="Over")
+        lost = ending_in(organization, 6, name="Lost")
+        old = ending_in(organization, -50, name="Before")
+        late = ending_in(organization, -3, name="Late")
+        SpApiGrant.objects.for_organization(organization).filter(
+            connection__in=[lost, late]
+        ).update(status=Grant.Status.INVALID, status_changed_at=timezone.now())
+        ads = factories.make_ads_grant(organization)
+        type(ads)._base_manager.filter(pk=ads.pk).update(
+            authorized_at=timezone.now() - timedelta(days=361)
+        )
+        for row in (lost, old):
+            factories.put_to_use(ads, row)
+        body = page(browser, organization).content.decode()
+        august = body.split('id="month-2027-08"')[1].split("</details>")[0]
+        overdue = body.split('id="overdue"')[1].split("</section>")[0]
+        (spapi, ppc), (over,) = links_to_list(august), links_to_list(overdue)
+
+        assert jumps(body) == {"Overdue or lost": 4, "Aug 2027": 4}
+        assert [spapi[1], ppc[1], over[1]] == [
+            "Selling Partner of 3 connections",
+            "PPC of 2 connections",
+            "Selling Partner of 3 connections",
+        ]
+        assert listed(browser, spapi[0]) == ["Ahead", "Late", "Over"]
+        assert listed(browser, ppc[0]) == ["Before", "Lost"]
+        assert listed(browser, over[0]) == ["Before", "Late", "Over"]
+        assert august.count("Renewal overdue") == 2
+        reader = Membership.objects.for_organization(organization).get(user=viewer)
+        picked = queue_rows.picked(reader, Pick("month", month=date(2027, 8, 1)))
+        assert sorted(row.name for row in picked) == ["Ahead", "Late", "Over"]
 
 
 def open_months(body: str) -> list[str]:
@@ -226,7 +284,7 @@ def test_a_consent_that_was_lost_is_reconnected_now_and_not_in_a_year(
         body = page(browser_of_viewer, organization).content.decode()
         lines = unfolded(Client().get(path).content.decode())
 
-    assert "Over: reconnect now" in body
+    assert "Renewal overdue, or consent lost: reconnect now" in body
     assert "Nov. 28, 2026, before its year was over" in body
     assert "Renew by" not in body
     assert "June 19, 2027" not in body

@@ -93,9 +93,9 @@ TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
     ),
     (
         {"authorized_at": NOW - 367 * DAY, "last_success_at": NOW - 3 * DAY},
-        "Expired",
+        "Renewal overdue",
         f"since {day_of(NOW - 2 * DAY)}",
-        "The consent has ended",
+        "The year of the consent is over",
         "Reconnect",
     ),
     (
@@ -183,16 +183,18 @@ def test_selling_partner_says_what_is_wrong_since_when_and_the_one_next_step(
         pytest.param({"last_success_at": NOW - 37 * timedelta(hours=1)}, id="silent since"),
     ],
 )
-def test_an_expired_consent_without_an_answer_is_expired(
+def test_a_consent_without_an_answer_after_its_year_is_overdue_too(
     organization: Organization, facts: dict[str, Any]
 ) -> None:
     over = {"authorized_at": NOW - 400 * DAY, "last_success_at": NOW}
 
     row = shown(with_facts(organization, **(over | facts)))
 
-    assert row.spapi_health.sign.word == "Expired"
-    assert row.consent_sign is not None
-    assert row.consent_sign.word == "Expired"
+    assert row.spapi_health.sign.word == "Renewal overdue"
+    assert row.spapi_health.reason is not None
+    assert row.spapi_health.reason.title == HEALTH["health_expired"].title
+    assert row.consent_ends == f"Renewal was due on {day_of(NOW - 35 * DAY)}"
+    assert row.consent_sign == row.spapi_health.sign
 
 
 def test_an_overdue_consent_says_so_beside_its_date_too(organization: Organization) -> None:

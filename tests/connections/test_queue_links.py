@@ -215,6 +215,38 @@ def test_a_row_with_an_open_link_is_told_and_waited_for(
     assert states(queue)["Aspen"] == "linked"
 
 
+def test_what_was_mailed_and_what_waits_for_a_hand_is_told_apart(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    answer = desk.post(send_url(queue), form_of(desk, queue))
+    page = desk.get(path("reconnect_queue", queue.organization))
+
+    result, summary = text_of(answer), text_of(page)
+    assert "1 link goes out by mail." in result
+    assert "2 links have no address: copy them here and hand them over." in result
+    assert "0 of 3 done, 1 sent as a link, 2 links to copy and hand over" in summary
+    assert [(tally.count, tally.sign.word) for tally in page.context["tallies"]] == [
+        (1, "Sent as link"),
+        (2, "Link to copy and hand over"),
+    ]
+    way = f"{path('client_links', queue.organization)}?state=made"
+    assert f'href="{way}"' in page.content.decode()
+    waiting = [line.row for line in desk.get(way).context["lines"] if not line.link.recipient_email]
+    assert sorted(waiting) == ["Birch (NA)", "Cedar (NA)"]
+
+
+def test_a_link_without_an_address_is_handed_over_once_it_was_opened(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    answer = desk.post(send_url(queue), form_of(desk, queue))
+    url = next(line.url for line in answer.context["lines"] if line.name == "Birch")
+
+    Client().get(url[url.index("/c/") :])
+
+    assert told(desk, queue)["Birch"] == "Sent as link"
+    assert told(desk, queue)["Cedar"] == "Link to copy and hand over"
+
+
 def test_the_queue_hears_when_the_client_consents(
     amazon: RunningEmulator, desk: Client, queue: ReconnectQueue, rows: list[Connection]
 ) -> None:
@@ -225,14 +257,15 @@ def test_the_queue_hears_when_the_client_consents(
 
     client_trips.whole_trip(Client(), birch, SELLERS["Birch"])
 
-    assert waiting == dict.fromkeys(SELLERS, "Sent as link")
+    by_hand = "Link to copy and hand over"
+    assert waiting == {"Aspen": "Sent as link", "Birch": by_hand, "Cedar": by_hand}
     assert told(desk, queue) == {
         "Aspen": "Sent as link",
         "Birch": "Reconnected",
-        "Cedar": "Sent as link",
+        "Cedar": by_hand,
     }
     page = text_of(desk.get(path("reconnect_queue", queue.organization)))
-    assert "1 of 3 done, 2 sent as links" in page
+    assert "1 of 3 done, 1 sent as a link, 1 link to copy and hand over" in page
     assert "Nothing is left to walk: clients are asked" in page
 
 

@@ -347,7 +347,7 @@ def test_reading_the_marketplaces_is_said_and_moves(
 
 
 @pytest.mark.parametrize(
-    ("age", "sign"), [(10, None), (305, "Expiring"), (364, "Expiring"), (366, "Expired")]
+    ("age", "sign"), [(10, None), (305, "Expiring"), (364, "Expiring"), (366, "Renewal overdue")]
 )
 def test_the_end_of_the_consent_is_told_in_time(
     organization: Organization, age: int, sign: str | None
@@ -360,7 +360,7 @@ def test_the_end_of_the_consent_is_told_in_time(
         10: f"Consent ends in 355 days, on {end}",
         305: f"Consent ends in 60 days, on {end}",
         364: f"Consent ends in 1 day, on {end}",
-        366: f"Consent ended on {end}",
+        366: f"Renewal was due on {end}",
     }
 
     row = row_of(connection)
@@ -701,7 +701,7 @@ def test_the_names_of_a_row_are_text_and_never_markup(
 
     assert "<b>O" not in page
     # The box, the name, the menu, the fold; a row without marketplaces has no other buttons.
-    assert page.count("&lt;b&gt;O&#x27;Hara &amp; Söhne&lt;/b&gt;") == 4
+    assert page.count("&lt;b&gt;O&#x27;Hara &amp; Söhne&lt;/b&gt;") == 5
 
 
 def test_what_rows_share_carries_the_id_and_name_of_its_own_row(
