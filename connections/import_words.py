@@ -28,7 +28,10 @@ PROBLEMS: dict[str, Words] = {
     "token_malformed": _("This is not a refresh token: those begin with Atzr|."),
     "day_malformed": _("The day of the consent is not written as 2026-03-31."),
     "day_in_the_future": _("The day of the consent lies in the future."),
-    "consent_over": _("The consent is older than a year, so Amazon has ended it."),
+    "consent_over": _(
+        "The consent is older than a year, and Amazon wants a new one each year: let the seller "
+        "connect again."
+    ),
     "twice_in_the_file": _("Another row of the file has this Seller ID in this region."),
     "name_twice": _("Another row of the file has this name."),
     "said_before": _("An earlier row of the file says the same: that one counts."),
