@@ -49,7 +49,7 @@ from ppc.models import PpcLink
 from sellerlegend.amazon.errors import AmazonError
 from sellerlegend.jobs import budgets, ledger
 from sellerlegend.jobs.ledger import Claim
-from sellerlegend.jobs.models import CallWindow, Job
+from sellerlegend.jobs.models import CallWindow, Job, Slot
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import Allowance, AuditEvent, Organization
 from sellerlegend.transitions import StaleState
@@ -620,9 +620,9 @@ def _statements_that_move_times() -> str:
 
 
 def _times_of(model: Any) -> list[str]:
-    """Of a call window none: there is one for each minute, and one that is moved to the minute of
-    another meets it there, although both go. Who moves time moves them by a way without others."""
-    if model is CallWindow:
+    """Of a call window or a slot none: there is one for each minute, and one that is moved to the
+    minute of another meets it there, although both go. Who moves time looks after them."""
+    if model in (CallWindow, Slot):
         return []
     fields = model._meta.fields
     return [item.attname for item in fields if isinstance(item, models.DateTimeField)]

@@ -27,7 +27,7 @@ from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant
 from connections.notice_mails import MAIL
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from marketplaces.models import MarketplaceAccount
-from ppc import checking
+from ppc import checking, pruning
 from sellerlegend.jobs import breakers, incidents, outcomes
 from sellerlegend.jobs.models import CallWindow, Incident, Job, Slot
 from sellerlegend.organizations.audit import COMMAND, Actor
@@ -245,12 +245,13 @@ class WalkOfYears(Walk):
 
     def let_time_pass(self, span: timedelta) -> None:
         self.forget_the_process()
-        Slot.objects.all().delete()
+        days, self.rest_of_day = divmod(self.rest_of_day + span, DAY)
+        # A new one begins, but for the one of a day that goes on.
+        Slot.objects.exclude(name="" if days else pruning.SLOT).delete()
         super().let_time_pass(span)
         # By a time in which there is none.
         CallWindow.objects.update(minute=F("minute") - 1000 * A_YEAR)
         CallWindow.objects.update(minute=F("minute") + 1000 * A_YEAR - span)
-        days, self.rest_of_day = divmod(self.rest_of_day + span, DAY)
         self.move_the_days_of_mails(days)
         self.keep_our_secrets(span)
         self.forget_old_trips()
