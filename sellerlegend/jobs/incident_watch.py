@@ -72,7 +72,7 @@ def _judge(part: Part, numbers: Counted | None, incident: Incident | None, now: 
     if incident is None:
         return _open(part, bad, now) if bad is not None else 0
     if bad is not None:
-        _follow(incident, bad)
+        _follow(incident, bad, now)
     if incident.opened_by_id is None and _is_over(incident, now, is_bad=bad is not None):
         return int(incidents.close(incident, actor=WORKER))
     return 0
@@ -127,18 +127,28 @@ def _open(part: Part, numbers: Counted, now: datetime) -> int:
     return int(opened is not None)
 
 
-def _follow(incident: Incident, numbers: Counted) -> None:
-    """The worst window is remembered. A cause that staff gave stays; so does that of refusals, or
-    an outage on top of them would let them be believed."""
-    changed: dict[str, object] = {}
+def _follow(incident: Incident, numbers: Counted, now: datetime) -> None:
+    """The worst window is remembered."""
+    changed = _turned(incident, numbers.cause, now)
     if numbers.failures > incident.failures:
         changed |= numbers.columns
-    is_fixed = incident.opened_by_id is not None or incident.cause == Incident.Cause.REFUSING
-    if not is_fixed and numbers.cause != incident.cause:
-        changed["cause"] = numbers.cause
     if changed:
         Incident.objects.filter(pk=incident.pk, closed_at=None).update(**changed)
         vars(incident).update(changed)
+
+
+def _turned(incident: Incident, cause: Incident.Cause, now: datetime) -> dict[str, object]:
+    """A cause that staff gave stays; so does that of refusals, or an outage on top of them would
+    let them be believed. No other one opens beside it: refusals of many that come when it holds
+    none, or none any more, are held from now on."""
+    if incident.opened_by_id is not None:
+        return {}
+    if cause == Incident.Cause.REFUSING:
+        is_known = incidents.is_freshly_refusing(incident, now)
+        return {} if is_known else {"cause": cause, "refusing_since": now}
+    if cause == incident.cause or incident.cause == Incident.Cause.REFUSING:
+        return {}
+    return {"cause": cause}
 
 
 # Closing -----------------------------------------------------------------------------------

@@ -104,13 +104,19 @@ def _holds_refusals(incident: Incident, now: datetime) -> bool:
     """For `HELD_FOR` at most: real revocations of many must not keep one open for ever. One that
     staff opened does not end by itself, so it holds none that is a seller's own; and since no
     other one opens beside it, it holds what would have opened one."""
-    is_fresh = incident.cause == Incident.Cause.REFUSING and incident.opened_at > now - HELD_FOR
+    is_fresh = is_freshly_refusing(incident, now)
     if incident.opened_by_id is None:
         return is_fresh
     part = (incident.surface, incident.region)
     if not is_fresh and not are_many_refused(part, now - HELD_FOR):
         return False
     return not are_others_answered(part, now - ANSWERED_FOR)
+
+
+def is_freshly_refusing(incident: Incident, now: datetime) -> bool:
+    # One that an older release opened has no such moment.
+    since = incident.refusing_since or incident.opened_at
+    return incident.cause == Incident.Cause.REFUSING and since > now - HELD_FOR
 
 
 def tell_of_those_left_open() -> int:
@@ -136,7 +142,12 @@ def open_one(
 ) -> Incident | None:
     """None when this part has an open incident already: two sweeps open one."""
     incident = Incident(
-        surface=surface, region=region, cause=cause, opened_by=actor.user, **(counted or {})
+        surface=surface,
+        region=region,
+        cause=cause,
+        opened_by=actor.user,
+        refusing_since=timezone.now() if cause == Incident.Cause.REFUSING else None,
+        **(counted or {}),
     )
     with transaction.atomic():
         Incident.objects.bulk_create([incident], ignore_conflicts=True)
@@ -152,16 +163,19 @@ def reopen(incident: Incident) -> bool:
     """It began again so soon after its end that it is the same one: nobody was told of an end yet.
     False: another is open, or it is too late."""
     # Whoever waits for the row may come when it has been told that it is over.
-    since = timezone.now() - WINDOW
-    ended = Incident.objects.filter(pk=incident.pk, closed_at__gt=since)
+    now = timezone.now()
+    ended = Incident.objects.filter(pk=incident.pk, closed_at__gt=now - WINDOW)
+    begun: dict[str, datetime | None] = {"closed_at": None, "good_since": None}
+    if incident.cause == Incident.Cause.REFUSING:
+        begun["refusing_since"] = now
     try:
         with transaction.atomic():
-            if not ended.update(closed_at=None, good_since=None):
+            if not ended.update(**begun):
                 return False
             _note("incident_reopened", incident, WORKER)
     except IntegrityError:
         return False
-    incident.closed_at = incident.good_since = None
+    vars(incident).update(begun)
     forget()
     return True
 
