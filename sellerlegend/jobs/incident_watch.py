@@ -183,7 +183,9 @@ def _good_since(incident: Incident, since: datetime) -> datetime | None:
 
 
 def _is_long_forgotten(incident: Incident, now: datetime) -> bool:
-    if incident.opened_at > now - LONG:
+    """Not while it holds refusals: what Amazon goes on refusing is no news (`incident_counts.py`),
+    so nobody seems to ask, and all of it would be believed."""
+    if incident.opened_at > now - LONG or incidents.is_freshly_refusing(incident, now):
         return False
     asking, failing = asking_and_failing((incident.surface, incident.region), now - LONG)
     return asking == 0 or failing < OPEN_SHARE * asking

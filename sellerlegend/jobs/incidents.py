@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sellerlegend.amazon.regions import Region
-from sellerlegend.jobs.incident_counts import are_many_refused, are_others_answered
+from sellerlegend.jobs.incident_counts import are_many_refused, are_others_answered, is_any_answered
 from sellerlegend.jobs.models import CallWindow, Incident
 from sellerlegend.organizations import staff_notices
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
@@ -238,12 +238,26 @@ def may_begin_again(incident: Incident) -> bool:
     return is_by_itself and ended_at is not None and ended_at > timezone.now() - WINDOW
 
 
+def is_seen_to_be_over(incident: Incident) -> bool:
+    """Refusals also end because they are believed at last, or because nobody asks any more: that
+    is no end that people should hear of, unless staff say so or Amazon has answered somebody."""
+    if incident.closed_at is None:
+        return False
+    is_vouched_for = incident.closed_by_id is not None or incident.good_since is not None
+    if is_vouched_for or incident.cause != Incident.Cause.REFUSING:
+        return True
+    part = (incident.surface, incident.region)
+    return is_any_answered(part, incident.closed_at - ANSWERED_FOR)
+
+
 def tell_organizations(incident: Incident, limit: int) -> int:
     """Once each that it opened, those as well that it reaches later; and that it closed, all who
-    were told that it opened, once it cannot begin again. At most `limit`: the events say who is
-    left. Returns how many were told now."""
+    were told that it opened, once it is seen to be over and cannot begin again. At most `limit`:
+    the events say who is left. Returns how many were told now."""
     has_ended = incident.closed_at is not None
     if limit <= 0 or may_begin_again(incident):
+        return 0
+    if has_ended and not is_seen_to_be_over(incident):
         return 0
     told = _told(incident, OPENED)
     if has_ended:

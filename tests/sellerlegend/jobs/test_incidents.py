@@ -636,6 +636,56 @@ def test_refusals_of_all_are_held_from_when_they_began_late_in_an_outage(
     assert not incidents.are_refusals_amazons(Incident.Surface.SELLERS, "NA")
 
 
+def test_while_amazon_refuses_the_same_consents_again_it_stays_open_and_none_ends(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], news: list[tuple[str, UUID]]
+) -> None:
+    """What was refused before is no news, and nobody asks anything else: that is no end."""
+    for minutes in (0, 2, 13, *[15] * 6):
+        live(minutes, clock)
+        refuse_consents(grants)
+    live(14, clock)
+    assert timezone.now() == START + timedelta(minutes=119)
+    assert (statuses(grants), the_incident().closed_at) == (["doubted"], None)
+
+    live(1, clock)
+    refuse_consents(grants)
+    live(20, clock)
+
+    assert the_incident().closed_at == START + timedelta(minutes=120)
+    assert statuses(grants) == ["invalid"]
+    assert {kind for kind, _key in news} == {"opened"}
+    assert not AuditEvent._base_manager.filter(
+        code="incident_closed", organization__isnull=False
+    ).exists()
+
+
+def test_that_refusals_are_over_is_told_once_amazon_answers_somebody(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], news: list[tuple[str, UUID]]
+) -> None:
+    refuse_consents(grants)
+    clock.shift(timedelta(minutes=120))
+    live(20, clock)
+    assert the_incident().closed_at is not None
+    assert {kind for kind, _key in news} == {"opened"}
+
+    call(grants[0].owner_id(), part="lwa")
+    live(1, clock)
+
+    owners = {grant.owner_id() for grant in grants}
+    assert sorted(news[len(owners) :]) == sorted(("closed", key) for key in owners)
+
+
+def test_that_refusals_are_over_is_told_when_staff_say_so(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], news: list[tuple[str, UUID]]
+) -> None:
+    refuse_consents(grants)
+    assert incidents.close(the_incident(), actor=Actor.staff(factories.make_user()))
+
+    live(1, clock)
+
+    assert {kind for kind, _key in news} == {"opened", "closed"}
+
+
 def test_refusals_of_many_others_begin_the_two_hours_anew(
     clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
 ) -> None:
