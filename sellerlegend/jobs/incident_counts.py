@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from sellerlegend.jobs.models import CallWindow, Incident
 
@@ -151,6 +151,10 @@ def are_others_answered(part: Part, since: datetime) -> bool:
     many meet no failure."""
     asking, failing = asking_and_failing(part, since)
     return failing < LEAST_ORGANIZATIONS <= asking - failing
+
+
+def is_any_answered(part: Part, since: datetime) -> bool:
+    return _windows(part, since).filter(calls__gt=F("failures")).exists()
 
 
 def by_minute(part: Part, since: datetime) -> list[tuple[datetime, int, int]]:

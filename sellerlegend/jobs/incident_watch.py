@@ -72,7 +72,7 @@ def _judge(part: Part, numbers: Counted | None, incident: Incident | None, now: 
     if incident is None:
         return _open(part, bad, now) if bad is not None else 0
     if bad is not None:
-        _follow(incident, bad)
+        _follow(incident, bad, now)
     if incident.opened_by_id is None and _is_over(incident, now, is_bad=bad is not None):
         return int(incidents.close(incident, actor=WORKER))
     return 0
@@ -127,18 +127,28 @@ def _open(part: Part, numbers: Counted, now: datetime) -> int:
     return int(opened is not None)
 
 
-def _follow(incident: Incident, numbers: Counted) -> None:
-    """The worst window is remembered. A cause that staff gave stays; so does that of refusals, or
-    an outage on top of them would let them be believed."""
-    changed: dict[str, object] = {}
+def _follow(incident: Incident, numbers: Counted, now: datetime) -> None:
+    """The worst window is remembered."""
+    changed = _turned(incident, numbers.cause, now)
     if numbers.failures > incident.failures:
         changed |= numbers.columns
-    is_fixed = incident.opened_by_id is not None or incident.cause == Incident.Cause.REFUSING
-    if not is_fixed and numbers.cause != incident.cause:
-        changed["cause"] = numbers.cause
     if changed:
         Incident.objects.filter(pk=incident.pk, closed_at=None).update(**changed)
         vars(incident).update(changed)
+
+
+def _turned(incident: Incident, cause: Incident.Cause, now: datetime) -> dict[str, object]:
+    """A cause that staff gave stays; so does that of refusals, or an outage on top of them would
+    let them be believed. No other one opens beside it: refusals of many that come when it holds
+    none, or none any more, are held from now on."""
+    if incident.opened_by_id is not None:
+        return {}
+    if cause == Incident.Cause.REFUSING:
+        is_known = incidents.is_freshly_refusing(incident, now)
+        return {} if is_known else {"cause": cause, "refusing_since": now}
+    if cause == incident.cause or incident.cause == Incident.Cause.REFUSING:
+        return {}
+    return {"cause": cause}
 
 
 # Closing -----------------------------------------------------------------------------------
@@ -173,7 +183,9 @@ def _good_since(incident: Incident, since: datetime) -> datetime | None:
 
 
 def _is_long_forgotten(incident: Incident, now: datetime) -> bool:
-    if incident.opened_at > now - LONG:
+    """Not while it holds refusals: what Amazon goes on refusing is no news (`incident_counts.py`),
+    so nobody seems to ask, and all of it would be believed."""
+    if incident.opened_at > now - LONG or incidents.is_freshly_refusing(incident, now):
         return False
     asking, failing = asking_and_failing((incident.surface, incident.region), now - LONG)
     return asking == 0 or failing < OPEN_SHARE * asking

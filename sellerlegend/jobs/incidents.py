@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sellerlegend.amazon.regions import Region
-from sellerlegend.jobs.incident_counts import are_many_refused, are_others_answered
+from sellerlegend.jobs.incident_counts import are_many_refused, are_others_answered, is_any_answered
 from sellerlegend.jobs.models import CallWindow, Incident
 from sellerlegend.organizations import staff_notices
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
@@ -104,13 +104,19 @@ def _holds_refusals(incident: Incident, now: datetime) -> bool:
     """For `HELD_FOR` at most: real revocations of many must not keep one open for ever. One that
     staff opened does not end by itself, so it holds none that is a seller's own; and since no
     other one opens beside it, it holds what would have opened one."""
-    is_fresh = incident.cause == Incident.Cause.REFUSING and incident.opened_at > now - HELD_FOR
+    is_fresh = is_freshly_refusing(incident, now)
     if incident.opened_by_id is None:
         return is_fresh
     part = (incident.surface, incident.region)
     if not is_fresh and not are_many_refused(part, now - HELD_FOR):
         return False
     return not are_others_answered(part, now - ANSWERED_FOR)
+
+
+def is_freshly_refusing(incident: Incident, now: datetime) -> bool:
+    # One that an older release opened has no such moment.
+    since = incident.refusing_since or incident.opened_at
+    return incident.cause == Incident.Cause.REFUSING and since > now - HELD_FOR
 
 
 def tell_of_those_left_open() -> int:
@@ -136,7 +142,12 @@ def open_one(
 ) -> Incident | None:
     """None when this part has an open incident already: two sweeps open one."""
     incident = Incident(
-        surface=surface, region=region, cause=cause, opened_by=actor.user, **(counted or {})
+        surface=surface,
+        region=region,
+        cause=cause,
+        opened_by=actor.user,
+        refusing_since=timezone.now() if cause == Incident.Cause.REFUSING else None,
+        **(counted or {}),
     )
     with transaction.atomic():
         Incident.objects.bulk_create([incident], ignore_conflicts=True)
@@ -152,16 +163,19 @@ def reopen(incident: Incident) -> bool:
     """It began again so soon after its end that it is the same one: nobody was told of an end yet.
     False: another is open, or it is too late."""
     # Whoever waits for the row may come when it has been told that it is over.
-    since = timezone.now() - WINDOW
-    ended = Incident.objects.filter(pk=incident.pk, closed_at__gt=since)
+    now = timezone.now()
+    ended = Incident.objects.filter(pk=incident.pk, closed_at__gt=now - WINDOW)
+    begun: dict[str, datetime | None] = {"closed_at": None, "good_since": None}
+    if incident.cause == Incident.Cause.REFUSING:
+        begun["refusing_since"] = now
     try:
         with transaction.atomic():
-            if not ended.update(closed_at=None, good_since=None):
+            if not ended.update(**begun):
                 return False
             _note("incident_reopened", incident, WORKER)
     except IntegrityError:
         return False
-    incident.closed_at = incident.good_since = None
+    vars(incident).update(begun)
     forget()
     return True
 
@@ -224,12 +238,26 @@ def may_begin_again(incident: Incident) -> bool:
     return is_by_itself and ended_at is not None and ended_at > timezone.now() - WINDOW
 
 
+def is_seen_to_be_over(incident: Incident) -> bool:
+    """Refusals also end because they are believed at last, or because nobody asks any more: that
+    is no end that people should hear of, unless staff say so or Amazon has answered somebody."""
+    if incident.closed_at is None:
+        return False
+    is_vouched_for = incident.closed_by_id is not None or incident.good_since is not None
+    if is_vouched_for or incident.cause != Incident.Cause.REFUSING:
+        return True
+    part = (incident.surface, incident.region)
+    return is_any_answered(part, incident.closed_at - ANSWERED_FOR)
+
+
 def tell_organizations(incident: Incident, limit: int) -> int:
     """Once each that it opened, those as well that it reaches later; and that it closed, all who
-    were told that it opened, once it cannot begin again. At most `limit`: the events say who is
-    left. Returns how many were told now."""
+    were told that it opened, once it is seen to be over and cannot begin again. At most `limit`:
+    the events say who is left. Returns how many were told now."""
     has_ended = incident.closed_at is not None
     if limit <= 0 or may_begin_again(incident):
+        return 0
+    if has_ended and not is_seen_to_be_over(incident):
         return 0
     told = _told(incident, OPENED)
     if has_ended:

@@ -172,6 +172,9 @@ class Incident(models.Model):
     calls = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
     organizations = models.PositiveIntegerField(default=0)
+    # Since when consents are refused all at once; from then on, for a while, none is believed to be
+    # over. Not when it opened: it may have begun as an outage.
+    refusing_since = models.DateTimeField(null=True)
     # Since when all calls succeed again; it closes after ten such minutes.
     good_since = models.DateTimeField(null=True)
 

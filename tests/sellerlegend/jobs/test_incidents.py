@@ -17,6 +17,8 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from connections import refusals
+from connections.models import SpApiGrant
 from sellerlegend.amazon.errors import (
     AccessDenied,
     AccessTokenRejected,
@@ -37,6 +39,7 @@ from tests.threads import run_many
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 PART, OPERATION = "sellers.EU", "sellers.read"
 OUTAGE, THROTTLED, REFUSED = (
     AmazonUnavailable(operation=OPERATION),
@@ -587,6 +590,144 @@ def test_refusals_that_never_end_are_believed_after_two_hours(
 
     clock.shift(timedelta(minutes=1))
 
+    assert not incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+
+def refuse_consents(grants: list[SpApiGrant]) -> None:
+    """As the token endpoint refuses each of them: counted as a call, and against the consent."""
+    for grant in grants:
+        call(grant.owner_id(), REFUSED, part="lwa")
+        refusals.refused(grant, "invalid_grant")
+    incident_watch.look()
+
+
+def statuses(grants: list[SpApiGrant]) -> list[str]:
+    for grant in grants:
+        grant.refresh_from_db()
+    return sorted({str(grant.status) for grant in grants})
+
+
+@pytest.fixture
+def grants(organizations: list[UUID]) -> list[SpApiGrant]:
+    """Twelve consents of four organizations."""
+    owners = [Organization.objects.get(pk=key) for key in organizations]
+    return [factories.grant_of(factories.make_connection(owner)) for owner in owners * 3]
+
+
+def test_refusals_of_all_are_held_from_when_they_began_late_in_an_outage(
+    clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
+) -> None:
+    fail(organizations, 12, part="lwa")
+    incident_watch.look()
+    clock.shift(timedelta(minutes=128))
+    live(2, clock, lambda: fail(organizations, 8, part="lwa"))
+    assert (the_incident().cause, the_incident().opened_at) == ("failing", START)
+
+    for minutes in (0, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        refuse_consents(grants)
+
+    assert statuses(grants) == ["doubted"]
+    assert the_incident().cause == "refusing"
+    assert the_incident().refusing_since == START + timedelta(minutes=132)
+    clock.shift(timedelta(minutes=106))
+    assert incidents.are_refusals_amazons(Incident.Surface.SELLERS, "NA")
+    clock.shift(MINUTE)
+    assert not incidents.are_refusals_amazons(Incident.Surface.SELLERS, "NA")
+
+
+def test_while_amazon_refuses_the_same_consents_again_it_stays_open_and_none_ends(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], news: list[tuple[str, UUID]]
+) -> None:
+    """What was refused before is no news, and nobody asks anything else: that is no end."""
+    for minutes in (0, 2, 13, *[15] * 6):
+        live(minutes, clock)
+        refuse_consents(grants)
+    live(14, clock)
+    assert timezone.now() == START + timedelta(minutes=119)
+    assert (statuses(grants), the_incident().closed_at) == (["doubted"], None)
+
+    live(1, clock)
+    refuse_consents(grants)
+    live(20, clock)
+
+    assert the_incident().closed_at == START + timedelta(minutes=120)
+    assert statuses(grants) == ["invalid"]
+    assert {kind for kind, _key in news} == {"opened"}
+    assert not AuditEvent._base_manager.filter(
+        code="incident_closed", organization__isnull=False
+    ).exists()
+
+
+def test_that_refusals_are_over_is_told_once_amazon_answers_somebody(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], news: list[tuple[str, UUID]]
+) -> None:
+    refuse_consents(grants)
+    clock.shift(timedelta(minutes=120))
+    live(20, clock)
+    assert the_incident().closed_at is not None
+    assert {kind for kind, _key in news} == {"opened"}
+
+    call(grants[0].owner_id(), part="lwa")
+    live(1, clock)
+
+    owners = {grant.owner_id() for grant in grants}
+    assert sorted(news[len(owners) :]) == sorted(("closed", key) for key in owners)
+
+
+def test_that_refusals_are_over_is_told_when_staff_say_so(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], news: list[tuple[str, UUID]]
+) -> None:
+    refuse_consents(grants)
+    assert incidents.close(the_incident(), actor=Actor.staff(factories.make_user()))
+
+    live(1, clock)
+
+    assert {kind for kind, _key in news} == {"opened", "closed"}
+
+
+def test_refusals_of_many_others_begin_the_two_hours_anew(
+    clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
+) -> None:
+    """An outage kept it open meanwhile, and no other incident opens beside it."""
+    refuse(organizations, 12)
+    incident_watch.look()
+    clock.shift(timedelta(minutes=125))
+    live(1, clock, lambda: fail(organizations, 12, part="lwa"))
+    assert not incidents.are_refusals_amazons(Incident.Surface.SELLERS, "NA")
+    clock.shift(timedelta(minutes=9))
+
+    for minutes in (0, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        refuse_consents(grants)
+
+    assert statuses(grants) == ["doubted"]
+    assert the_incident().refusing_since == START + timedelta(minutes=135)
+
+
+def test_one_of_refusals_that_begins_again_holds_them_for_two_hours_from_then(
+    clock: time_machine.Traveller, organizations: list[UUID]
+) -> None:
+    refuse(organizations, 12)
+    incident_watch.look()
+    clock.shift(timedelta(minutes=110))
+    assert incidents.close(the_incident(), actor=WORKER)
+    clock.shift(MINUTE)
+    assert incidents.reopen(the_incident())
+
+    clock.shift(timedelta(minutes=119))
+    assert incidents.are_refusals_amazons(Incident.Surface.ADS)
+    clock.shift(MINUTE)
+    assert not incidents.are_refusals_amazons(Incident.Surface.ADS)
+
+
+def test_one_that_an_older_release_opened_holds_refusals_from_its_beginning(
+    clock: time_machine.Traveller,
+) -> None:
+    Incident.objects.create(surface="lwa", cause="refusing")
+    clock.shift(timedelta(minutes=119))
+    assert incidents.are_refusals_amazons(Incident.Surface.ADS)
+    clock.shift(MINUTE)
     assert not incidents.are_refusals_amazons(Incident.Surface.ADS)
 
 
