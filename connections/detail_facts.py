@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy
 
 from connections import data_sets
 from connections.health_models import Capability, CapabilityCheck, DataSet, DataSetReport
-from connections.models import Connection, Grant, SpApiGrant
-from connections.words import Sign, exact_day, exact_time
+from connections.models import Connection, Grant
+from connections.words import Facts, Sign, exact_day, exact_time
+from sellerlegend.applications.models import ApplicationRole, LwaApplication
 from sellerlegend.organizations.models import AuditEvent
 
 Words = str | Promise
@@ -51,7 +52,7 @@ UNLOCKS: dict[Capability, tuple[Words, Words]] = {
 
 @dataclass(frozen=True)
 class Line:
-    """One capability or data set: its state in a word, since when, and what to do about it."""
+    """One capability, role or data set: its state, since when, and what to do about it."""
 
     name: Words
     sign: Sign
@@ -60,13 +61,12 @@ class Line:
     help: str = ""
 
 
-def capability_lines(connection: Connection) -> list[Line]:
+def capability_lines(connection: Connection, *, is_refused: bool) -> list[Line]:
+    """`is_refused`: Amazon ended the consent, so that there is nothing to ask."""
     checks = CapabilityCheck.objects.for_organization(connection.organization_id)
     known = {check.capability: check for check in checks.filter(connection=connection)}
     # Every reading asks for the marketplaces, so that only a refusal is written down.
     is_read = connection.participations_read_at is not None
-    grants = SpApiGrant.objects.for_organization(connection.organization_id)
-    is_refused = grants.filter(connection=connection, status=Grant.Status.INVALID).exists()
     unasked = {Capability.MARKETPLACES: State.GRANTED} if is_read else {}
     return [
         _capability_line(each, known.get(each), unasked.get(each, State.UNKNOWN), is_refused)
@@ -111,6 +111,54 @@ def _help(state: str, role: Words) -> str:
     if state == State.UNKNOWN:
         return _("Nothing to do: we ask Amazon by ourselves, and Check now asks at once.")
     return ""
+
+
+def role_lines(fact: Facts, ads_consents: Iterable[Facts]) -> list[Line]:
+    """A line for each role that our application got after a consent was given: whatever Amazon
+    granted before, it does not have that one. `ads_consents`: those that feed the row, as columns
+    of a grant."""
+    roles = list(ApplicationRole.objects.order_by("added_at", "name"))
+    lines = []
+    if fact["grant_status"] not in (None, Grant.Status.DISCONNECTED):
+        given = fact["authorized_at"]
+        # The day of an imported consent may be known to nobody.
+        stamp = _lacks(given) if fact["is_consent_dated"] else _("Not part of the present consent")
+        newer = _newer(roles, LwaApplication.SPAPI, given)
+        lines += [_role_line(role.name, stamp, _reconnect_words()) for role in newer]
+    for consent in ads_consents:
+        if Grant.Status.DISCONNECTED in (consent["status"], consent["health"]):
+            continue
+        given = consent["authorized_at"]
+        lines += [
+            _role_line(
+                _("%(role)s (Amazon Ads)") % {"role": role.name}, _lacks(given), _ads_words()
+            )
+            for role in _newer(roles, LwaApplication.ADS, given)
+        ]
+    return lines
+
+
+def _newer(
+    roles: list[ApplicationRole], application: LwaApplication, given: datetime
+) -> list[ApplicationRole]:
+    return [role for role in roles if role.application == application and role.added_at > given]
+
+
+def _lacks(given: datetime) -> str:
+    return _("Not part of the consent of %(day)s") % {"day": exact_day(given)}
+
+
+def _reconnect_words() -> str:
+    return _("Reconnect the account, signed in as its primary user: the new consent has it.")
+
+
+def _ads_words() -> str:
+    return _("Connect Amazon Ads again: the new consent has it.")
+
+
+def _role_line(name: str, stamp: str, help_words: str) -> Line:
+    meaning = _("Data that needs it does not arrive.")
+    return Line(name, _capability_sign(State.MISSING), meaning, stamp, help_words)
 
 
 def data_set_lines(connection: Connection) -> list[Line]:

@@ -17,19 +17,25 @@ from django.utils.functional import SimpleLazyObject
 from connections import ads_consents, client_link_words, data_sets, list_queries
 from connections.attention import attention_of
 from connections.countries import marketplace_names
-from connections.detail_facts import capability_lines, data_set_lines, seller_words
+from connections.detail_facts import (
+    capability_lines,
+    data_set_lines,
+    role_lines,
+    seller_words,
+)
 from connections.details import build_consents, build_detail, other_words
 from connections.facets import counted
 from connections.filters import Panel, chips, found_words
 from connections.groups import groups_named, groups_of
 from connections.health import moments
+from connections.health_words import feeding
 from connections.list_address import (
     page_number,
     page_of,
     poll_query,
 )
 from connections.listing import Chosen
-from connections.models import Connection
+from connections.models import Connection, Grant
 from connections.narrowing import end_moments
 from connections.queue_words import progress_for
 from connections.reach import reached, within_reach
@@ -188,8 +194,13 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
         "asked_client": client_link_words.asked_words(connection),
         "read_at": exact_time(fact["participations_read_at"]),
         "capabilities": (
-            [] if fact["grant_status"] == "disconnected" else capability_lines(connection)
+            []
+            if fact["grant_status"] == Grant.Status.DISCONNECTED
+            else capability_lines(
+                connection, is_refused=fact["grant_status"] == Grant.Status.INVALID
+            )
         ),
+        "new_roles": role_lines(fact, feeding(known).values()),
         "data_sets": data_set_lines(connection),
         "seller": seller_words(
             connection, has_ads_profile=any(part["link_status"] == "linked" for part in known)

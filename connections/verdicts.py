@@ -15,6 +15,7 @@ from sellerlegend.amazon.errors import (
     ClientMisconfigured,
     Denial,
     GrantInvalid,
+    UnexpectedReply,
 )
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.ledger import Claim
@@ -91,8 +92,17 @@ def verdict(error: AmazonError, job: Job) -> Verdict:
     if isinstance(error, VaultKeyMissing | Quarantined):
         reason = "quarantined" if isinstance(error, Quarantined) else "vault_key_missing"
         return Verdict(reason, waits=True, retry_after=CONFIGURATION_RECHECK_SECONDS)
+    if _is_of_an_incident(error):
+        return Verdict("amazon_unavailable", waits=True, retry_after=patience(job))
     reasons = (reason for kind, reason in NEEDS_A_PERSON.items() if isinstance(error, kind))
     return Verdict(next(reasons, "unexpected_reply"), waits=False)
+
+
+def _is_of_an_incident(error: AmazonError) -> bool:
+    """What nobody can explain is no row's own while that part of Amazon fails for many."""
+    if not isinstance(error, UnexpectedReply) or error.part is None:
+        return False
+    return incidents.is_open_at(error.part)
 
 
 def patience(job: Job) -> float:

@@ -27,20 +27,24 @@ def sides_of(connection: Connection) -> Sides:
 
 
 def sides_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, Sides]:
+    subjects = subjects_by_row(organization_id, rows)
+    return {row_id: frozenset(sides) for row_id, sides in subjects.items()}
+
+
+def subjects_by_row(
+    organization_id: UUID, rows: list[Connection]
+) -> dict[UUID, dict[Side, set[UUID]]]:
+    """Each row's sides on which Amazon can be asked, with the subjects of the jobs that ask: the
+    row itself, and its Ads consents."""
     living = marketplace_services.askable_rows(organization_id)
     on_spapi = set(living.filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True))
     on_ppc = ads_by_row(organization_id, rows)
-    return {
-        row.pk: frozenset(
-            side
-            for side, is_askable in (
-                (Side.SPAPI, row.pk in on_spapi),
-                (Side.PPC, row.pk in on_ppc),
-            )
-            if is_askable
-        )
-        for row in rows
-    }
+    found: dict[UUID, dict[Side, set[UUID]]] = {}
+    for row in rows:
+        found[row.pk] = {Side.SPAPI: {row.pk}} if row.pk in on_spapi else {}
+        if row.pk in on_ppc:
+            found[row.pk][Side.PPC] = on_ppc[row.pk]
+    return found
 
 
 def ads_by_row(organization_id: UUID, rows: list[Connection]) -> dict[UUID, set[UUID]]:
@@ -52,8 +56,9 @@ def obstacles(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Obstacle
     """Of those rows about which nothing can be asked on any side."""
     rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=list(ids)))
     asked = sides_by_row(organization_id, rows)
-    return {
-        row.pk: Obstacle.ENDED if row.selling_partner_id else Obstacle.WAITS
-        for row in rows
-        if not asked[row.pk]
-    }
+    return {row.pk: obstacle_of(row.selling_partner_id) for row in rows if not asked[row.pk]}
+
+
+def obstacle_of(seller_id: str | None) -> Obstacle:
+    """Of a row about which nothing can be asked."""
+    return Obstacle.ENDED if seller_id else Obstacle.WAITS

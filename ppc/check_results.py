@@ -5,7 +5,7 @@ its batch, and each row says itself how it is now.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from marketplaces import verification as marketplace_verification
 from ppc import checking
 from ppc.asking import Sides
 from ppc.cell import ppc_health
+from ppc.checking import Plan
 from ppc.disconnecting import Side
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.models import AuditEvent, Membership
@@ -112,11 +113,12 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the events say: whose it was, when, and which sides of which rows."""
+    """What the events say: whose it was, when, and which sides of which rows it asked about, or
+    found being checked already."""
 
     by: UUID | None
     at: datetime
-    sides: dict[UUID, Sides]
+    plans: dict[UUID, Plan]
 
 
 def result_of(batch: UUID, reader: Reader, membership: Membership) -> CheckResult | None:
@@ -128,12 +130,12 @@ def result_of(batch: UUID, reader: Reader, membership: Membership) -> CheckResul
     rows = list(
         within_reach(
             Connection.objects.for_organization(membership.organization_id), membership
-        ).filter(pk__in=asked.sides)
+        ).filter(pk__in=asked.plans)
     )
     knows_all = not membership.is_limited or asked.by == membership.user_id
     if not (rows or knows_all):
         return None
-    absent = len(asked.sides) - len(rows) if knows_all else 0
+    absent = len(asked.plans) - len(rows) if knows_all else 0
     return CheckResult(asked.at, tuple(_lines(asked, rows, reader)), absent)
 
 
@@ -147,11 +149,15 @@ def _asked(batch: UUID, organization_id: UUID) -> Asked | None:
     if not found:
         return None
     by, at, *_rest = found[0]
-    sides = {
-        row_id: frozenset(Side(name) for name in details["sides"])
+    plans = {
+        row_id: Plan(_sides(details["sides"]), _sides(details.get("already", ())))
         for _by, _at, row_id, details in found
     }
-    return Asked(by, at, sides)
+    return Asked(by, at, plans)
+
+
+def _sides(names: Iterable[str]) -> Sides:
+    return frozenset(Side(name) for name in names)
 
 
 def _lines(asked: Asked, rows: list[Connection], reader: Reader) -> Iterable[Line]:
@@ -167,12 +173,14 @@ def _lines(asked: Asked, rows: list[Connection], reader: Reader) -> Iterable[Lin
             Side.SPAPI: (spapi_health(fact, reader), [fact]),
             Side.PPC: (ppc_health(fact, known, reader), list(feeding(known).values())),
         }
+        plan = asked.plans[fact["id"]]
         told = {
             side: _side_line(live.get((fact["id"], side)), *health[side], asked.at)
-            if side in asked.sides[fact["id"]]
+            if side in plan.asked | plan.already
             else SideLine(Sign(_("Not asked"), "minus", "neutral"))
             for side in Side
         }
+        told |= {side: _begun_before(told[side]) for side in plan.already if told[side].is_moving}
         yield Line(
             id=fact["id"],
             name=fact["name"],
@@ -219,6 +227,11 @@ def _side_line(
         needs_a_person=health.needs_a_person,
         has_no_answer=bool(failure),
     )
+
+
+def _begun_before(line: SideLine) -> SideLine:
+    """This check asked nothing there: another one was on its way."""
+    return replace(line, note=". ".join(filter(None, [_("Was being checked already"), line.note])))
 
 
 def _failure_since(moment: datetime, consents: list[Facts]) -> str:

@@ -84,66 +84,87 @@ def also_shown(membership: Membership, ids: Iterable[UUID]) -> int:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """The sides of a row on which Amazon can be asked. `already`: a check of it is on the way."""
+
+    asked: Sides
+    already: Sides
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Rows that are checked because of one request, and on which sides; `check_results` finds
-    them again by the id."""
+    """Rows that are checked because of one request; `check_results` finds them again by the id."""
 
     id: UUID
-    rows: dict[UUID, Sides]
+    rows: dict[UUID, Plan]
+
+
+def plans(organization_id: UUID, ids: Iterable[UUID]) -> dict[UUID, Plan]:
+    """What a check of these rows would ask now."""
+    rows = list(Connection.objects.for_organization(organization_id).filter(pk__in=list(ids)))
+    subjects = asking.subjects_by_row(organization_id, rows)
+    return _plans(subjects, _live_subjects(organization_id, subjects))
 
 
 def begin_checks(*, organization: Organization, rows: Iterable[UUID], actor: Actor) -> Batch:
-    """The same for many rows, in one transaction of few statements. Those that were being checked
-    already are left out."""
+    """The same for many rows, in one transaction of few statements. Those of which each side was
+    being checked already are left out."""
     with transaction.atomic():
         known = Connection.objects.for_organization(organization.pk)
         found = list(known.filter(pk__in=list(rows)))
-        sides = asking.sides_by_row(organization.pk, found)
-        checkable = [row for row in found if sides[row.pk]]
-        revisions.touch(organization.pk, [row.pk for row in checkable])
-        grants = asking.ads_by_row(organization.pk, checkable)
-        live = _live_subjects(organization.pk, checkable, grants)
-        fresh = [row for row in checkable if not _subjects_of(row, sides, grants) <= live]
-        ledger.enqueue_many(
-            marketplace_verification.CHECK,
-            organization=organization,
-            subjects=[(row.pk, row.pk) for row in fresh if Side.SPAPI in sides[row.pk]],
-        )
-        asked = {grant for row in fresh for grant in grants.get(row.pk, ())}
-        ledger.enqueue_many(
-            CHECK, organization=organization, subjects=[(pk, None) for pk in sorted(asked)]
-        )
-        batch = Batch(uuid4(), {row.pk: sides[row.pk] for row in fresh})
-        _record(batch, fresh, actor)
+        subjects = asking.subjects_by_row(organization.pk, found)
+        revisions.touch(organization.pk, [row.pk for row in found if subjects[row.pk]])
+        live = _live_subjects(organization.pk, subjects)
+        planned = _plans(subjects, live)
+        batch = Batch(uuid4(), {pk: plan for pk, plan in planned.items() if plan.asked})
+        _enqueue_missing(organization, {pk: subjects[pk] for pk in batch.rows}, live)
+        _record(batch, [row for row in found if row.pk in batch.rows], actor)
     return batch
+
+
+def _plans(subjects: dict[UUID, dict[Side, set[UUID]]], live: set[UUID]) -> dict[UUID, Plan]:
+    """Each side by itself: that one waits for its turn says nothing of the other."""
+    found = {}
+    for row_id, sides in subjects.items():
+        already = frozenset(side for side, asking_of in sides.items() if asking_of <= live)
+        found[row_id] = Plan(frozenset(sides) - already, already)
+    return found
+
+
+def _enqueue_missing(
+    organization: Organization, subjects: dict[UUID, dict[Side, set[UUID]]], live: set[UUID]
+) -> None:
+    rows = [pk for pk, sides in subjects.items() if Side.SPAPI in sides and pk not in live]
+    grants = set().union(*(sides.get(Side.PPC, set()) for sides in subjects.values())) - live
+    ledger.enqueue_many(
+        marketplace_verification.CHECK,
+        organization=organization,
+        subjects=[(pk, pk) for pk in rows],
+    )
+    ledger.enqueue_many(
+        CHECK, organization=organization, subjects=[(pk, None) for pk in sorted(grants)]
+    )
 
 
 def _record(batch: Batch, fresh: list[Connection], actor: Actor) -> None:
     """One statement for each combination of sides."""
-    for sides in set(batch.rows.values()):
+    for plan in set(batch.rows.values()):
+        also = {"already": sorted(plan.already)} if plan.already else {}
         record_events(
             "check_requested",
             actor=actor,
-            subjects=[row for row in fresh if batch.rows[row.pk] == sides],
+            subjects=[row for row in fresh if batch.rows[row.pk] == plan],
             batch=str(batch.id),
-            sides=sorted(sides),
+            sides=sorted(plan.asked),
+            **also,
         )
 
 
-def _subjects_of(
-    row: Connection, sides: dict[UUID, Sides], grants: dict[UUID, set[UUID]]
-) -> set[UUID]:
-    """Whose check shows that the row is being checked: its own, else its Ads consents'."""
-    return {row.pk} if Side.SPAPI in sides[row.pk] else grants[row.pk]
-
-
-def _live_subjects(
-    organization_id: UUID, rows: list[Connection], grants: dict[UUID, set[UUID]]
-) -> set[UUID]:
+def _live_subjects(organization_id: UUID, subjects: dict[UUID, dict[Side, set[UUID]]]) -> set[UUID]:
     jobs = Job.objects.for_organization(organization_id)
-    subjects = {row.pk for row in rows}.union(*grants.values())
+    every = set().union(*(ids for sides in subjects.values() for ids in sides.values()))
     kinds = [marketplace_verification.CHECK, CHECK]
-    live = jobs.filter(subject_id__in=subjects, kind__in=kinds, status__in=Job.LIVE)
+    live = jobs.filter(subject_id__in=every, kind__in=kinds, status__in=Job.LIVE)
     return set(live.values_list("subject_id", flat=True))
 
 

@@ -187,9 +187,9 @@ def checked_words(sides: asking.Sides) -> str:
 def connections_check(request: OrganizationRequest) -> HttpResponseBase:
     """The same for a selection."""
     selection = selection_of(request)
-    obstacles = asking.obstacles(request.organization.pk, selection.ids)
     if request.method != "POST" or not selection.count:
-        lines = bulk.lines(request, selection.ids, lambda fact: left_alone(fact, obstacles))
+        plans = checking.plans(request.organization.pk, selection.ids)
+        lines = bulk.lines(request, selection.ids, lambda fact: planned_words(fact, plans))
         return bulk.ask(
             request,
             "connections/check.html",
@@ -205,9 +205,11 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
         url = reverse("connections_check_result", args=[request.organization.slug, begun.id])
         return leave_for(request, url)
 
+    obstacles = asking.obstacles(request.organization.pk, selection.ids)
+
     def words_of(fact: Facts) -> tuple[str, bool]:
-        words, _is_left = left_alone(fact, obstacles)
-        return words or _("Was being checked already"), True
+        obstacle = obstacles.get(fact["id"])
+        return obstacle_words(obstacle) if obstacle else _("Was being checked already"), True
 
     lines = bulk.lines(request, selection.ids, words_of)
     title = done_words = _("Nothing new to check")
@@ -243,11 +245,34 @@ def connections_check_result(request: OrganizationRequest, batch: UUID) -> HttpR
     return render_part(request, "connections/check_result.html", "results", context)
 
 
-def left_alone(fact: Facts, obstacles: dict[UUID, asking.Obstacle]) -> tuple[str, bool]:
-    obstacle = obstacles.get(fact["id"])
-    if obstacle is None:
-        return "", False
+def planned_words(fact: Facts, plans: dict[UUID, checking.Plan]) -> tuple[str, bool]:
+    """What would be asked about a row, side by side, and whether it is left alone."""
+    plan = plans.get(fact["id"], checking.Plan(frozenset(), frozenset()))
+    if plan.asked and plan.already:
+        return half_asked_words(plan.asked), False
+    if plan.asked:
+        return asked_words(plan.asked), False
+    if plan.already:
+        return _("Is being checked already"), True
+    return obstacle_words(asking.obstacle_of(fact["selling_partner_id"])), True
+
+
+def asked_words(sides: asking.Sides) -> str:
+    if Side.SPAPI not in sides:
+        return _("Amazon Ads is asked")
+    if Side.PPC not in sides:
+        return _("Selling Partner is asked")
+    return _("Selling Partner and Amazon Ads are asked")
+
+
+def half_asked_words(asked: asking.Sides) -> str:
+    if Side.PPC in asked:
+        return _("Amazon Ads is asked; Selling Partner is being checked already")
+    return _("Selling Partner is asked; Amazon Ads is being checked already")
+
+
+def obstacle_words(obstacle: asking.Obstacle) -> str:
     return {
         asking.Obstacle.WAITS: _("Waits for its first consent"),
         asking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
-    }[obstacle], True
+    }[obstacle]

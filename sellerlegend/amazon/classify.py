@@ -33,6 +33,8 @@ _TOKEN_REFUSED = (
     "access token you provided has expired",
     "access token is missing",
 )
+# Of an object or a list, which is all that the APIs of Amazon answer with.
+_JSON_BEGINS = (b"{", b"[")
 _WRONG_REGION = "not valid for region"
 
 
@@ -128,9 +130,11 @@ def _is_down(status: int) -> bool:
 def _is_page(reply: Reply) -> bool:
     """A refusal that is no JSON comes from something before the API, a firewall or an error page:
     it says nothing of the seller, of our client or of a code. One without a body has its status."""
-    is_refusal = reply.status >= HTTPStatus.BAD_REQUEST
-    has_text = bool(reply.body.strip()) and not reply.truncated
-    return is_refusal and has_text and parse_json(reply.body) is None
+    if reply.status < HTTPStatus.BAD_REQUEST or not reply.body.strip():
+        return False
+    if reply.truncated:  # no whole JSON either way: how it begins has to tell
+        return reply.body.lstrip()[:1] not in _JSON_BEGINS
+    return parse_json(reply.body) is None
 
 
 def _unavailable(reply: Reply, operation: str) -> AmazonUnavailable:

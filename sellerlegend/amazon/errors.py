@@ -113,7 +113,11 @@ class AccessDenied(AmazonError):
 
 
 class UnexpectedReply(AmazonError):
-    """A status or size that no page of Amazon's explains: not retried for ever, a person looks."""
+    """A status or size that no page of Amazon's explains: not retried for ever, a person looks.
+
+    `part` is of Amazon, as a surface and its region: whoever counts the answers of the parts says
+    which one gave this one, None where nobody does.
+    """
 
     summary = "unexpected reply"
 
@@ -121,3 +125,4 @@ class UnexpectedReply(AmazonError):
         super().__init__(request_id, operation)
         self.args = (request_id, operation, status)
         self.status = status
+        self.part: tuple[str, str] | None = None

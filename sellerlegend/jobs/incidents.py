@@ -90,6 +90,11 @@ def shown_now() -> list[Incident]:
         return _known.incidents
 
 
+def is_open_at(part: tuple[str, str]) -> bool:
+    """Whether this very part of Amazon has an open incident, as `open_now` knows it."""
+    return any((incident.surface, incident.region) == part for incident in open_now())
+
+
 def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
     """Whether consents that this part of Amazon or the token endpoint refuses now are refused all
     at once, so that none of it is believed. Without a region any region counts. Asks the database:

@@ -91,7 +91,8 @@ def counted(part: str) -> Iterator[None]:
     except AmazonUnavailable as error:
         _count(part, failures=1, throttled=int(error.throttled))
         raise
-    except UnexpectedReply:
+    except UnexpectedReply as error:
+        error.part = part_of(part)
         _count(part, failures=1)
         raise
     except (GrantInvalid, AccessTokenRejected):

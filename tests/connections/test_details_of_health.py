@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from connections import capabilities
 from connections.health_models import Capability, CapabilityCheck
-from connections.models import Connection, SpApiGrant
+from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.words import exact_day
+from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.organizations.models import Organization
 from tests import factories
 from tests.factories import CANADA, US, grant_of
@@ -191,3 +194,107 @@ def test_permissions_of_a_refused_consent_wait_for_its_renewal(
 
     assert "The consent has to be renewed first" in text
     assert "Nothing to do: we ask Amazon by ourselves" not in text
+
+
+def add_role(application: str, name: str, days_ago: int) -> None:
+    added_at = NOW - timedelta(days=days_ago)
+    ApplicationRole.objects.create(application=application, name=name, added_at=added_at)
+
+
+def given(row: Connection, days_ago: int) -> str:
+    """The day of its consent."""
+    authorized_at = NOW - timedelta(days=days_ago)
+    SpApiGrant.objects.for_organization(row.organization_id).update(authorized_at=authorized_at)
+    return exact_day(authorized_at)
+
+
+def test_a_role_that_is_newer_than_the_consent_is_named_among_the_permissions(
+    row: Connection, browser: Client
+) -> None:
+    day = given(row, 40)
+    check(row, Capability.ORDERS, "granted")
+    add_role("spapi", "Pricing", 10)
+    add_role("spapi", "Finance <b>", 20)
+    add_role("spapi", "Older than it", 41)
+    add_role("ads", "Reporting", 10)
+
+    text = details(browser, row)
+
+    assert text.count(f"Not part of the consent of {day}<") == 2
+    assert '<th scope="row">Pricing</th>' in text
+    assert '<th scope="row">Finance &lt;b&gt;</th>' in text
+    help_words = "Reconnect the account, signed in as its primary user: the new consent has it."
+    assert text.count(help_words) == 2
+    assert "Older than it" not in text
+    assert "Reporting" not in text
+
+    factories.consent(row, refresh_token="Atzr|made-up-renewed")
+
+    assert "Pricing" not in details(browser, row)
+
+
+def test_of_a_consent_without_a_known_day_none_is_told(row: Connection, browser: Client) -> None:
+    day = given(row, 40)
+    SpApiGrant.objects.for_organization(row.organization_id).update(
+        imported_at=NOW, is_consent_dated=False
+    )
+    add_role("spapi", "Pricing", 10)
+
+    text = details(browser, row)
+
+    assert '<th scope="row">Pricing</th>' in text
+    assert text.count("Not part of the present consent<") == 1
+    assert f"Not part of the consent of {day}" not in text
+
+
+def test_a_role_that_is_newer_than_an_ads_consent_is_named_too(
+    row: Connection, organization: Organization, browser: Client
+) -> None:
+    given(row, 40)
+    ads = factories.make_ads_grant(organization)
+    factories.put_to_use(ads, row)
+    authorized_at = NOW - timedelta(days=30)
+    AdsGrant.objects.for_organization(organization).update(authorized_at=authorized_at)
+    add_role("ads", "Reporting", 10)
+    add_role("ads", "Older than it", 31)
+
+    text = details(browser, row)
+
+    assert '<th scope="row">Reporting (Amazon Ads)</th>' in text
+    assert text.count(f"Not part of the consent of {exact_day(authorized_at)}<") == 1
+    assert "Connect Amazon Ads again: the new consent has it." in text
+    assert "Older than it" not in text
+
+    AdsGrant.objects.for_organization(organization).update(status="disconnected", refresh_token="")
+
+    assert "Reporting" not in details(browser, row)
+
+
+def test_a_new_role_says_nothing_of_a_consent_that_is_disconnected(
+    row: Connection, browser: Client
+) -> None:
+    given(row, 40)
+    SpApiGrant.objects.for_organization(row.organization_id).update(
+        status="disconnected", refresh_token=""
+    )
+    add_role("spapi", "Pricing", 10)
+
+    assert "Pricing" not in details(browser, row)
+
+
+def test_many_new_roles_cost_the_details_as_many_statements_as_none(
+    row: Connection, browser: Client
+) -> None:
+    given(row, 40)
+
+    def statements() -> int:
+        details(browser, row)
+        with CaptureQueriesContext(database) as sent:
+            details(browser, row)
+        return len(sent)
+
+    before = statements()
+    for number in range(20):
+        add_role("spapi", f"Role {number}", 10)
+
+    assert statements() <= before

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from connections import verdicts
-from connections.models import SpApiGrant
+from connections.models import Connection, SpApiGrant
 from connections.reasons import REASONS
 from connections.verdicts import GrantDoubted, GrantMissing, GrantUnreadable, Verdict, verdict
 from marketplaces import services as marketplace_services
@@ -24,10 +24,12 @@ from sellerlegend.amazon.errors import (
     HeldBack,
     UnexpectedReply,
 )
-from sellerlegend.jobs import ledger
-from sellerlegend.jobs.models import Job
+from sellerlegend.jobs import incidents, ledger
+from sellerlegend.jobs.models import Incident, Job
+from sellerlegend.organizations.audit import WORKER
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
+from tests.amazon_emulator.demo import NORTHSTAR
 
 VERDICTS: list[tuple[AmazonError, Verdict]] = [
     (AmazonUnavailable(retry_after=7), Verdict("amazon_unavailable", waits=True, retry_after=7)),
@@ -121,3 +123,90 @@ def test_a_locked_vault_needs_a_person_and_no_call(amazon: RunningEmulator) -> N
     job = Job.objects.for_organization(connection.organization).get()
     assert (connection.reading_error, job.status) == ("vault_locked", "done")
     assert len(amazon.ledger) == 0
+
+
+@pytest.fixture
+def unexplained(amazon: RunningEmulator) -> Connection:
+    """A row in North America, whose calls Amazon refuses with what no page of its explains."""
+    amazon.faults.add(
+        surface="sellers",
+        region="NA",
+        status=400,
+        body=b'{"errors": [{"code": "InvalidInput", "message": "Invalid Input"}]}',
+    )
+    return factories.make_connection(
+        factories.make_organization(),
+        seller=NORTHSTAR,
+        refresh_token=amazon.world.authorize(NORTHSTAR, "NA"),
+    )
+
+
+def incident_at(surface: str, region: str) -> Incident:
+    opened = incidents.open_one(
+        surface=surface, region=region, cause=Incident.Cause.FAILING, actor=WORKER
+    )
+    assert opened is not None
+    return opened
+
+
+def read_of(row: Connection) -> Job:
+    """After a try, whichever it was."""
+    marketplace_services.begin_reading(connection=row)
+    job: Job = Job.objects.for_organization(row.organization_id).get()
+    ledger.run_here(job)
+    row.refresh_from_db()
+    job.refresh_from_db()
+    return job
+
+
+@pytest.mark.django_db
+def test_what_nobody_explains_waits_for_the_end_of_the_incident(unexplained: Connection) -> None:
+    """Its banner says that we try again by ourselves."""
+    incident = incident_at("sellers", "NA")
+
+    first = read_of(unexplained)
+
+    assert (first.status, first.waiting_reason, first.attempts) == (
+        "waiting",
+        "amazon_unavailable",
+        0,
+    )
+    assert unexplained.reading_error == ""
+    waits = (first.next_attempt_at - timezone.now()).total_seconds()
+    assert 0 < waits <= 5
+
+    incidents.close(incident, actor=WORKER)
+    ledger.hurry(first)
+    last = read_of(unexplained)
+
+    assert (last.pk, last.status) == (first.pk, "done")
+    assert unexplained.reading_error == "unexpected_reply"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("part", [("sellers", "EU"), ("ads", "NA"), ("lwa", ""), None])
+def test_an_incident_elsewhere_explains_nothing(
+    unexplained: Connection, part: tuple[str, str] | None
+) -> None:
+    if part is not None:
+        incident_at(*part)
+
+    job = read_of(unexplained)
+
+    assert (job.status, unexplained.reading_error) == ("done", "unexpected_reply")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("age", "longest"), [(0, 5), (3600, 900)])
+def test_it_waits_as_patiently_as_for_an_outage(age: int, longest: int) -> None:
+    error = UnexpectedReply()
+    error.part = ("ads", "EU")
+    incident_at("ads", "EU")
+    job = Job(created_at=timezone.now() - timedelta(seconds=age))
+
+    found = [verdict(error, job) for _ in range(300)]
+
+    assert {(one.reason, one.waits) for one in found} == {("amazon_unavailable", True)}
+    waits = [one.retry_after or 0.0 for one in found]
+    assert min(waits) >= 2
+    assert longest / 2 < max(waits) <= longest + 1

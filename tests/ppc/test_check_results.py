@@ -203,6 +203,40 @@ def test_both_sides_are_told(
     assert "1 of 1 checked<" in after
 
 
+def test_a_side_that_was_being_checked_already_says_so(
+    row: Connection, amazon: RunningEmulator, organization: Organization, browser: Client
+) -> None:
+    ads = factories.make_ads_grant(
+        organization, refresh_token=amazon.world.authorize_ads(NORTHSTAR_LOGIN)
+    )
+    factories.put_to_use(ads, row)
+    waiting = ledger.enqueue(
+        marketplace_verification.CHECK, organization=organization, subject_id=row.pk
+    )
+    Job.objects.for_organization(organization).update(
+        status=Job.Status.WAITING, waiting_reason="amazon_unavailable"
+    )
+    url = begun(browser, row)
+    ledger.run_here(Job.objects.for_organization(organization).get(kind=checking.CHECK))
+
+    half = browser.get(url).text
+    Job.objects.for_organization(organization).filter(pk=waiting.pk).update(
+        status=Job.Status.QUEUED, waiting_reason=""
+    )
+    queued = browser.get(url).text
+    ledger.run_here(waiting)
+    after = browser.get(url).text
+
+    assert said(half) == ["Being checked", "Connected"]
+    assert "Was being checked already. Waiting for Amazon, next try" in half
+    assert "0 of 1 checked<" in half
+    assert queued.count("Was being checked already") == 1
+    assert "Waiting for Amazon" not in queued
+    assert said(after) == ["Connected", "Connected"]
+    assert "Was being checked already" not in after
+    assert "1 of 1 checked<" in after
+
+
 def test_under_htmx_only_the_results_come_and_the_end_is_announced(
     row: Connection, organization: Organization, browser: Client
 ) -> None:

@@ -568,3 +568,90 @@ def test_a_selection_of_nothing_is_a_mistake(
 
     assert response.status_code == 422
     assert "Tick at least one connection in the list first." in response.content.decode()
+
+
+@pytest.fixture
+def half_checked(row: Connection, ads: AdsGrant) -> Connection:
+    """Selling Partner is doubted, and its check waits until later; nobody asks about PPC."""
+    factories.put_to_use(ads, row)
+    SpApiGrant.objects.for_organization(row.organization_id).update(status=Grant.Status.DOUBTED)
+    job = ledger.enqueue(
+        marketplace_verification.CHECK, organization=row.organization_id, subject_id=row.pk
+    )
+    Job.objects.for_organization(row.organization_id).filter(pk=job.pk).update(
+        status=Job.Status.WAITING,
+        waiting_reason="grant_doubted",
+        next_attempt_at=timezone.now() + timedelta(minutes=9),
+    )
+    return row
+
+
+def test_the_other_side_is_asked_while_one_waits(
+    half_checked: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    url = reverse("connections_check", args=[organization.slug])
+    before = browser.get(url, {"row": [str(half_checked.pk)]}).text
+
+    told = browser.post(url, {"row": [str(half_checked.pk)]}, follow=True).text
+
+    assert "Amazon Ads is asked; Selling Partner is being checked already" in before
+    assert [(job.kind, job.subject_id, job.status) for job in jobs_of(organization)] == [
+        (marketplace_verification.CHECK, half_checked.pk, "waiting"),
+        (checking.CHECK, ads.pk, "queued"),
+    ]
+    assert "Nothing new to check" not in told
+    event = AuditEvent.objects.for_organization(organization).get(code="check_requested")
+    assert (event.details["sides"], event.details["already"]) == (["ppc"], ["spapi"])
+
+    after = browser.get(url, {"row": [str(half_checked.pk)]}).text
+    again = browser.post(url, {"row": [str(half_checked.pk)]}).text
+
+    assert "Not for 1 connection" in after
+    assert "Is being checked already" in after
+    assert "Nothing new to check" in again
+    assert len(jobs_of(organization)) == 2
+
+
+def test_selling_partner_is_asked_while_ppc_waits(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    factories.put_to_use(ads, row)
+    ledger.enqueue(checking.CHECK, organization=organization, subject_id=ads.pk)
+    url = reverse("connections_check", args=[organization.slug])
+    before = browser.get(url, {"row": [str(row.pk)]}).text
+
+    browser.post(url, {"row": [str(row.pk)]})
+
+    assert "Selling Partner is asked; Amazon Ads is being checked already" in before
+    assert [(job.kind, job.subject_id) for job in jobs_of(organization)] == [
+        (marketplace_verification.CHECK, row.pk),
+        (checking.CHECK, ads.pk),
+    ]
+
+
+def test_of_two_ads_consents_the_idle_one_is_asked(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    idle = factories.make_ads_grant(organization, asked_for=row)
+    set_ads(ads, asked_for=row)
+    for kind, subject in ((marketplace_verification.CHECK, row.pk), (checking.CHECK, ads.pk)):
+        ledger.enqueue(kind, organization=organization, subject_id=subject)
+
+    browser.post(reverse("connections_check", args=[organization.slug]), {"row": [str(row.pk)]})
+
+    asked = [job.subject_id for job in jobs_of(organization) if job.kind == checking.CHECK]
+    assert set(asked) == {ads.pk, idle.pk}
+    assert len(asked) == 2
+
+
+def test_the_question_says_which_sides_are_asked(
+    row: Connection, ads: AdsGrant, organization: Organization, browser: Client
+) -> None:
+    factories.put_to_use(ads, row)
+    factories.make_connection(organization, seller="A9SOMEBODYELSE")
+    url = reverse("connections_check", args=[organization.slug])
+
+    page = browser.get(url, {"all": "1"}).text
+
+    assert page.count(">Selling Partner and Amazon Ads are asked<") == 1
+    assert page.count(">Selling Partner is asked<") == 1

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 import responses
 
-from sellerlegend.amazon import ads
+from sellerlegend.amazon import ads, http
 from sellerlegend.amazon.ads import Profile, ProfileReply
 from sellerlegend.amazon.endpoints import Endpoints
 from sellerlegend.amazon.errors import (
@@ -209,6 +209,19 @@ def test_nothing_but_a_list_is_taken_for_success(
 
     assert type(caught.value) is expected
     assert (caught.value.operation, caught.value.request_id) == ("listProfiles", "req-7")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_page_of_more_than_ten_megabytes_refuses_nobody(
+    amazon: responses.RequestsMock, status: int
+) -> None:
+    page = b"<!DOCTYPE html><html><body>" + b"." * http.BODY_BYTES
+    _answer(amazon, status=status, body=page, headers={"Content-Type": "text/html"})
+
+    with pytest.raises(AmazonError) as caught:
+        _list()
+
+    assert type(caught.value) is AmazonUnavailable
 
 
 def test_amazon_says_how_long_to_wait(amazon: responses.RequestsMock) -> None:

@@ -219,6 +219,38 @@ def test_too_much_is_not_asked_for_again(judge: object) -> None:
     assert type(error) is UnexpectedReply
 
 
+def _judged(reply: Reply) -> list[type[AmazonError]]:
+    """By each of the judges."""
+    return [
+        type(lwa_error(reply, operation="op", is_code_exchange=False)),
+        type(lwa_error(reply, operation="op", is_code_exchange=True)),
+        type(spapi_error(reply, operation="op")),
+        type(ads_error(reply, operation="op")),
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("begins", [HTML.encode(), b"\r\n  <!DOCTYPE html>", b"Request blocked"])
+def test_a_page_that_is_too_long_to_read_is_a_page(status: int, begins: bytes) -> None:
+    """By its status an Ads 401 would doubt the consent, and a 403 take its permission."""
+    assert _judged(Reply(status, begins, truncated=True)) == [AmazonUnavailable] * 4
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, [UnexpectedReply, CodeRejected, UnexpectedReply, UnexpectedReply]),
+        (401, [ClientSecretRefused, ClientSecretRefused, UnexpectedReply, AccessTokenRejected]),
+        (403, [UnexpectedReply, UnexpectedReply, UnexpectedReply, AccessDenied]),
+    ],
+)
+@pytest.mark.parametrize("begins", [b'{"code": "40', b' [{"code', b" \n "])
+def test_json_that_is_too_long_to_read_has_its_status(
+    status: int, expected: list[type[AmazonError]], begins: bytes
+) -> None:
+    assert _judged(Reply(status, begins, truncated=True)) == expected
+
+
 def test_a_body_never_reaches_a_message() -> None:
     canary = "Atza|canary"
     bodies = [_lwa(canary, canary), {"errors": [{"code": canary, "details": canary}]}, canary]
