@@ -58,7 +58,7 @@ def due_notices(model: AnyModel, now: datetime) -> Iterator[Notice]:
         reason = revoked_reason(consent["last_error_code"])
         step = f"revoked {at.isoformat()}"
         yield notice_of(model, consent, Kind.REVOKED, step, at, reason=reason)
-    for consent in without_permission(model).rows(earliest=now - NEWS_FOR):
+    for consent in without_permission(model).rows(earliest=now - NEWS_FOR, year_ago=now - YEAR):
         at = consent["missing_since"]
         week = f"permission missing {at:%G-W%V}"
         yield notice_of(model, consent, Kind.PERMISSION_MISSING, week, at)
@@ -144,14 +144,15 @@ def revoked(model: AnyModel) -> PreparedQuery:
 @cache
 def without_permission(model: AnyModel) -> PreparedQuery:
     """Amazon refused a call for want of a role, or our application has one that the consent is
-    older than; news since that was written down. Held while an incident could be the cause; judged
+    older than; news since that was written down. A consent that is doubted or over has other
+    troubles. Held while an incident could be the cause; judged
     again after it."""
 
-    def build(earliest: datetime) -> QuerySet[Any, Any]:
+    def build(earliest: datetime, year_ago: datetime) -> QuerySet[Any, Any]:
         role = newest_role(model.application)
         lacking = Q(permission_missing_since__isnull=False) | Q(authorized_at__lt=role)
         found = model.objects.filter(
-            lacking, status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED]
+            lacking, within_its_year(model, year_ago), status=Grant.Status.ACTIVE
         ).annotate(
             missing_since=Coalesce("permission_missing_since", news_of_role(model.application))
         )
@@ -163,7 +164,7 @@ def without_permission(model: AnyModel) -> PreparedQuery:
         )
         return told.values(*columns_of(model), "missing_since")
 
-    return PreparedQuery(build, earliest=datetime)
+    return PreparedQuery(build, earliest=datetime, year_ago=datetime)
 
 
 def columns_of(model: AnyModel) -> tuple[str, ...]:
@@ -175,6 +176,13 @@ def held_by_incident(model: AnyModel) -> Q:
     something from a failed call; a revocation, and the end of a year, never wait."""
     region = "connection__region" if model is SpApiGrant else ""
     return met_incident(model.application, "", region)
+
+
+def within_its_year(model: AnyModel, year_ago: datetime) -> Q:
+    """Of a consent: its end has not come, or is not known."""
+    if model is SpApiGrant:
+        return Q(authorized_at__gt=year_ago) | Q(is_consent_dated=False)
+    return Q(authorized_at__gt=year_ago) | Q(authorized_at__lt=ADS_YEAR_RULE_SINCE)
 
 
 def _with_an_end(model: AnyModel) -> QuerySet[Any]:

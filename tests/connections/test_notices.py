@@ -406,6 +406,89 @@ def test_each_role_that_is_written_down_is_told_though_an_older_one_was(
     assert steps() == ["permission_missing"] * 2
 
 
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+@pytest.mark.parametrize("is_of_role", [True, False], ids=["a role", "a refusal"])
+def test_a_consent_that_is_over_lacks_no_permission(
+    grant: SpApiGrant, end: str, is_of_role: bool
+) -> None:
+    given_days_ago(grant, 364.9 if end == "expired" else 100)
+    if is_of_role:
+        add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+    else:
+        missing(grant)
+    derive()
+    assert "permission_missing" in open_kinds()
+
+    if end == "revoked":
+        revoke(grant)
+    with time_machine.travel(timezone.now() + timedelta(hours=3), tick=False):
+        derive()
+        assert open_kinds() == [end]
+        assert derive() == 0
+
+
+def test_of_a_consent_that_was_over_before_no_permission_is_said_to_be_missing(
+    grant: SpApiGrant,
+) -> None:
+    """As those stand that were made before an end ended them."""
+    missing(grant)
+    revoke(grant)
+    derive()
+    factories.make_notice(
+        grant.connection,
+        step="permission missing 2026-W48",
+        kind="permission_missing",
+        days=None,
+    )
+
+    derive()
+
+    assert open_kinds() == ["revoked"]
+
+
+@pytest.mark.parametrize("is_of_role", [True, False], ids=["a role", "a refusal"])
+def test_what_works_again_and_lacks_a_permission_as_before_says_so(
+    grant: SpApiGrant, is_of_role: bool
+) -> None:
+    given_days_ago(grant, 100)
+    if is_of_role:
+        add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+    else:
+        missing(grant)
+    derive()
+    with time_machine.travel(timezone.now() + timedelta(days=20), tick=False):
+        revoke(grant)
+        derive()
+        assert open_kinds() == ["revoked"]
+        set_facts(grant, status=Grant.Status.DOUBTED)
+        derive()
+        assert open_kinds() == ["revoked"]
+
+        set_facts(grant, status=Grant.Status.ACTIVE, status_changed_at=timezone.now())
+        derive()
+
+        assert sorted(open_kinds()) == ["permission_missing", "recovered"]
+        assert derive() == 0
+
+
+@pytest.mark.parametrize("state", ["doubted", "invalid", "over"])
+def test_a_role_is_told_of_consents_alone_that_work(grant: SpApiGrant, state: str) -> None:
+    """The row of any other one says something else."""
+    given_days_ago(grant, 400 if state == "over" else 100)
+    if state != "over":
+        long_ago = timezone.now() - timedelta(days=40)
+        set_facts(grant, status=state, status_changed_at=long_ago)
+    add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+
+    derive()
+    assert steps() == []
+
+    given_days_ago(grant, 100)
+    set_facts(grant, status=Grant.Status.ACTIVE)
+    derive()
+    assert steps() == ["permission_missing"]
+
+
 def test_an_alarm_waits_while_an_incident_could_be_the_cause(
     connection: Connection, grant: SpApiGrant
 ) -> None:
