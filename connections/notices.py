@@ -29,7 +29,7 @@ from connections.due_notices import (
     notice_of,
     within_its_year,
 )
-from connections.health import newest_role, news_of_role
+from connections.health import newest_role
 from connections.models import (
     AdsGrant,
     Connection,
@@ -38,6 +38,7 @@ from connections.models import (
 )
 from connections.notice_models import Notice
 from connections.reach import notices_within
+from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs import incidents, sweeping
 from sellerlegend.jobs.models import Incident, Slot
 from sellerlegend.organizations import quarantine
@@ -54,12 +55,13 @@ SLOT, EVERY_SECONDS = "notices", 60.0
 SLOTS_KEPT = timedelta(hours=1)
 
 PASSING = (Kind.RECOVERED, Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)
-# A newer step of the ladder, or its end, says all that the steps before it said; a consent that is
-# over has other troubles than a permission.
+# A newer step of the ladder, or its end, says all that the steps before it said; so does a newer
+# word of a missing permission, and a consent that is over has other troubles.
 ENDED_BY: dict[str, tuple[str, ...]] = {
     Kind.EXPIRING: (Kind.EXPIRING,),
     Kind.EXPIRED: (Kind.EXPIRING, Kind.PERMISSION_MISSING),
     Kind.REVOKED: (Kind.EXPIRING, Kind.PERMISSION_MISSING),
+    Kind.PERMISSION_MISSING: (Kind.PERMISSION_MISSING,),
 }
 MODELS: tuple[AnyModel, ...] = (SpApiGrant, AdsGrant)
 
@@ -247,8 +249,8 @@ def broken_again(model: AnyModel) -> PreparedUpdate:
 @cache
 def missing_again(model: AnyModel) -> PreparedUpdate:
     """A permission that is missing again within its week, or of a consent that was over and works
-    again: back on the page, and mailed to whoever has not had it: the lines of mails know who
-    has."""
+    again: its newest notice is back on the page, and mailed to whoever has not had it: the lines of
+    mails know who has."""
 
     def build(now: datetime, year_ago: datetime) -> Change:
         works = model.objects.filter(
@@ -260,12 +262,20 @@ def missing_again(model: AnyModel) -> PreparedUpdate:
         refused = works.filter(
             permission_missing_since__lt=OuterRef("occurred_at") + PERMISSION_TOLD_EVERY
         )
-        older = works.annotate(role_since=news_of_role(model.application)).filter(
-            role_since__lte=OuterRef("occurred_at")
+        told_of_role = ApplicationRole.objects.filter(
+            application=model.application,
+            added_at__gt=OuterRef("consent_at"),
+            entered_at__lte=OuterRef("occurred_at"),
         )
-        told = Notice.objects.filter(kind=Kind.PERMISSION_MISSING, resolved_at__isnull=False)
+        every = Notice.objects.filter(kind=Kind.PERMISSION_MISSING)
+        newer = every.filter(
+            subject_id=OuterRef("subject_id"),
+            consent_at=OuterRef("consent_at"),
+            occurred_at__gt=OuterRef("occurred_at"),
+        )
+        told = every.filter(~Exists(newer), resolved_at__isnull=False)
         back = {"resolved_at": None, "settled_at": None, "look_at": now}
-        return told.filter(Exists(refused) | Exists(older)), back
+        return told.filter(Exists(refused) | Exists(works) & Exists(told_of_role)), back
 
     return PreparedUpdate(build, now=datetime, year_ago=datetime)
 

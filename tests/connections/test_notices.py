@@ -404,6 +404,56 @@ def test_each_role_that_is_written_down_is_told_though_an_older_one_was(
     derive()
 
     assert steps() == ["permission_missing"] * 2
+    assert open_kinds() == ["permission_missing"]
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_role_is_told_within_a_week_of_another_permission(
+    grant: SpApiGrant, is_mended: bool
+) -> None:
+    """The newer one stands for both, and looking again finds nothing."""
+    given_days_ago(grant, 100)
+    missing(grant)
+    derive()
+    if is_mended:
+        set_facts(grant, permission_missing_since=None, last_success_at=timezone.now())
+        derive()
+    with time_machine.travel(timezone.now() + timedelta(days=1), tick=False):
+        role = ApplicationRole(application="spapi", name="Pricing")
+        add_role(role, actor=COMMAND)
+    counted = []
+
+    for day in (1, 1.01, 3, 8, 20):
+        with time_machine.travel(timezone.now() + timedelta(days=day), tick=False):
+            derive()
+            assert derive() == 0
+            told = Notice._base_manager.filter(resolved_at=None)
+            counted.append([(str(notice.kind), notice.occurred_at) for notice in told])
+
+    assert counted == [[("permission_missing", role.entered_at)]] * 5
+    assert steps() == ["permission_missing"] * 2
+    events = AuditEvent._base_manager.filter(code="notice_made")
+    assert events.count() == 2
+
+
+def test_a_refusal_for_want_of_a_role_that_was_just_told_is_no_other_news(
+    grant: SpApiGrant,
+) -> None:
+    """Also if one look finds both."""
+    other = factories.grant_of(factories.make_connection(grant.connection.organization))
+    for each in (grant, other):
+        given_days_ago(each, 100)
+    add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+    missing(other)
+    derive()
+    missing(grant)
+
+    derive()
+
+    assert steps() == ["permission_missing"] * 2
+    assert set(Notice._base_manager.values_list("subject_id", flat=True)) == {grant.pk, other.pk}
+    with time_machine.travel(timezone.now() + timedelta(days=20), tick=False):
+        assert derive() == 0
 
 
 @pytest.mark.parametrize("end", ["revoked", "expired"])
