@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
 
 from connections.attention import linked_to
 from connections.health import met_incident, newest_role, news_of_role
@@ -58,10 +57,24 @@ def due_notices(model: AnyModel, now: datetime) -> Iterator[Notice]:
         reason = revoked_reason(consent["last_error_code"])
         step = f"revoked {at.isoformat()}"
         yield notice_of(model, consent, Kind.REVOKED, step, at, reason=reason)
-    for consent in without_permission(model).rows(earliest=now - NEWS_FOR):
-        at = consent["missing_since"]
-        week = f"permission missing {at:%G-W%V}"
-        yield notice_of(model, consent, Kind.PERMISSION_MISSING, week, at)
+    yield from due_for_permissions(model, now)
+
+
+def due_for_permissions(model: AnyModel, now: datetime) -> Iterator[Notice]:
+    """One for each consent, also where Amazon refused it and a new role is news besides."""
+    moments = {"earliest": now - NEWS_FOR, "year_ago": now - YEAR}
+    told = set()
+    for consent in older_than_a_role(model).rows(**moments):
+        told.add(consent["pk"])
+        entered_at = consent["role_since"]
+        at = max(entered_at, consent["permission_missing_since"] or entered_at)
+        step = f"role {entered_at.isoformat()}"
+        yield notice_of(model, consent, Kind.PERMISSION_MISSING, step, at)
+    for consent in without_permission(model).rows(**moments):
+        if consent["pk"] not in told:
+            at = consent["permission_missing_since"]
+            week = f"permission missing {at:%G-W%V}"
+            yield notice_of(model, consent, Kind.PERMISSION_MISSING, week, at)
 
 
 def notice_of(
@@ -143,27 +156,49 @@ def revoked(model: AnyModel) -> PreparedQuery:
 
 @cache
 def without_permission(model: AnyModel) -> PreparedQuery:
-    """Amazon refused a call for want of a role, or our application has one that the consent is
-    older than; news since that was written down. Held while an incident could be the cause; judged
-    again after it."""
+    """Amazon refused a call for want of a role."""
 
-    def build(earliest: datetime) -> QuerySet[Any, Any]:
-        role = newest_role(model.application)
-        lacking = Q(permission_missing_since__isnull=False) | Q(authorized_at__lt=role)
-        found = model.objects.filter(
-            lacking, status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED]
-        ).annotate(
-            missing_since=Coalesce("permission_missing_since", news_of_role(model.application))
+    def build(earliest: datetime, year_ago: datetime) -> QuerySet[Any, Any]:
+        found = _in_want_of_a_permission(model, year_ago).filter(
+            permission_missing_since__gt=earliest
         )
-        recent = found.filter(missing_since__gt=earliest).exclude(held_by_incident(model))
-        told = _lacking(
-            recent,
+        lacking = _lacking(
+            found,
             kind=Kind.PERMISSION_MISSING,
-            occurred_at__gt=OuterRef("missing_since") - PERMISSION_TOLD_EVERY,
+            occurred_at__gt=OuterRef("permission_missing_since") - PERMISSION_TOLD_EVERY,
         )
-        return told.values(*columns_of(model), "missing_since")
+        return lacking.values(*columns_of(model), "permission_missing_since")
 
-    return PreparedQuery(build, earliest=datetime)
+    return PreparedQuery(build, earliest=datetime, year_ago=datetime)
+
+
+@cache
+def older_than_a_role(model: AnyModel) -> PreparedQuery:
+    """Our application has a role that the consent is older than; news since that was written down,
+    whatever was told of the consent before."""
+
+    def build(earliest: datetime, year_ago: datetime) -> QuerySet[Any, Any]:
+        found = (
+            _in_want_of_a_permission(model, year_ago)
+            .filter(authorized_at__lt=newest_role(model.application))
+            .annotate(role_since=news_of_role(model.application))
+            .filter(role_since__gt=earliest)
+        )
+        lacking = _lacking(
+            found, kind=Kind.PERMISSION_MISSING, occurred_at__gte=OuterRef("role_since")
+        )
+        return lacking.values(*columns_of(model), "permission_missing_since", "role_since")
+
+    return PreparedQuery(build, earliest=datetime, year_ago=datetime)
+
+
+def _in_want_of_a_permission(model: AnyModel, year_ago: datetime) -> QuerySet[Any]:
+    """Those that may be. One that is doubted or over has other troubles. Held while an incident
+    could be the cause; judged again after it."""
+    rows: QuerySet[Any] = model.objects.filter(
+        within_its_year(model, year_ago), status=Grant.Status.ACTIVE
+    )
+    return rows.exclude(held_by_incident(model))
 
 
 def columns_of(model: AnyModel) -> tuple[str, ...]:
@@ -175,6 +210,13 @@ def held_by_incident(model: AnyModel) -> Q:
     something from a failed call; a revocation, and the end of a year, never wait."""
     region = "connection__region" if model is SpApiGrant else ""
     return met_incident(model.application, "", region)
+
+
+def within_its_year(model: AnyModel, year_ago: datetime) -> Q:
+    """Of a consent: its end has not come, or is not known."""
+    if model is SpApiGrant:
+        return Q(authorized_at__gt=year_ago) | Q(is_consent_dated=False)
+    return Q(authorized_at__gt=year_ago) | Q(authorized_at__lt=ADS_YEAR_RULE_SINCE)
 
 
 def _with_an_end(model: AnyModel) -> QuerySet[Any]:

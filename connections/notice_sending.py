@@ -196,11 +196,13 @@ def subject_line(mail: NoticeMail, words: list[NoticeWords]) -> str:
 def headline(words: list[NoticeWords]) -> str:
     if len(words) == 1:
         return f"{words[0].subject}: {words[0].title}"
-    asking = sum(item.notice.needs_a_person for item in words)
+    asking = [item for item in words if item.notice.needs_a_person]
     if asking:
+        # As the banner counts them: a row with two troubles is one.
+        count = len({row for item in asking for row in item.rows or {item.notice.subject_id}})
         return ngettext(
-            "%(count)d connection needs you", "%(count)d connections need you", asking
-        ) % {"count": asking}
+            "%(count)d connection needs you", "%(count)d connections need you", count
+        ) % {"count": count}
     return ngettext("%(count)d piece of news", "%(count)d pieces of news", len(words)) % {
         "count": len(words)
     }

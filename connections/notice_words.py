@@ -56,6 +56,8 @@ class NoticeWords:
     url: str
     button: str
     since: str
+    # Those that it is about and the reader sees.
+    rows: frozenset[UUID]
     reaches_further: bool = False
     # Whether its client was asked by link, and answers.
     asked: str = ""
@@ -194,7 +196,14 @@ def _words(
         url=url,
         button=button,
         since=exact_time(notice.occurred_at),
+        rows=rows_of(notice, fed),
     )
+
+
+def rows_of(notice: Notice, fed: list[tuple[UUID, str]]) -> frozenset[UUID]:
+    if notice.connection_id is not None:
+        return frozenset({notice.connection_id})
+    return frozenset(key for key, _name in fed)
 
 
 def subject_of(notice: Notice, fed: list[tuple[UUID, str]], incident: Incident | None) -> str:

@@ -27,10 +27,10 @@ from connections.due_notices import (
     due_notices,
     is_used,
     notice_of,
+    within_its_year,
 )
 from connections.health import newest_role
 from connections.models import (
-    ADS_YEAR_RULE_SINCE,
     AdsGrant,
     Connection,
     Grant,
@@ -38,6 +38,7 @@ from connections.models import (
 )
 from connections.notice_models import Notice
 from connections.reach import notices_within
+from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs import incidents, sweeping
 from sellerlegend.jobs.models import Incident, Slot
 from sellerlegend.organizations import quarantine
@@ -54,6 +55,14 @@ SLOT, EVERY_SECONDS = "notices", 60.0
 SLOTS_KEPT = timedelta(hours=1)
 
 PASSING = (Kind.RECOVERED, Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)
+# A newer step of the ladder, or its end, says all that the steps before it said; so does a newer
+# word of a missing permission, and a consent that is over has other troubles.
+ENDED_BY: dict[str, tuple[str, ...]] = {
+    Kind.EXPIRING: (Kind.EXPIRING,),
+    Kind.EXPIRED: (Kind.EXPIRING, Kind.PERMISSION_MISSING),
+    Kind.REVOKED: (Kind.EXPIRING, Kind.PERMISSION_MISSING),
+    Kind.PERMISSION_MISSING: (Kind.PERMISSION_MISSING,),
+}
 MODELS: tuple[AnyModel, ...] = (SpApiGrant, AdsGrant)
 
 
@@ -101,11 +110,10 @@ def make(notices: Iterable[Notice]) -> int:
 
 
 def _end_what_it_replaces(notices: list[Notice]) -> None:
-    """A newer step of the ladder, or its end, says all that the steps before it said."""
     for notice in notices:
-        if notice.kind in (Kind.EXPIRING, Kind.EXPIRED, Kind.REVOKED):
+        if notice.kind in ENDED_BY:
             before = Notice.objects.filter(
-                subject_id=notice.subject_id, kind=Kind.EXPIRING, resolved_at=None
+                subject_id=notice.subject_id, kind__in=ENDED_BY[notice.kind], resolved_at=None
             )
             before.exclude(pk=notice.pk).update(resolved_at=notice.created_at)
 
@@ -142,13 +150,11 @@ def told_to_be_over(model: AnyModel) -> PreparedQuery:
     """Open alarms of consents that work."""
 
     def build(year_ago: datetime) -> QuerySet[Any, Any]:
-        works = model.objects.filter(pk=OuterRef("subject_id"), status=Grant.Status.ACTIVE)
-        if model is SpApiGrant:
-            works = works.filter(Q(authorized_at__gt=year_ago) | Q(is_consent_dated=False))
-        else:
-            works = works.exclude(
-                authorized_at__gte=ADS_YEAR_RULE_SINCE, authorized_at__lte=year_ago
-            )
+        works = model.objects.filter(
+            within_its_year(model, year_ago),
+            pk=OuterRef("subject_id"),
+            status=Grant.Status.ACTIVE,
+        )
         alarms = Notice.objects.filter(kind__in=[Kind.EXPIRED, Kind.REVOKED], resolved_at=None)
         found = alarms.filter(Exists(works)).order_by("pk")[:BATCH]
         return found.values("pk", "subject_id")
@@ -170,9 +176,9 @@ def _end(now: datetime) -> int:
     ended = PASSED.run(now=now, made_before=now - PASSING_FOR)
     ended += OF_INCIDENTS.run(now=now, window=now - incidents.WINDOW)
     for model in MODELS:
-        ended += not_borne_out(model).run(now=now)
+        ended += not_borne_out(model).run(now=now, year_ago=now - YEAR)
         ended += broken_again(model).run(now=now)
-        ended += missing_again(model).run(now=now, week=now - PERMISSION_TOLD_EVERY)
+        ended += missing_again(model).run(now=now, year_ago=now - YEAR)
     return ended
 
 
@@ -204,7 +210,7 @@ OF_INCIDENTS = PreparedUpdate(of_incidents, now=datetime, window=datetime)
 
 @cache
 def not_borne_out(model: AnyModel) -> PreparedUpdate:
-    def build(now: datetime) -> Change:
+    def build(now: datetime, year_ago: datetime) -> Change:
         mine = model.objects.filter(pk=OuterRef("subject_id"))
         disconnected = Exists(mine.filter(status=Grant.Status.DISCONNECTED))
         renewed = Exists(mine.filter(authorized_at__gt=OuterRef("consent_at")))
@@ -213,16 +219,18 @@ def not_borne_out(model: AnyModel) -> PreparedUpdate:
                 permission_missing_since=None, authorized_at__gte=newest_role(model.application)
             )
         )
+        is_over = Q(status=Grant.Status.INVALID) | ~within_its_year(model, year_ago)
         over = (
             Q(disconnected)
             # What was told to be over ends with the notice that it works again.
             | Q(renewed, kind__in=[Kind.EXPIRING, Kind.PERMISSION_MISSING])
             | Q(mended, kind=Kind.PERMISSION_MISSING)
+            | Q(Exists(mine.filter(is_over)), kind=Kind.PERMISSION_MISSING)
         )
         found = Notice.objects.filter(resolved_at=None).filter(over).exclude(kind__in=PASSING)
         return found, {"resolved_at": now}
 
-    return PreparedUpdate(build, now=datetime)
+    return PreparedUpdate(build, now=datetime, year_ago=datetime)
 
 
 @cache
@@ -240,23 +248,36 @@ def broken_again(model: AnyModel) -> PreparedUpdate:
 
 @cache
 def missing_again(model: AnyModel) -> PreparedUpdate:
-    """A permission that is missing again within its week: back on the page, and mailed to
-    whoever has not had it: the lines of mails know who has."""
+    """A permission that is missing again within its week, or of a consent that was over and works
+    again: its newest notice is back on the page, and mailed to whoever has not had it: the lines of
+    mails know who has."""
 
-    def build(now: datetime, week: datetime) -> Change:
-        missing = model.objects.filter(
-            Q(permission_missing_since__isnull=False),
+    def build(now: datetime, year_ago: datetime) -> Change:
+        works = model.objects.filter(
+            within_its_year(model, year_ago),
             pk=OuterRef("subject_id"),
             authorized_at=OuterRef("consent_at"),
-            status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED],
+            status=Grant.Status.ACTIVE,
         )
-        told = Notice.objects.filter(
-            kind=Kind.PERMISSION_MISSING, resolved_at__isnull=False, occurred_at__gt=week
+        refused = works.filter(
+            permission_missing_since__lt=OuterRef("occurred_at") + PERMISSION_TOLD_EVERY
         )
+        told_of_role = ApplicationRole.objects.filter(
+            application=model.application,
+            added_at__gt=OuterRef("consent_at"),
+            entered_at__lte=OuterRef("occurred_at"),
+        )
+        every = Notice.objects.filter(kind=Kind.PERMISSION_MISSING)
+        newer = every.filter(
+            subject_id=OuterRef("subject_id"),
+            consent_at=OuterRef("consent_at"),
+            occurred_at__gt=OuterRef("occurred_at"),
+        )
+        told = every.filter(~Exists(newer), resolved_at__isnull=False)
         back = {"resolved_at": None, "settled_at": None, "look_at": now}
-        return told.filter(Exists(missing)), back
+        return told.filter(Exists(refused) | Exists(works) & Exists(told_of_role)), back
 
-    return PreparedUpdate(build, now=datetime, week=datetime)
+    return PreparedUpdate(build, now=datetime, year_ago=datetime)
 
 
 # Incidents ----------------------------------------------------------------------------------

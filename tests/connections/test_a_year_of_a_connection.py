@@ -245,7 +245,7 @@ def test_thirteen_months_with_every_notice_and_a_renewal_after_the_end(life: Lif
     assert life.ends_seen == {ends}
     people = ("member@example.com", "owner@example.com")
     assert life.told == [
-        (day, "2 connections need you", people) for day in (306, 336, 352, 359, 364, 365)
+        (day, "1 connection needs you", people) for day in (306, 336, 352, 359, 364, 365)
     ]
     assert open_steps() == ["expired", "expired"]
 
@@ -276,8 +276,8 @@ def test_a_renewal_before_the_end_ends_the_ladder(life: Life, door: str) -> None
     life.live_until(340)
     told = list(life.told)
     assert [subject for _day, subject, _people in told] == [
-        "2 connections need you",
-        "2 connections need you",
+        "1 connection needs you",
+        "1 connection needs you",
     ]
 
     assert getattr(life, door)(life.row) == "reconnected"

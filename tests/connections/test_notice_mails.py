@@ -16,7 +16,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connections import notice_mails, notices, notification_choices
+from connections import attention, notice_mails, notices, notification_choices
 from connections.models import Connection
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
 from sellerlegend.jobs import incidents, ledger
@@ -116,6 +116,40 @@ def test_three_hundred_rows_are_one_mail(shop: Organization, clock: Clock) -> No
     assert "And 250 more on the page." in text()
     assert post() == []
     assert mails() == [("digest", "sent")]
+
+
+def test_a_row_with_two_troubles_is_counted_once_as_in_the_banner(
+    shop: Organization, clock: Clock
+) -> None:
+    """Also where its Amazon Ads consent feeds it beside another one."""
+    row, other = (ending(shop, 13.5, name) for name in ("Both", "Fed"))
+    set_facts(row, permission_missing_since=timezone.now(), last_success_at=timezone.now())
+    ads = factories.make_ads_grant(shop)
+    for fed in (row, other):
+        factories.put_to_use(ads, connection=fed)
+    type(ads)._base_manager.filter(pk=ads.pk).update(permission_missing_since=timezone.now())
+    look()
+    clock.move_to(TOMORROW)
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert text().count("* ") == 4
+    assert attention.counted(shop.pk) == 2
+
+
+def test_a_revocation_ends_the_word_of_a_missing_permission(
+    shop: Organization, clock: Clock
+) -> None:
+    row = factories.make_connection(shop, name="Gone")
+    set_facts(row, permission_missing_since=timezone.now(), last_success_at=timezone.now())
+    look()
+    revoked(row)
+    look()
+    clock.move_to(TOMORROW)
+
+    (subject,) = post()
+
+    assert subject.endswith(": Amazon no longer accepts your consent")
+    assert "A permission is missing" not in text()
 
 
 def test_one_row_is_named_with_reason_impact_and_link(shop: Organization, clock: Clock) -> None:

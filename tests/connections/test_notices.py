@@ -404,6 +404,139 @@ def test_each_role_that_is_written_down_is_told_though_an_older_one_was(
     derive()
 
     assert steps() == ["permission_missing"] * 2
+    assert open_kinds() == ["permission_missing"]
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_role_is_told_within_a_week_of_another_permission(
+    grant: SpApiGrant, is_mended: bool
+) -> None:
+    """The newer one stands for both, and looking again finds nothing."""
+    given_days_ago(grant, 100)
+    missing(grant)
+    derive()
+    if is_mended:
+        set_facts(grant, permission_missing_since=None, last_success_at=timezone.now())
+        derive()
+    with time_machine.travel(timezone.now() + timedelta(days=1), tick=False):
+        role = ApplicationRole(application="spapi", name="Pricing")
+        add_role(role, actor=COMMAND)
+    counted = []
+
+    for day in (1, 1.01, 3, 8, 20):
+        with time_machine.travel(timezone.now() + timedelta(days=day), tick=False):
+            derive()
+            assert derive() == 0
+            told = Notice._base_manager.filter(resolved_at=None)
+            counted.append([(str(notice.kind), notice.occurred_at) for notice in told])
+
+    assert counted == [[("permission_missing", role.entered_at)]] * 5
+    assert steps() == ["permission_missing"] * 2
+    events = AuditEvent._base_manager.filter(code="notice_made")
+    assert events.count() == 2
+
+
+def test_a_refusal_for_want_of_a_role_that_was_just_told_is_no_other_news(
+    grant: SpApiGrant,
+) -> None:
+    """Also if one look finds both."""
+    other = factories.grant_of(factories.make_connection(grant.connection.organization))
+    for each in (grant, other):
+        given_days_ago(each, 100)
+    add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+    missing(other)
+    derive()
+    missing(grant)
+
+    derive()
+
+    assert steps() == ["permission_missing"] * 2
+    assert set(Notice._base_manager.values_list("subject_id", flat=True)) == {grant.pk, other.pk}
+    with time_machine.travel(timezone.now() + timedelta(days=20), tick=False):
+        assert derive() == 0
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+@pytest.mark.parametrize("is_of_role", [True, False], ids=["a role", "a refusal"])
+def test_a_consent_that_is_over_lacks_no_permission(
+    grant: SpApiGrant, end: str, is_of_role: bool
+) -> None:
+    given_days_ago(grant, 364.9 if end == "expired" else 100)
+    if is_of_role:
+        add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+    else:
+        missing(grant)
+    derive()
+    assert "permission_missing" in open_kinds()
+
+    if end == "revoked":
+        revoke(grant)
+    with time_machine.travel(timezone.now() + timedelta(hours=3), tick=False):
+        derive()
+        assert open_kinds() == [end]
+        assert derive() == 0
+
+
+def test_of_a_consent_that_was_over_before_no_permission_is_said_to_be_missing(
+    grant: SpApiGrant,
+) -> None:
+    """As those stand that were made before an end ended them."""
+    missing(grant)
+    revoke(grant)
+    derive()
+    factories.make_notice(
+        grant.connection,
+        step="permission missing 2026-W48",
+        kind="permission_missing",
+        days=None,
+    )
+
+    derive()
+
+    assert open_kinds() == ["revoked"]
+
+
+@pytest.mark.parametrize("is_of_role", [True, False], ids=["a role", "a refusal"])
+def test_what_works_again_and_lacks_a_permission_as_before_says_so(
+    grant: SpApiGrant, is_of_role: bool
+) -> None:
+    given_days_ago(grant, 100)
+    if is_of_role:
+        add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+    else:
+        missing(grant)
+    derive()
+    with time_machine.travel(timezone.now() + timedelta(days=20), tick=False):
+        revoke(grant)
+        derive()
+        assert open_kinds() == ["revoked"]
+        set_facts(grant, status=Grant.Status.DOUBTED)
+        derive()
+        assert open_kinds() == ["revoked"]
+
+        set_facts(grant, status=Grant.Status.ACTIVE, status_changed_at=timezone.now())
+        derive()
+
+        assert sorted(open_kinds()) == ["permission_missing", "recovered"]
+        assert derive() == 0
+
+
+@pytest.mark.parametrize("state", ["doubted", "invalid", "over"])
+def test_a_role_is_told_of_consents_alone_that_work(grant: SpApiGrant, state: str) -> None:
+    """The row of any other one says something else."""
+    given_days_ago(grant, 400 if state == "over" else 100)
+    if state != "over":
+        long_ago = timezone.now() - timedelta(days=40)
+        set_facts(grant, status=state, status_changed_at=long_ago)
+    add_role(ApplicationRole(application="spapi", name="Pricing"), actor=COMMAND)
+
+    derive()
+    assert steps() == []
+
+    given_days_ago(grant, 100)
+    set_facts(grant, status=Grant.Status.ACTIVE)
+    derive()
+    assert steps() == ["permission_missing"]
 
 
 def test_an_alarm_waits_while_an_incident_could_be_the_cause(
