@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +17,16 @@ from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from connections import revisions
-from connections.health import SURFACES
-from connections.models import AdsGrant, SpApiGrant
+from connections.health import AMAZONS
+from connections.models import AdsGrant, Grant, SpApiGrant
+from connections.refusals import ACCESS_TOKEN_REJECTED, REFUSED
 from connections.token_cache import AnyGrant
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.audit import WORKER, record_events
 from sellerlegend.organizations.models import AuditEvent
 
+MINUTE = timedelta(minutes=1)
 PREFIXES = (SpApiGrant.EVENT_PREFIX, AdsGrant.EVENT_PREFIX)
 
 
@@ -99,25 +101,64 @@ def _told_at(incident: Incident, organization_id: UUID) -> datetime | None:
 
 
 def _touched(incident: Incident, organization_id: UUID) -> Iterable[AnyGrant]:
-    """Consents whose calls failed or were refused in that time and at that part."""
-    began_at = incident.opened_at - incidents.WINDOW
-    until = incident.closed_at or timezone.now()
-    events = AuditEvent.objects.for_organization(organization_id)
-    codes = [f"{prefix}_doubted" for prefix in PREFIXES]
-    doubted = events.filter(code__in=codes, at__range=(began_at, until))
-    is_met = Q(last_failure_at__range=(began_at, until)) | Q(pk__in=doubted.values("subject_id"))
-    grants: list[QuerySet[Any]] = []
+    """Consents that this incident met: their last failure is Amazon's, or they were doubted in
+    one of refusals, in a minute in which calls of this part failed for their organization."""
+    span = (incident.opened_at - incidents.WINDOW, incident.closed_at or timezone.now())
+    minutes = _failed_minutes(incident, organization_id)
+    refused = _refused(incident, organization_id, span, minutes)
+    # A success after it leaves the time of a failure, and no code.
+    has_failed = Q(last_failure_at__range=span, last_failure_code__in=(*AMAZONS, ""))
+    # What was refused and ended all the same had a reason of its own.
+    was_refused = Q(pk__in=refused) & ~Q(status=Grant.Status.INVALID)
+    for rows in _consents_of_part(incident, organization_id):
+        for grant in rows.filter(has_failed | was_refused).defer("refresh_token"):
+            if grant.pk in refused or minutes.hold(grant.last_failure_at):
+                yield grant
+
+
+def _consents_of_part(incident: Incident, organization_id: UUID) -> Iterable[QuerySet[Any]]:
     if incident.surface in (Incident.Surface.LWA, Incident.Surface.SELLERS):
         mine = SpApiGrant.objects.for_organization(organization_id)
-        here = Q(connection__region=incident.region) if incident.region else Q()
-        grants.append(mine.filter(is_met, here))
+        yield mine.filter(connection__region=incident.region) if incident.region else mine
     if incident.surface in (Incident.Surface.LWA, Incident.Surface.ADS):
-        grants.append(AdsGrant.objects.for_organization(organization_id).filter(is_met))
-    for rows in grants:
-        yield from rows.defer("refresh_token")
+        yield AdsGrant.objects.for_organization(organization_id)
 
 
-def are_refusals_amazons(grant: AnyGrant) -> bool:
-    """Whether a refusal of this consent says nothing of it now: all are refused at once."""
-    region = grant.connection.region if isinstance(grant, SpApiGrant) else ""
-    return incidents.are_refusals_amazons(SURFACES[grant.application], region)
+@dataclass(frozen=True)
+class _Minutes:
+    """In which calls of one part failed for one organization, known for two days."""
+
+    failed: frozenset[datetime]
+    known_since: datetime
+
+    def hold(self, at: datetime | None) -> bool:
+        if at is None:
+            return False
+        minute = at.replace(second=0, microsecond=0)
+        # It is written a moment after the call, which may be the next minute.
+        is_known = minute in self.failed or minute - MINUTE in self.failed
+        return is_known or at < self.known_since
+
+
+def _failed_minutes(incident: Incident, organization_id: UUID) -> _Minutes:
+    mine = incidents.failures_of(incident).filter(organization_id=organization_id)
+    return _Minutes(
+        failed=frozenset(mine.values_list("minute", flat=True)),
+        known_since=timezone.now() - incidents.WINDOWS_KEPT,
+    )
+
+
+def _refused(
+    incident: Incident, organization_id: UUID, span: tuple[datetime, datetime], minutes: _Minutes
+) -> set[UUID]:
+    """Consents that were doubted by it. In an outage a refusal is the consent's own matter."""
+    if incident.cause != Incident.Cause.REFUSING:
+        return set()
+    is_lwa = incident.surface == Incident.Surface.LWA
+    doubts = AuditEvent.objects.for_organization(organization_id).filter(
+        code__in=[f"{prefix}_doubted" for prefix in PREFIXES],
+        at__range=span,
+        details__reason=REFUSED if is_lwa else ACCESS_TOKEN_REJECTED,
+        subject_id__isnull=False,
+    )
+    return {key for key, at in doubts.values_list("subject_id", "at") if minutes.hold(at)}

@@ -14,7 +14,7 @@ from sellerlegend.amazon import lwa
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.applications.clients import client_of
 from sellerlegend.applications.models import LwaApplication
-from sellerlegend.jobs import breakers
+from sellerlegend.jobs import breakers, outcomes
 from sellerlegend.organizations import custody
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ def exchange(request: AuthorizationRequest, params: CallbackParams) -> lwa.Token
     reply: lwa.TokenReply | None = None
     try:
         with (
+            outcomes.on_behalf_of(request.organization_id),
             breakers.guarded_client(client, operation=operation),
             breakers.guarded("lwa", operation=operation),
         ):

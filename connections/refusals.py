@@ -14,13 +14,15 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from connections import aftermath, verification
-from connections.models import Grant
+from connections import verification
+from connections.health import SURFACES
+from connections.models import Grant, SpApiGrant
 from connections.observations import current as _current
 from connections.observations import show as _show
 from connections.token_cache import AnyGrant
 from connections.verdicts import GrantDoubted, GrantMissing, GrantUnreadable
 from sellerlegend.amazon.errors import AmazonError, GrantInvalid
+from sellerlegend.jobs import incidents
 from sellerlegend.organizations import staff_notices
 from sellerlegend.organizations.audit import WORKER, record_event
 from sellerlegend.transitions import advance
@@ -89,7 +91,7 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
     }
     believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
     # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
-    held = believed and aftermath.are_refusals_amazons(grant)
+    held = believed and _are_refusals_amazons(grant)
     to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
     with transaction.atomic():
         _show(grant)
@@ -113,6 +115,12 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
     if held:
         return GrantDoubted(RECHECK_AFTER[-1].total_seconds())
     return GrantDoubted(max(1.0, (next_check_at(grant) - now).total_seconds()))
+
+
+def _are_refusals_amazons(grant: AnyGrant) -> bool:
+    """Whether a refusal of this consent says nothing of it now: all are refused at once."""
+    region = grant.connection.region if isinstance(grant, SpApiGrant) else ""
+    return incidents.are_refusals_amazons(SURFACES[grant.application], region)
 
 
 def trust_again(grant: AnyGrant, reason: str) -> None:

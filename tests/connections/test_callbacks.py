@@ -17,7 +17,8 @@ from connections import services
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from ppc.models import PpcLink
 from sellerlegend.amazon import lwa
-from sellerlegend.jobs.models import Job
+from sellerlegend.jobs import outcomes
+from sellerlegend.jobs.models import CallWindow, Job
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from tests import factories, trips
@@ -717,6 +718,23 @@ def test_a_failed_exchange_is_tried_once_and_stores_nothing(
 
     assert ending == outcome
     assert callback.trip.code_verifier == ""
+
+
+@pytest.mark.parametrize(("scenario", "failures"), [("outage", 1), ("throttled", 1), ("", 0)])
+def test_an_exchange_counts_for_incidents_of_the_token_endpoint(
+    amazon: RunningEmulator, browser: Client, callback: Callback, scenario: str, failures: int
+) -> None:
+    if scenario:
+        amazon.scenario(scenario, surface="lwa")
+    outcomes.forget()
+
+    trips.come_back(browser, callback)
+    outcomes.flush()
+
+    counted = CallWindow.objects.filter(surface="lwa")
+    assert list(counted.values_list("organization_id", "calls", "failures")) == [
+        (callback.trip.organization_id, 1, failures)
+    ]
 
 
 @pytest.mark.parametrize("how", ["slow", "dripping"])
