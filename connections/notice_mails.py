@@ -163,9 +163,9 @@ def plan_for(organization: Organization, now: datetime) -> int:
 
 
 def is_news(organization: Organization) -> Q:
-    """Of a notice: it is open, and nobody knows of it yet. That a consent is lost, or ends on this
-    day, everybody hears once: one who knows of it silences no colleague."""
-    is_grave = Q(kind__in=[Kind.REVOKED, Kind.EXPIRED]) | Q(days=1)
+    """Of a notice: it is open, and nobody knows of it yet. That a consent is lost, ends on this
+    day, or works again everybody hears once: one who knows of it silences no colleague."""
+    is_grave = Q(kind__in=[Kind.REVOKED, Kind.EXPIRED, Kind.RECOVERED]) | Q(days=1)
     return is_open(organization) & (Q(acknowledged_at=None) | is_grave)
 
 

@@ -43,7 +43,7 @@ from connections.reader import Reader
 from connections.row_html import bulk_bar, filter_bar, list_head, rendered_rows
 from connections.rows import ConnectionRow, build_row
 from connections.words import exact_time
-from marketplaces.cell import spapi_cell, spapi_side
+from marketplaces.cell import nothing_listed, spapi_cell, spapi_side
 from ppc.cell import ppc_cell, ppc_health, ppc_side
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.access import OrganizationRequest
@@ -191,6 +191,7 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
             other_words(part) for part in parts if part["marketplace_id"] not in MARKETPLACES
         ],
         "consents": build_consents(fact, known, reader),
+        "nothing_listed": nothing_listed(fact, known),
         "asked_client": client_link_words.asked_words(connection),
         "read_at": exact_time(fact["participations_read_at"]),
         "capabilities": (

@@ -298,3 +298,21 @@ def test_many_new_roles_cost_the_details_as_many_statements_as_none(
         add_role("spapi", f"Role {number}", 10)
 
     assert statements() <= before
+
+
+def test_details_say_that_no_marketplace_is_left_as_the_row_does(
+    row: Connection, browser: Client
+) -> None:
+    words = (
+        "Amazon lists no active marketplace for this seller in this region. Check the account in "
+        "Seller Central, then check again."
+    )
+    change(row, participations_read_at=NOW)
+    SpApiGrant._base_manager.filter(connection=row).update(last_success_at=NOW)
+    account = factories.make_account(row, US)
+    assert words not in details(browser, row)
+
+    type(account)._base_manager.filter(pk=account.pk).update(is_participating=False, lost_at=NOW)
+
+    assert words in listed(browser, row)
+    assert details(browser, row).count(words) == 1

@@ -1169,6 +1169,53 @@ def test_who_knows_of_a_loss_hides_it_from_no_colleague(
     assert recipients() == [owner.email]
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new consent", "taken back"])
+def test_who_knows_that_it_works_again_hides_it_from_no_colleague(
+    shop: Organization, owner: User, clock: Clock, is_new: bool
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    row = revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 2
+    clock.shift(timedelta(hours=1))
+    if is_new:
+        factories.consent(row, refresh_token="Atzr|newer")
+    else:
+        works(row)
+    look()
+    (news,) = notices.open_notices(shop)
+    mail.outbox.clear()
+
+    assert know(news, Actor.person(owner)) == 1
+    assert list(notices.open_notices(shop)) == []
+
+    assert days_of_mails(clock, 3) == ["Works again"]
+    assert recipients() == [admin.email]
+    news.refresh_from_db()
+    assert news.settled_at is not None
+
+
+def test_what_is_lost_again_is_not_told_to_work_though_somebody_read_so(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    factories.make_member(shop, Role.ADMIN)
+    row = revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 2
+    works(row)
+    look()
+    (news,) = notices.open_notices(shop)
+    know(news, Actor.person(owner))
+    clock.shift(timedelta(minutes=2))
+    revoked(row)
+
+    told = days_of_mails(clock, 3)
+
+    assert told == ["Amazon no longer accepts your consent"] * 2
+
+
 def test_who_snoozed_a_loss_that_a_colleague_knows_of_is_not_reminded(
     shop: Organization, owner: User, clock: Clock
 ) -> None:
