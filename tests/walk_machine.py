@@ -171,8 +171,12 @@ class Walk(RuleBasedStateMachine):
         try:
             self.finish_everything()
         finally:
-            transaction.set_rollback(True)
-            self.block.__exit__(None, None, None)
+            self.take_all_back()
+
+    def take_all_back(self) -> None:
+        """Whoever makes a walk by hand has to: it begins a transaction."""
+        transaction.set_rollback(True)
+        self.block.__exit__(None, None, None)
 
     @initialize(seller=st.sampled_from(SELLERS), reads=st.booleans())
     def begin_with_a_store_each(self, seller: str, reads: bool) -> None:

@@ -34,7 +34,8 @@ from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import Allowance, Membership, Organization, User
 from sellerlegend.prepared import PreparedQuery
 from tests import factories, trips
-from tests.walk_machine import SELLERS, Walk, all_grants, number, often, pick, which
+from tests.amazon_emulator import RunningEmulator
+from tests.walk_machine import SELLERS, Tenant, Walk, all_grants, number, often, pick, which
 
 NA_HOST = "sellercentral.amazon.com"
 PARTS = [("lwa", ""), ("sellers", "NA"), ("ads", "NA")]
@@ -364,3 +365,13 @@ class WalkOfYears(Walk):
                 trip.callback.trip.refresh_from_db(fields=["status"])
                 kept.append(trip)
         self.model.trips = kept
+
+
+def set_the_scene(amazon: RunningEmulator) -> None:
+    WalkOfYears.amazon = amazon
+    first, second = (factories.make_organization(name) for name in ("Northstar", "Blue Harbor"))
+    WalkOfYears.bystander = factories.make_organization("Bystander")
+    WalkOfYears.tenants = (
+        Tenant(first, trips.sign_in(factories.owner_of(first))),
+        Tenant(second, trips.sign_in(factories.owner_of(second))),
+    )
