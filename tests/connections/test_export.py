@@ -208,7 +208,7 @@ def test_the_question_says_how_many_and_carries_the_choice(
 
     text = filtered.content.decode()
     assert "<strong>1 connection</strong>, 21 columns." in text
-    assert "Only: Revoked." in text
+    assert "Only: Revoked, or new consent needed." in text
     assert '<input type="hidden" name="all" value="1">' in text
     assert '<input type="hidden" name="health" value="revoked">' in text
     assert f'<input type="hidden" name="row" value="{row.pk}">' in ticked.content.decode()

@@ -335,7 +335,7 @@ def test_nothing_found_says_so_and_leads_back(organization: Organization, browse
     page = browser.get(list_url(organization), {"health": "revoked"})
 
     assert "No connection matches" in words_of(page)
-    assert "Revoked Remove this filter Clear all" in words_of(page)
+    assert "Revoked, or new consent needed Remove this filter Clear all" in words_of(page)
     assert "Connect your first Amazon account" not in words_of(page)
 
 
