@@ -111,13 +111,7 @@ def answer(
             actor=request.actor(),
             then=then,
         )
-        context = {
-            "page": page,
-            "lines": [line_of(result) for result in results],
-            "mailed": mailed_words(results),
-            "by_hand": by_hand_words(results),
-        }
-        return render(request, "connections/client_link_batch_made.html", context)
+        return made(request, page, results)
     context = {
         "page": page,
         "form": form,
@@ -128,6 +122,16 @@ def answer(
     }
     status = 422 if is_sent else 200
     return render(request, "connections/client_link_batch.html", context, status=status)
+
+
+def made(request: OrganizationRequest, page: Page, results: list[Result]) -> HttpResponseBase:
+    context = {
+        "page": page,
+        "lines": [line_of(result) for result in results],
+        "mailed": mailed_words(results),
+        "by_hand": by_hand_words(results),
+    }
+    return render(request, "connections/client_link_batch_made.html", context)
 
 
 def ticked_by(

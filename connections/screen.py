@@ -18,6 +18,7 @@ from connections import ads_consents, client_link_words, data_sets, list_queries
 from connections.attention import attention_of
 from connections.countries import marketplace_names
 from connections.detail_facts import (
+    Line,
     capability_lines,
     data_set_lines,
     role_lines,
@@ -194,19 +195,20 @@ def details_context(request: OrganizationRequest, connection: Connection) -> dic
         "nothing_listed": nothing_listed(fact, known),
         "asked_client": client_link_words.asked_words(connection),
         "read_at": exact_time(fact["participations_read_at"]),
-        "capabilities": (
-            []
-            if fact["grant_status"] == Grant.Status.DISCONNECTED
-            else capability_lines(
-                connection, is_refused=fact["grant_status"] == Grant.Status.INVALID
-            )
-        ),
+        "capabilities": capabilities_of(connection, fact["grant_status"]),
         "new_roles": role_lines(fact, feeding(known).values()),
         "data_sets": data_set_lines(connection),
         "seller": seller_words(
             connection, has_ads_profile=any(part["link_status"] == "linked" for part in known)
         ),
     }
+
+
+def capabilities_of(connection: Connection, grant_status: str) -> list[Line]:
+    """None of a consent that is disconnected: there is nothing to be permitted."""
+    if grant_status == Grant.Status.DISCONNECTED:
+        return []
+    return capability_lines(connection, is_refused=grant_status == Grant.Status.INVALID)
 
 
 def compose_rows(facts: list[dict[str, Any]], *, reader: Reader) -> list[ConnectionRow]:
