@@ -137,13 +137,18 @@ def asking_and_failing(part: Part, since: datetime) -> tuple[int, int]:
 
 
 def are_many_refused(part: Part, since: datetime) -> bool:
-    """So many consents, of so many organizations, as open an incident."""
-    numbers = counted(since, part).get(part)
-    return (
-        numbers is not None
-        and numbers.refused >= LEAST_CALLS
-        and numbers.organizations >= LEAST_ORGANIZATIONS
-    )
+    """So many consents, of so many organizations, as open an incident: whatever else failed, or
+    was answered, beside them."""
+    refused: Counter[UUID] = Counter()
+    rows = _windows(part, since).filter(refused__gt=0).order_by()
+    for organization_id, calls in rows.values_list("organization_id", "refused"):
+        refused[organization_id] += calls
+    if refused.total() < LEAST_CALLS or len(refused) < LEAST_ORGANIZATIONS:
+        return False
+    for (organization_id, _minute), calls in _repeated(part, since).items():
+        refused[organization_id] -= calls
+    news = +refused
+    return news.total() >= LEAST_CALLS and len(news) >= LEAST_ORGANIZATIONS
 
 
 def are_others_answered(part: Part, since: datetime) -> bool:

@@ -23,6 +23,7 @@ from sellerlegend.jobs.incident_counts import (
     OPEN_SHARE,
     Counted,
     Part,
+    are_many_refused,
     asking_and_failing,
     by_minute,
     counted,
@@ -42,6 +43,7 @@ GOOD_AFTER_REFUSALS = timedelta(minutes=20)
 LONG = timedelta(hours=1)
 # Each ends now; the last one is the whole window.
 SPANS = (*(timedelta(minutes=minutes) for minutes in (2, 4, 6, 8)), WINDOW)
+REFUSING = Incident.Cause.REFUSING
 # Of one sweep, which has other things to do; the next one goes on with who is left.
 TOLD_AT_ONCE = 200
 
@@ -71,8 +73,7 @@ def _judge(part: Part, numbers: Counted | None, incident: Incident | None, now: 
     bad = _bad_span(part, numbers, now) if numbers is not None else None
     if incident is None:
         return _open(part, bad, now) if bad is not None else 0
-    if bad is not None:
-        _follow(incident, bad, now)
+    _follow(incident, bad, now)
     if incident.opened_by_id is None and _is_over(incident, now, is_bad=bad is not None):
         return int(incidents.close(incident, actor=WORKER))
     return 0
@@ -120,42 +121,43 @@ def _open(part: Part, numbers: Counted, now: datetime) -> int:
     opened = incidents.open_one(
         surface=surface,
         region=region,
-        cause=numbers.cause,
+        cause=REFUSING if are_many_refused(part, now - WINDOW) else numbers.cause,
         actor=WORKER,
         counted=numbers.columns,
     )
     return int(opened is not None)
 
 
-def _follow(incident: Incident, numbers: Counted, now: datetime) -> None:
+def _follow(incident: Incident, bad: Counted | None, now: datetime) -> None:
     """The worst window is remembered."""
-    changed = _turned(incident, numbers.cause, now)
-    if numbers.failures > incident.failures:
-        changed |= numbers.columns
+    changed = _turned(incident, bad, now)
+    if bad is not None and bad.failures > incident.failures:
+        changed |= bad.columns
     if changed:
         Incident.objects.filter(pk=incident.pk, closed_at=None).update(**changed)
         vars(incident).update(changed)
 
 
-def _turned(incident: Incident, cause: Incident.Cause, now: datetime) -> dict[str, object]:
+def _turned(incident: Incident, bad: Counted | None, now: datetime) -> dict[str, object]:
     """A cause that staff gave stays; so does that of refusals, or an outage on top of them would
     let them be believed. No other one opens beside it: refusals of many that come when it holds
-    none, or none any more, are held from now on."""
+    none, or none any more, are held from now on, also when more calls fail otherwise."""
     if incident.opened_by_id is not None:
         return {}
-    if cause == Incident.Cause.REFUSING:
+    are_many = are_many_refused((incident.surface, incident.region), now - WINDOW)
+    if are_many or (bad is not None and bad.cause == REFUSING):
         is_known = incidents.is_freshly_refusing(incident, now)
-        return {} if is_known else {"cause": cause, "refusing_since": now}
-    if cause == incident.cause or incident.cause == Incident.Cause.REFUSING:
+        return {} if is_known else {"cause": REFUSING, "refusing_since": now}
+    if bad is None or incident.cause in (REFUSING, bad.cause):
         return {}
-    return {"cause": cause}
+    return {"cause": bad.cause}
 
 
 # Closing -----------------------------------------------------------------------------------
 
 
 def _is_over(incident: Incident, now: datetime, *, is_bad: bool) -> bool:
-    long_enough = GOOD_AFTER_REFUSALS if incident.cause == Incident.Cause.REFUSING else GOOD
+    long_enough = GOOD_AFTER_REFUSALS if incident.cause == REFUSING else GOOD
     good_since = _good_since(incident, now - long_enough)
     if good_since != incident.good_since:
         Incident.objects.filter(pk=incident.pk).update(good_since=good_since)

@@ -629,11 +629,60 @@ def test_refusals_of_all_are_held_from_when_they_began_late_in_an_outage(
 
     assert statuses(grants) == ["doubted"]
     assert the_incident().cause == "refusing"
-    assert the_incident().refusing_since == START + timedelta(minutes=132)
-    clock.shift(timedelta(minutes=106))
+    assert the_incident().refusing_since == START + timedelta(minutes=130)
+    clock.shift(timedelta(minutes=104))
     assert incidents.are_refusals_amazons(Incident.Surface.SELLERS, "NA")
     clock.shift(MINUTE)
     assert not incidents.are_refusals_amazons(Incident.Surface.SELLERS, "NA")
+
+
+@pytest.mark.parametrize("beside", [OUTAGE, THROTTLED, None])
+def test_refusals_of_many_are_held_though_other_calls_are_more(
+    clock: time_machine.Traveller,
+    organizations: list[UUID],
+    grants: list[SpApiGrant],
+    beside: AmazonError | None,
+) -> None:
+    fail(organizations, 12, part="lwa")
+    incident_watch.look()
+    assert the_incident().cause == "failing"
+
+    for minutes in (1, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        for number in range(40):
+            call(organizations[number % 4], beside, part="lwa")
+        refuse_consents(grants)
+
+    assert statuses(grants) == ["doubted"]
+    assert (the_incident().cause, the_incident().closed_at) == ("refusing", None)
+    assert the_incident().refusing_since == START + MINUTE
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_that_opens_holds_the_refusals_of_many_at_once(
+    organizations: list[UUID], grants: list[SpApiGrant]
+) -> None:
+    fail(organizations, 40, part="lwa")
+
+    refuse_consents(grants)
+
+    assert (the_incident().cause, the_incident().refusing_since) == ("refusing", START)
+
+
+@pytest.mark.parametrize(("of", "each"), [(2, 8), (4, 2)])
+def test_refusals_of_few_in_an_outage_are_their_own(
+    clock: time_machine.Traveller, organizations: list[UUID], of: int, each: int
+) -> None:
+    """Of two organizations, or nine consents at the most: real revocations in the same hour."""
+    owners = [Organization.objects.get(pk=key) for key in organizations[:of]]
+    mine = [factories.grant_of(factories.make_connection(owner)) for owner in owners * each]
+
+    for minutes in (0, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        fail(organizations, 40, part="lwa")
+        refuse_consents(mine)
+
+    assert (the_incident().cause, statuses(mine)) == ("failing", ["invalid"])
 
 
 def test_while_amazon_refuses_the_same_consents_again_it_stays_open_and_none_ends(
