@@ -43,6 +43,9 @@ class BatchForm(WordsForm):
         return Words(data["language"], data["message"], data["days"])
 
 
+TICKS = {"all": True, "none": False}
+
+
 class AddressForm(forms.Form):
     """An address for each row for which none is known and a link would be made."""
 
@@ -51,7 +54,8 @@ class AddressForm(forms.Form):
         for one in prospects:
             if not one.email and not one.open_line:
                 label = _("Email address for %(name)s") % {"name": one.connection.name}
-                self.fields[address_name(one)] = client_address(label)
+                field = client_address if one.is_ticked else unused_address
+                self.fields[address_name(one)] = field(label)
 
     def of(self, prospect: Prospect) -> forms.BoundField | None:
         name = address_name(prospect)
@@ -61,6 +65,11 @@ class AddressForm(forms.Form):
         return replace(
             prospect, email=self.cleaned_data.get(address_name(prospect), prospect.email)
         )
+
+
+def unused_address(label: str) -> forms.CharField:
+    """What is typed beside a row that nobody is asked about is kept, and stops no other one."""
+    return forms.CharField(label=label, required=False, widget=forms.EmailInput)
 
 
 def address_name(prospect: Prospect) -> str:
@@ -93,12 +102,14 @@ def answer(
     prospects: list[Prospect],
     then: Callable[[Connection], bool] = lambda _row: True,
 ) -> HttpResponseBase:
-    """The question; after a POST of those that were ticked, the result for each."""
-    is_sent = request.method == "POST"
-    typed = request.POST if is_sent else take_kept_form(request)
+    """The question; after a POST of those that were ticked, the result for each. *Tick all* and
+    *Tick none* send the form as well, and are answered by it."""
+    typed = request.POST if request.method == "POST" else take_kept_form(request)
+    wants_ticks = typed is not None and typed.get("tick") in TICKS
+    is_sent = request.method == "POST" and not wants_ticks
     form = BatchForm(typed, initial=first(request))
+    prospects = ticked_by(prospects, typed)
     addresses = AddressForm(typed, prospects=prospects)
-    prospects = ticked_by(request, prospects, typed)
     chosen = [one for one in prospects if one.is_ticked]
     if is_sent and not chosen:
         form.add_error(None, _("Tick who is asked."))
@@ -134,17 +145,15 @@ def made(request: OrganizationRequest, page: Page, results: list[Result]) -> Htt
     return render(request, "connections/client_link_batch_made.html", context)
 
 
-def ticked_by(
-    request: OrganizationRequest, prospects: list[Prospect], typed: QueryDict | None
-) -> list[Prospect]:
-    """As the form came back; else as the links *Tick all* and *Tick none* ask."""
-    if typed is not None:
-        ticked = set(ticked_ids(typed))
-        return [replace(one, is_ticked=one.id in ticked) for one in prospects]
-    wanted = {"all": True, "none": False}.get(request.GET.get("tick", ""))
-    if wanted is None:
+def ticked_by(prospects: list[Prospect], typed: QueryDict | None) -> list[Prospect]:
+    """As the form came back, or as its buttons want it."""
+    if typed is None:
         return prospects
-    return [replace(one, is_ticked=wanted) for one in prospects]
+    ticked = set(ticked_ids(typed))
+    wanted = TICKS.get(typed.get("tick", ""))
+    return [
+        replace(one, is_ticked=one.id in ticked if wanted is None else wanted) for one in prospects
+    ]
 
 
 def first(request: OrganizationRequest) -> dict[str, Any]:

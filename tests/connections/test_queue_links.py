@@ -538,17 +538,37 @@ def test_typed_addresses_are_there_again_after_the_proof(
 
 
 @pytest.mark.parametrize(("tick", "expected"), [("all", True), ("none", False)])
-def test_all_or_none_are_ticked_by_a_link(
-    tick: str, expected: bool, desk: Client, queue: ReconnectQueue
+def test_all_or_none_are_ticked_and_what_was_typed_is_kept(
+    tick: str,
+    expected: bool,
+    amazon: RunningEmulator,
+    desk: Client,
+    queue: ReconnectQueue,
+    rows: list[Connection],
 ) -> None:
-    page = desk.get(send_url(queue))
-    link = f"?queue={queue.pk}&amp;tick={tick}"
-    assert f'href="{link}"' in text_of(page)
+    typed = form_of(desk, queue) | {address_of(rows[1]): "bob", "message": "Two minutes."}
+    typed["row"] = [str(rows[0].pk)]
 
-    ticked = desk.get(f"{send_url(queue)}&tick={tick}")
+    with nothing_changes(amazon, events=()):
+        ticked = desk.post(send_url(queue), typed | {"tick": tick})
 
+    assert ticked.status_code == 200
     assert [one.is_ticked for one in ticked.context["prospects"]] == [expected] * 3
     assert text_of(ticked).count("checked>") == 3 * expected
+    assert 'value="bob"' in text_of(ticked)
+    assert "Two minutes." in text_of(ticked)
+
+
+def test_a_malformed_address_beside_a_row_without_a_tick_stops_no_other(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    typed = form_of(desk, queue) | {address_of(rows[1]): "bob"}
+    typed["row"] = [str(rows[0].pk)]
+
+    made = desk.post(send_url(queue), typed)
+
+    assert made.status_code == 200
+    assert [link.connection.name for link in links()] == ["Aspen"]
 
 
 # One mail ----------------------------------------------------------------------------------
