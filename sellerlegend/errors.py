@@ -84,6 +84,14 @@ def too_many_requests(request: HttpRequest, seconds: float) -> HttpResponse:
     return response
 
 
+def signed_out(request: HttpRequest, sign_in_url: str) -> HttpResponse:
+    """For htmx: the whole page goes to the sign-in, unless a dialog is open there; that one stays
+    with what was typed and shows the notice."""
+    response = render(request, "errors/signed_out.html", {"sign_in_url": sign_in_url}, status=401)
+    response.headers["HX-Redirect"] = sign_in_url
+    return response
+
+
 def words_for(seconds: float) -> str:
     """About how long, rounded up so that nobody comes too early."""
     if seconds <= 50:

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 
 from sellerlegend import log_facts
-from sellerlegend.errors import wrong_method
+from sellerlegend.errors import signed_out, wrong_method
 
 WRONG = 405
 Answer = Callable[[HttpRequest], HttpResponseBase]
@@ -47,7 +47,7 @@ class ResponseHeadersMiddleware:
 
 
 class SignInMiddleware(LoginRequiredMiddleware):
-    """Every page wants a login. Under htmx the whole page goes there, never a part of it."""
+    """Every page wants a login."""
 
     def handle_no_permission(self, request: Any, view_func: Any) -> Any:
         response = super().handle_no_permission(request, view_func)
@@ -55,7 +55,7 @@ class SignInMiddleware(LoginRequiredMiddleware):
             return response
         page = request.htmx.current_url_abs_path or "/"
         url = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page})}"
-        return HttpResponse(status=401, headers={"HX-Redirect": url})
+        return signed_out(request, url)
 
 
 class WrongMethodMiddleware:

@@ -66,3 +66,26 @@ function showFailure(event) {
 document.body.addEventListener("htmx:responseError", showFailure);
 document.body.addEventListener("htmx:sendError", showFailure);
 document.body.addEventListener("htmx:timeout", showFailure);
+
+// The session has ended: what was typed in the dialog stays, while another tab signs in. Without
+// a dialog nothing is lost, and the page goes to the sign-in.
+document.body.addEventListener("htmx:beforeOnLoad", (event) => {
+  if (!dialog.open || !words(event.detail.xhr).matches?.("[data-signed-out]")) return;
+  event.preventDefault();
+  showFailure(event);
+});
+
+// Signing in changes what keeps forms from being forged; they take it from the page as it is now.
+async function renewForms() {
+  const answer = await fetch(location.href);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
+  if (answer.redirected || !token) return;
+  for (const field of document.querySelectorAll("[name=csrfmiddlewaretoken]")) field.value = token;
+}
+
+document.body.addEventListener("htmx:confirm", (event) => {
+  if (!dialog.contains(event.detail.elt) || !dialog.querySelector("[data-signed-out]")) return;
+  event.preventDefault();
+  renewForms().finally(() => event.detail.issueRequest(true));
+});
