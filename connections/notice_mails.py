@@ -163,10 +163,10 @@ def plan_for(organization: Organization, now: datetime) -> int:
 
 
 def is_news(organization: Organization) -> Q:
-    """Of a notice: it is open, and nobody knows of it yet. That a consent is lost, ends on this
-    day, or works again everybody hears once: one who knows of it silences no colleague."""
-    is_grave = Q(kind__in=[Kind.REVOKED, Kind.EXPIRED, Kind.RECOVERED]) | Q(days=1)
-    return is_open(organization) & (Q(acknowledged_at=None) | is_grave)
+    """Of a notice: it is open, and nobody knows of it yet. That a consent is lost, or ends on
+    this day, and good news everybody hears once: one who knows of it silences no colleague."""
+    told_to_all = Q(kind__in=[Kind.REVOKED, Kind.EXPIRED, *Notice.GOOD_NEWS]) | Q(days=1)
+    return is_open(organization) & (Q(acknowledged_at=None) | told_to_all)
 
 
 def _settle(unsettled: QuerySet[Notice], notices: Iterable[Notice], now: datetime) -> None:

@@ -36,6 +36,8 @@ class Notice(ScopedModel):
         INCIDENT_OPENED = "incident_opened", _("Amazon incident")
         INCIDENT_CLOSED = "incident_closed", _("Amazon incident over")
 
+    # Whoever heard of the alarm hears that it is over, though a colleague has read it.
+    GOOD_NEWS: ClassVar[tuple[str, ...]] = ("recovered", "incident_closed")
     FIRST_SILENCE: ClassVar[str] = "silent"
     # Nobody is here who asked.
     FIRST_SILENCE_OF_NOBODYS: ClassVar[str] = "silent, to administrators"

@@ -328,10 +328,10 @@ def may_be_open_again(notice: Notice) -> bool:
 
 
 def open_notices(organization: Organization, reader: Membership | None = None) -> QuerySet[Notice]:
-    """What the organization should know of, the newest first; what the reader sees of it. That a
-    consent works again is shown until somebody has read it."""
+    """What the organization should know of, the newest first; what the reader sees of it. Good
+    news is shown until somebody has read it."""
     every = Notice.objects.for_organization(organization).filter(is_open(organization))
-    every = every.exclude(kind=Kind.RECOVERED, acknowledged_at__isnull=False)
+    every = every.exclude(kind__in=Notice.GOOD_NEWS, acknowledged_at__isnull=False)
     found = notices_within(every, reader)
     return found.select_related("connection", "ads_grant", "acknowledged_by").order_by(
         "-created_at", "pk"

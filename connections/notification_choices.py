@@ -65,9 +65,9 @@ def acknowledge(*, organization: Organization, notices: Iterable[Notice], actor:
         mine = list(fresh.select_for_update().order_by("pk"))
         known = every.filter(pk__in=[notice.pk for notice in mine])
         known.update(acknowledged_at=now, acknowledged_by=actor.user)
-        # What asks nobody for anything is over once somebody has read it. That a consent works
-        # again leaves the page, and stays to be told to colleagues.
-        read = [n.pk for n in mine if not n.needs_a_person and n.kind != Notice.Kind.RECOVERED]
+        # What asks nobody for anything is over once somebody has read it. Good news leaves the
+        # page, and stays to be told to colleagues.
+        read = [n.pk for n in mine if not n.needs_a_person and n.kind not in Notice.GOOD_NEWS]
         known.filter(pk__in=read).update(resolved_at=now)
         for kind in sorted({notice.kind for notice in mine}):
             same = [notice for notice in mine if notice.kind == kind]

@@ -32,6 +32,8 @@ from ppc.disconnecting import Side
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.models import AuditEvent, Membership
 
+# What each refusal of a consent leaves (`connections.refusals`).
+REFUSED_NOW = "grant_doubted"
 # As the results of an import; it also bounds how many events are looked through.
 RESULTS_KEPT = timedelta(days=14)
 
@@ -217,7 +219,7 @@ def _side_line(
             sign = health.sign  # says that too
         waits = waiting_words(job.waiting_reason, job.next_attempt_at) if job.waiting_reason else ""
         return SideLine(sign, waits, is_moving=True)
-    failure = _failure_since(asked_at, consents)
+    failure = _failure_since(asked_at, consents, is_over=_is_revoked(health))
     if health is None:  # a consent that feeds nothing has no health in the list either
         sign = Sign(_("Checked"), "check", "neutral")
         return SideLine(sign, failure, has_no_answer=bool(failure))
@@ -234,10 +236,16 @@ def _begun_before(line: SideLine) -> SideLine:
     return replace(line, note=". ".join(filter(None, [_("Was being checked already"), line.note])))
 
 
-def _failure_since(moment: datetime, consents: list[Facts]) -> str:
-    """Why Amazon has not answered since then. The next success takes the code away."""
+def _is_revoked(health: SideHealth | None) -> bool:
+    return health is not None and health.state == Health.REVOKED
+
+
+def _failure_since(moment: datetime, consents: list[Facts], *, is_over: bool) -> str:
+    """Why Amazon has not answered since then. The next success takes the code away. A refusal of a
+    consent that is over is the answer, which its state says already."""
     for consent in consents:
-        failed_at = consent["last_failure_at"]
-        if consent["last_failure_code"] and failed_at is not None and failed_at >= moment:
-            return str(reason_for(consent["last_failure_code"]).title)
+        code, failed_at = consent["last_failure_code"], consent["last_failure_at"]
+        is_answer = is_over and code == REFUSED_NOW
+        if code and not is_answer and failed_at is not None and failed_at >= moment:
+            return str(reason_for(code).title)
     return ""

@@ -437,6 +437,27 @@ def test_an_incident_shorter_than_ten_minutes_is_one_mail(shop: Organization, cl
     assert post() == ["[SellerLegend] Northstar: Login with Amazon: Amazon's problem is over"]
 
 
+def test_who_knows_that_an_incident_is_over_hides_it_from_no_colleague(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    admin = factories.make_member(shop, Role.ADMIN)
+    incident = begin_incident(shop)
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 2
+    Incident.objects.filter(pk=incident.pk).update(closed_at=timezone.now())
+    incident.refresh_from_db()
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_CLOSED)
+    (news,) = notices.open_notices(shop)
+    mail.outbox.clear()
+
+    assert know(news, Actor.person(owner)) == 1
+    assert list(notices.open_notices(shop)) == []
+
+    assert days_of_mails(clock, 3) == ["Amazon's problem is over"]
+    assert recipients() == [admin.email]
+
+
 def begin_incident(shop: Organization) -> Incident:
     incident = Incident.objects.create(surface="lwa")
     notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)

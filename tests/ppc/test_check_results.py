@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.reasons import reason_for
 from marketplaces import verification as marketplace_verification
 from ppc import check_results, checking
 from sellerlegend.jobs import ledger
@@ -137,6 +138,9 @@ def test_what_needs_a_person_is_counted(
     assert "0 of 2 checked<" in while_checked
     assert "2 of 2 checked, 1 needs you<" in after
     assert said(after) == ["Connected", "Not asked", "Revoked", "Not asked"]
+    refused = SpApiGrant.objects.for_organization(organization).get(connection=other)
+    assert refused.last_failure_code == "grant_doubted"
+    assert str(reason_for("grant_doubted").title) not in after
     assert "Open a connection that needs you: it says what to do next." in after
 
 
