@@ -81,6 +81,11 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
     now = timezone.now()
     first = grant.first_refused_at or now
     refusals = grant.refusals + 1
+    believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
+    # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
+    held = believed and _are_refusals_amazons(grant)
+    if believed and not held and _did_staff_end_the_incident(grant, first):
+        believed, refusals, first = False, 1, now  # Amazon has to say it anew
     columns = {
         "refusals": refusals,
         "first_refused_at": first,
@@ -89,9 +94,6 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
         "last_failure_at": now,
         "last_failure_code": "grant_doubted",
     }
-    believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
-    # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
-    held = believed and _are_refusals_amazons(grant)
     to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
     with transaction.atomic():
         _show(grant)
@@ -119,8 +121,16 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
 
 def _are_refusals_amazons(grant: AnyGrant) -> bool:
     """Whether a refusal of this consent says nothing of it now: all are refused at once."""
-    region = grant.connection.region if isinstance(grant, SpApiGrant) else ""
-    return incidents.are_refusals_amazons(SURFACES[grant.application], region)
+    return incidents.are_refusals_amazons(SURFACES[grant.application], _region_of(grant))
+
+
+def _did_staff_end_the_incident(grant: AnyGrant, since: datetime) -> bool:
+    """That held the refusals which are counted here."""
+    return incidents.has_staff_ended_since(since, SURFACES[grant.application], _region_of(grant))
+
+
+def _region_of(grant: AnyGrant) -> str:
+    return grant.connection.region if isinstance(grant, SpApiGrant) else ""
 
 
 def trust_again(grant: AnyGrant, reason: str) -> None:

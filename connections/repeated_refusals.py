@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from connections.models import AdsGrant, Grant, SpApiGrant
-from connections.refusals import ACCESS_TOKEN_REJECTED, REFUSED
+from connections.refusals import ACCESS_TOKEN_REJECTED, RECHECK_AFTER, REFUSED
 from sellerlegend.jobs.incident_counts import Refused
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import AuditEvent
@@ -49,6 +49,25 @@ def repeats(surface: str, _region: str, refused: Sequence[Refused]) -> list[int]
             found.append(max(0, row.calls - news * CALLS_OF_A_REJECTION))
         else:
             found.append(0)
+    return found
+
+
+def in_doubt(surface: str, region: str, since: datetime) -> Counter[UUID]:
+    """By organization, the consents that this part refused since then and that nobody believes to
+    be over: their first refusal is hardly older."""
+    cause = REFUSED if surface == Incident.Surface.LWA else ACCESS_TOKEN_REJECTED
+    found: Counter[UUID] = Counter()
+    with across_organizations("how many consents of everybody are in doubt"):
+        for model in MODELS[surface]:
+            doubted = model.objects.filter(
+                status=Grant.Status.DOUBTED,
+                last_error_code=cause,
+                last_refused_at__gte=since,
+                first_refused_at__gte=since - RECHECK_AFTER[-1],
+            )
+            if region and model is SpApiGrant:
+                doubted = doubted.filter(connection__region=region)
+            found.update(doubted.values_list(model.organization_path, flat=True))
     return found
 
 

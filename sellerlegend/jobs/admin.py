@@ -124,7 +124,11 @@ class IncidentAdmin(ScopedModelAdmin):
         NamedAction(
             "close",
             _("Close"),
-            _("The banner goes, and the organizations are told. It opens no more for ten minutes."),
+            _(
+                "The banner goes, and the organizations are told. It opens no more for ten "
+                "minutes. Consents that it held are asked three times more within a quarter of an "
+                "hour: what Amazon refuses then is believed, unless an incident opens again."
+            ),
             close_incident,
         ).as_admin_action(),
     )

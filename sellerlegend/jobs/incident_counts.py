@@ -2,7 +2,8 @@
 
 A refusal of a consent that had been refused before is no news: really revoked consents are asked
 again and again, and would open an incident or keep one open for ever. Which ones those are is known
-above, by whoever keeps the consents, and asked by `register_repeats`.
+above, by whoever keeps the consents, and asked by `register_repeats`. One that is in doubt since a
+moment ago is news until it is decided (`register_doubts`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,17 @@ class Refused:
 # (surface, region, what was refused there) → of each, how many calls were repetitions.
 Repeats = Callable[[str, str, Sequence[Refused]], Sequence[int]]
 REPEATS: list[Repeats] = []
+
+
+# (surface, region, since when) → by organization, the consents that were refused since then and are
+# in doubt, not believed to be over.
+Doubts = Callable[[str, str, datetime], Counter[UUID]]
+DOUBTS: list[Doubts] = []
+
+
+def register_doubts(doubts: Doubts) -> None:
+    if doubts not in DOUBTS:
+        DOUBTS.append(doubts)
 
 
 def register_repeats(repeats: Repeats) -> None:
@@ -88,6 +100,12 @@ class Counted:
 
 
 def counted(since: datetime, part: Part | None = None) -> dict[Part, Counted]:
+    """Without the refusals that are no news."""
+    found = counted_with_repeats(since, part)
+    return {key: _without_repeats(key, numbers, since) for key, numbers in found.items()}
+
+
+def counted_with_repeats(since: datetime, part: Part | None = None) -> dict[Part, Counted]:
     windows = CallWindow.objects.filter(minute__gte=since)
     if part is not None:
         windows = windows.filter(surface=part[0], region=part[1])
@@ -105,8 +123,7 @@ def counted(since: datetime, part: Part | None = None) -> dict[Part, Counted]:
             "surface", "region", "called", "failed", "were_throttled", "were_refused", "met"
         )
     )
-    found = {(surface, region): Counted(*numbers) for surface, region, *numbers in rows}
-    return {key: _without_repeats(key, numbers, since) for key, numbers in found.items()}
+    return {(surface, region): Counted(*numbers) for surface, region, *numbers in rows}
 
 
 def _without_repeats(part: Part, numbers: Counted, since: datetime) -> Counted:
@@ -137,18 +154,16 @@ def asking_and_failing(part: Part, since: datetime) -> tuple[int, int]:
 
 
 def are_many_refused(part: Part, since: datetime) -> bool:
-    """So many consents, of so many organizations, as open an incident: whatever else failed, or
-    was answered, beside them."""
-    refused: Counter[UUID] = Counter()
-    rows = _windows(part, since).filter(refused__gt=0).order_by()
-    for organization_id, calls in rows.values_list("organization_id", "refused"):
-        refused[organization_id] += calls
-    if refused.total() < LEAST_CALLS or len(refused) < LEAST_ORGANIZATIONS:
+    """So many consents, of so many organizations, as open an incident are in doubt: whatever else
+    failed, or was answered, beside them, and also when they were refused one after another."""
+    least = OPEN_SHARE * LEAST_CALLS
+    raw = _windows(part, since).aggregate(refused=Sum("refused"))["refused"] or 0
+    if raw < least:
         return False
-    for (organization_id, _minute), calls in _repeated(part, since).items():
-        refused[organization_id] -= calls
-    news = +refused
-    return news.total() >= LEAST_CALLS and len(news) >= LEAST_ORGANIZATIONS
+    found: Counter[UUID] = Counter()
+    for doubts in DOUBTS:
+        found += doubts(*part, since)
+    return found.total() >= least and len(found) >= LEAST_ORGANIZATIONS
 
 
 def are_others_answered(part: Part, since: datetime) -> bool:

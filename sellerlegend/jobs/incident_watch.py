@@ -27,6 +27,7 @@ from sellerlegend.jobs.incident_counts import (
     asking_and_failing,
     by_minute,
     counted,
+    counted_with_repeats,
 )
 from sellerlegend.jobs.incidents import WINDOW
 from sellerlegend.jobs.models import Incident
@@ -93,15 +94,29 @@ def _tell(now: datetime) -> int:
 def _bad_span(part: Part, whole: Counted, now: datetime) -> Counted | None:
     """The numbers of the shortest span that would open an incident. Where little fails, which is
     nearly always, nothing more is asked."""
-    if not whole.may_be_bad:
+    if whole.may_be_bad:
+        spans = (counted(now - span, part).get(part) for span in SPANS)
+        bad = next((numbers for numbers in spans if numbers is not None and numbers.is_bad), None)
+        if bad is not None:
+            return bad
+    return _refused_one_by_one(part, now)
+
+
+def _refused_one_by_one(part: Part, now: datetime) -> Counted | None:
+    """Where little is asked, few first refusals fall into one window, while the consents of many
+    are in doubt: each would be believed a quarter of an hour after its own."""
+    if not are_many_refused(part, now - WINDOW):
         return None
-    spans = (counted(now - span, part).get(part) for span in SPANS)
-    return next((numbers for numbers in spans if numbers is not None and numbers.is_bad), None)
+    numbers = counted_with_repeats(now - WINDOW, part).get(part)
+    return numbers if numbers is not None and numbers.is_bad else None
 
 
 def _works_again(part: Part, now: datetime) -> bool:
     """In the last minute in which anybody called, most were answered."""
-    _minute, calls, failures = by_minute(part, now - WINDOW)[-1]
+    minutes = by_minute(part, now - WINDOW)
+    if not minutes:
+        return False
+    _minute, calls, failures = minutes[-1]
     return failures < OPEN_SHARE * calls
 
 

@@ -118,6 +118,13 @@ def _holds_refusals(incident: Incident, now: datetime) -> bool:
     return not are_others_answered(part, now - ANSWERED_FOR)
 
 
+def has_staff_ended_since(moment: datetime, surface: Incident.Surface, region: str = "") -> bool:
+    """Whether they said of one that held refusals that it is over: nothing has shown it."""
+    here = Q(surface=surface) & (Q(region=region) if region else Q())
+    ended = Incident.objects.filter(here | Q(surface=Incident.Surface.LWA), closed_at__gt=moment)
+    return bool(ended.filter(cause=Incident.Cause.REFUSING, closed_by__isnull=False).exists())
+
+
 def is_freshly_refusing(incident: Incident, now: datetime) -> bool:
     # One that an older release opened has no such moment.
     since = incident.refusing_since or incident.opened_at

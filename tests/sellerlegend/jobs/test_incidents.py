@@ -210,8 +210,8 @@ def test_no_other_kind_of_breaker_is_used_by_the_product() -> None:
         "sellers.{connection.region}",
         "ads.{region}",
         "{kind}.{connection.region}",
-        "sellers.{row.region}",
-        "{ProbeKind.LISTINGS}.{row.region}",
+        "sellers.{newcomer.region}",
+        "{ProbeKind.LISTINGS}.{newcomer.region}",
     }
 
 
@@ -607,11 +607,19 @@ def statuses(grants: list[SpApiGrant]) -> list[str]:
     return sorted({str(grant.status) for grant in grants})
 
 
+def some_consents(organizations: list[UUID], count: int) -> list[SpApiGrant]:
+    """Of these organizations in turn."""
+    owners = [Organization.objects.get(pk=key) for key in organizations]
+    return [
+        factories.grant_of(factories.make_connection(owners[number % len(owners)]))
+        for number in range(count)
+    ]
+
+
 @pytest.fixture
 def grants(organizations: list[UUID]) -> list[SpApiGrant]:
     """Twelve consents of four organizations."""
-    owners = [Organization.objects.get(pk=key) for key in organizations]
-    return [factories.grant_of(factories.make_connection(owner)) for owner in owners * 3]
+    return some_consents(organizations, 12)
 
 
 def test_refusals_of_all_are_held_from_when_they_began_late_in_an_outage(
@@ -669,13 +677,63 @@ def test_one_that_opens_holds_the_refusals_of_many_at_once(
     assert (the_incident().cause, the_incident().refusing_since) == ("refusing", START)
 
 
-@pytest.mark.parametrize(("of", "each"), [(2, 8), (4, 2)])
-def test_refusals_of_few_in_an_outage_are_their_own(
-    clock: time_machine.Traveller, organizations: list[UUID], of: int, each: int
+def test_refusals_of_all_that_come_one_by_one_open_one_and_none_ends(
+    clock: time_machine.Traveller, organizations: list[UUID]
 ) -> None:
-    """Of two organizations, or nine consents at the most: real revocations in the same hour."""
-    owners = [Organization.objects.get(pk=key) for key in organizations[:of]]
-    mine = [factories.grant_of(factories.make_connection(owner)) for owner in owners * each]
+    """An installation at rest asks little: of each ten minutes the first refusals are too few."""
+    mine = some_consents(organizations, 24)
+    first_asked = {grant.pk: 2 * number for number, grant in enumerate(mine)}
+
+    for minute in range(60):
+        clock.shift(60)
+        due = {first_asked[g.pk] + later: g for g in mine for later in (0, 2, 15)}
+        if minute in due:
+            refuse_consents([g for g in mine if minute - first_asked[g.pk] in (0, 2, 15)])
+        incident_watch.look()
+
+    assert (the_incident().cause, statuses(mine)) == ("refusing", ["doubted"])
+
+
+def test_what_staff_ended_too_early_ends_no_consent(
+    clock: time_machine.Traveller, grants: list[SpApiGrant]
+) -> None:
+    refuse_consents(grants)
+    clock.shift(timedelta(minutes=2))
+    refuse_consents(grants)
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user(is_staff=True)))
+
+    for minutes in (13, 2, 13, 15):
+        live(minutes, clock)
+        refuse_consents(grants)
+
+    assert statuses(grants) == ["doubted"]
+    again = Incident.objects.get(closed_at=None)
+    assert again.cause == "refusing"
+
+
+def test_what_is_refused_after_staff_ended_it_is_believed_a_quarter_of_an_hour_later(
+    clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
+) -> None:
+    refuse_consents(grants)
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user(is_staff=True)))
+    gone, *others = grants
+
+    for minutes in (2, 13, 2, 13):
+        live(minutes, clock)
+        for grant in others:
+            call(grant.owner_id(), part="lwa")
+        refuse_consents([gone])
+
+    assert statuses([gone]) == ["invalid"]
+    assert not Incident.objects.filter(closed_at=None).exists()
+
+
+@pytest.mark.parametrize(("of", "consents"), [(2, 16), (4, 4)])
+def test_refusals_of_few_in_an_outage_are_their_own(
+    clock: time_machine.Traveller, organizations: list[UUID], of: int, consents: int
+) -> None:
+    """Of two organizations, or four consents at the most: real revocations in the same hour."""
+    mine = some_consents(organizations[:of], consents)
 
     for minutes in (0, 2, 13):
         clock.shift(timedelta(minutes=minutes))
@@ -1020,10 +1078,9 @@ def test_under_one_that_staff_forgot_refusals_of_many_are_held_all_the_same(
     """No other incident opens beside it."""
     open_by_hand(surface="lwa", region="", cause=cause)
     clock.shift(timedelta(days=3))
-    refuse(organizations, 9)
+    refuse_consents(some_consents(organizations, 4))
     assert not are_held()
-    refuse(organizations, 1)
-    incident_watch.look()
+    refuse_consents(some_consents(organizations, 1))
     assert are_held()
     clock.shift(timedelta(minutes=119))
     assert are_held()
@@ -1037,7 +1094,7 @@ def test_refusals_of_many_are_believed_once_others_are_answered(
     clock: time_machine.Traveller, organizations: list[UUID]
 ) -> None:
     open_by_hand(surface="lwa", region="", cause="failing")
-    refuse(organizations, 10)
+    refuse_consents(some_consents(organizations, 5))
     assert are_held()
     clock.shift(timedelta(minutes=21))
     for organization in organizations[:3]:
