@@ -29,6 +29,13 @@ function keepPage() {
   keep(ids);
 }
 
+// What takes the focus stays clear of the bar at the foot of the window.
+const foot = new ResizeObserver(() => {
+  const height = form()?.querySelector(".bulk-bar__actions").offsetHeight ?? 0;
+  document.documentElement.style.setProperty("--bulk-bar-height", `${height}px`);
+  if (height) boxes().find((box) => box === document.activeElement)?.scrollIntoView({ block: "nearest" });
+});
+
 function hiddenField(id) {
   const field = document.createElement("input");
   Object.assign(field, { type: "hidden", name: "row", value: id });
@@ -45,6 +52,7 @@ function words({ one, many, oneAway, manyAway, full }, count, away, isFull) {
 function show() {
   const bar = form();
   if (!bar) return;
+  foot.observe(bar.querySelector(".bulk-bar__actions"));
   const isAll = bar.querySelector("#select-all").checked;
   const page = bar.querySelector("#select-page");
   const ids = kept();
@@ -54,7 +62,6 @@ function show() {
   const count = isAll ? Number(bar.dataset.total) : here + away.length;
   page.checked = here > 0 && here === boxes().length;
   page.indeterminate = here > 0 && !page.checked;
-  bar.classList.toggle("bulk-bar--idle", count === 0);
   bar.classList.toggle("bulk-bar--some", count > 0);
   bar.querySelector("[data-ticked-away]").replaceChildren(...away.map(hiddenField));
   bar.querySelector("[data-untick]").hidden = !away.length;

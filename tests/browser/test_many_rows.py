@@ -135,20 +135,25 @@ def test_a_jump_unfolds_its_month(window: SignedIn) -> None:
     assert str(opened.locator("tbody tr").count()) == count
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_states_out_of_sight_are_announced_by_a_shade(window: SignedIn, scheme: str) -> None:
-    page = window(color_scheme=scheme)
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
+def test_states_out_of_sight_are_announced_by_a_shade(window: SignedIn, language: str) -> None:
+    """They lie below the others, never beside them."""
+    page = window(locale=language)
     at_width(page, SMALL)
     page.goto(NORTHSTAR)
     states = page.locator("#list-overview .overview__states")
     expect(states).to_be_attached()
 
-    hidden, attachments = states.evaluate(
-        """(list) => [list.scrollWidth - list.clientWidth,
-          getComputedStyle(list).backgroundAttachment.split(", ")]"""
+    beside, below, attachments = states.evaluate(
+        """(list) => {
+          list.parentElement.style.setProperty("--state-lines", 1);
+          return [list.scrollWidth - list.clientWidth, list.scrollHeight - list.clientHeight,
+          getComputedStyle(list).backgroundAttachment.split(", ")];
+        }"""
     )
 
-    assert hidden > 0
+    assert beside == 0
+    assert below > 0
     assert attachments == ["local", "local", "scroll", "scroll"]
 
 
@@ -195,7 +200,7 @@ def test_a_healthy_row_is_low_and_its_details_cover_nothing(window: SignedIn) ->
         at_width(page, width)
         for row in healthy.all():
             summary = row.locator(".connection-details summary").bounding_box()
-            words = row.locator(".connection-mws").evaluate(
+            words = row.locator('td[data-label="PPC"]').evaluate(
                 """cell => { const range = document.createRange();
                 range.selectNodeContents(cell); return range.getBoundingClientRect().bottom; }"""
             )
@@ -218,3 +223,51 @@ def test_on_a_phone_what_is_wrong_stands_before_what_is_well(window: SignedIn) -
     assert all(box is not None for box in tops)
     places = [box["y"] for box in tops if box is not None]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("language", ["en-US", "de-DE"])
+def test_the_name_of_the_organization_is_read_whole_on_a_phone(
+    window: SignedIn, language: str
+) -> None:
+    page = window(locale=language)
+    at_width(page, SMALL)
+    page.goto(NORTHSTAR)
+    switcher = page.locator(".app-nav > .menu").first
+
+    label = switcher.locator(".menu__label")
+    assert label.inner_text() == "Northstar Trading"
+    assert label.evaluate("label => label.scrollWidth <= label.clientWidth")
+    switcher.locator("summary").click()
+    panel = switcher.locator(".menu__panel").bounding_box()
+    assert panel is not None
+    assert 0 <= panel["x"] <= SMALL - panel["width"]
+
+
+def test_the_bar_of_the_fake_amazon_takes_no_line_of_a_phone(window: SignedIn) -> None:
+    page = window()
+    at_width(page, SMALL)
+    page.goto(NORTHSTAR)
+    bar = page.locator(".emulator-bar")
+    expect(bar).to_be_in_viewport()
+
+    page.mouse.wheel(0, 500)
+
+    expect(bar).not_to_be_in_viewport()
+
+
+def test_what_is_folded_away_is_printed(window: SignedIn) -> None:
+    page = window()
+    page.goto(CALENDAR)
+    folded = page.locator("details[id^=month-]:not([open])").first
+    expect(folded.get_by_role("table")).to_be_hidden()
+
+    page.emulate_media(media="print")
+
+    expect(folded.locator("table")).to_be_visible()
+
+
+def test_the_filter_that_is_on_is_underlined_in_forced_colours(window: SignedIn) -> None:
+    page = window(forced_colors="active")
+    page.goto(NORTHSTAR)
+
+    expect(page.locator("#view-all")).to_have_css("text-decoration-line", "underline")

@@ -144,10 +144,12 @@ def test_back_shows_what_is_ticked_and_what_can_be_done(window: SignedIn) -> Non
 def test_ticks_of_other_pages_are_cleared_by_keyboard(window: SignedIn, width: int) -> None:
     page = window(viewport={"width": width, "height": 800})
     address = many_rows(page)
+    before = page.locator(".connections").bounding_box()
     tick_first(page, 1)
     page.goto(f"{address}?page=2")
     expect(count(page)).to_have_text("1 selected, not on this page")
     assert not scrolls_sideways(page)
+    assert page.locator(".connections").bounding_box() == before
 
     press_until(page, "Tab", "[data-untick]")
     page.keyboard.press("Enter")

@@ -90,6 +90,9 @@ def test_the_months_tell_what_ends_when(
     assert body.index("November 2027") < body.index(">Late</a>")
     assert reverse("connection_details", args=[organization.slug, soon.pk]) in body
     assert str(soon.selling_partner_id) in body
+    # On a phone, where the tables have no heads.
+    for label in ("Over since", "Renew by", "Consent"):
+        assert f'data-label="{label}"' in body
 
 
 def test_each_month_has_a_jump_with_its_count_which_unfolds_it(

@@ -82,6 +82,8 @@ def test_the_page_tells_reason_impact_and_next_step(
     assert "The consent ends in 365 days." in page
     assert "From then on nothing new is read" in page
     assert reverse("connection_authorize", args=[organization.slug, connection.pk]) in page
+    # On a phone, where the table has no heads.
+    assert 'data-label="Since"' in page
 
 
 def test_a_calm_page_says_so(organization: Organization, browser: Client) -> None:
