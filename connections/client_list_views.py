@@ -43,7 +43,7 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
     context = {
-        "form": form_with(pasted),
+        "form": form_with(pasted, error),
         "error": error,
         "columns": titles_of(client_table.COLUMNS),
         "recent": recent[:RECENT],
@@ -53,9 +53,9 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
     )
 
 
-def form_with(pasted: str) -> TableForm:
+def form_with(pasted: str, error: str) -> TableForm:
     """What was pasted stays, to be mended, unless it is a table of tokens on the wrong page."""
-    return TableForm(initial={"text": "" if holds_a_token(pasted) else pasted})
+    return TableForm(initial={"text": "" if holds_a_token(pasted) else pasted}, error=error)
 
 
 @form_page

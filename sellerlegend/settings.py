@@ -107,7 +107,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["sellerlegend.icons"],
+            "builtins": ["sellerlegend.icons", "sellerlegend.form_mistakes"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -117,6 +117,8 @@ TEMPLATES = [
         },
     }
 ]
+
+FORM_RENDERER = "sellerlegend.form_mistakes.FormRenderer"
 
 # Storage --------------------------------------------------------------------------------
 DATABASES: dict[str, Any] = {
