@@ -9,7 +9,6 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from connections import client_lists, client_table, import_pages
 from connections.client_table import checked_list
@@ -77,11 +76,8 @@ def client_list(request: OrganizationRequest, list_id: UUID) -> HttpResponseBase
 
 
 def confirmed(request: OrganizationRequest, found: ClientList) -> HttpResponse:
-    results = client_lists.confirm(client_list=found, actor=request.actor())
-    words = ngettext(
-        "%(count)d row of the list is done.", "%(count)d rows of the list are done.", len(results)
-    )
-    messages.success(request, words % {"count": len(results)})
+    """The page of the list says itself what became of it."""
+    client_lists.confirm(client_list=found, actor=request.actor())
     return HttpResponseRedirect(url_of(request, found), status=303)
 
 

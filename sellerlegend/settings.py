@@ -108,6 +108,7 @@ TEMPLATES = [
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["sellerlegend.icons", "sellerlegend.form_mistakes"],
+            "libraries": {"browsers": "sellerlegend.organizations.browsers"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

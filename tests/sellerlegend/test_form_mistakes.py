@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from sellerlegend.organizations.models import Organization, Role
 from tests import factories
+from tests.page_titles import title
 from tests.signing_in import signed_in_freshly
 
 pytestmark = pytest.mark.django_db
@@ -23,11 +24,6 @@ def organization() -> Organization:
 @pytest.fixture
 def admin(organization: Organization) -> Client:
     return signed_in_freshly(factories.make_member(organization, Role.ADMIN))
-
-
-def title(page: str) -> str:
-    [found] = re.findall(r"<title>(.*?)</title>", page, re.DOTALL)
-    return " ".join(found.split())
 
 
 def focused(page: str) -> str:
