@@ -73,4 +73,36 @@ BORROWED = (
     gettext_noop("Are you sure you want to remove this security key?"),
     gettext_noop("Security key added."),
     gettext_noop("Security key removed."),
+    gettext_noop("You cannot remove your primary email address."),
+    gettext_noop("Please type your current password."),
+    gettext_noop("You cannot add more than %d email addresses."),
+    gettext_noop("Too many failed login attempts. Try again later."),
+    gettext_noop("You must type the same password each time."),
+    gettext_noop("Please Confirm Your Email Address"),
+    gettext_noop("Your password has been changed."),
+    gettext_noop(
+        "You're receiving this email because you or someone else has requested a password"
+        " reset for your user account.\n"
+        "It can be safely ignored if you did not request a password reset. Click the link"
+        " below to reset your password."
+    ),
+    gettext_noop(
+        "You are receiving this email because you or someone else tried to signup for an\n"
+        "account using email address:\n"
+        "\n"
+        "%(email)s\n"
+        "\n"
+        "However, an account using that email address already exists.  In case you have\n"
+        "forgotten about this, please use the password forgotten procedure to recover\n"
+        "your account:\n"
+        "\n"
+        "%(password_reset_url)s"
+    ),
+    gettext_noop("A new set of Two-Factor Authentication recovery codes has been generated."),
+    gettext_noop("Authenticator App Activated"),
+    gettext_noop("Authenticator App Deactivated"),
+    gettext_noop("A new security key has been added."),
+    gettext_noop("Security Key Added"),
+    gettext_noop("A security key has been removed."),
+    gettext_noop("Security Key Removed"),
 )

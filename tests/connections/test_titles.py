@@ -121,3 +121,17 @@ def test_the_links_to_clients_say_of_which_state(
     url = reverse("client_links", args=[organization.slug])
 
     assert title(browser.get(f"{url}?state=sent").text) == "Links to clients: Sent" + END
+
+
+def test_the_borrowed_pages_speak_as_the_product_does(browser: Client) -> None:
+    """Those of the sign-in, which come with a package."""
+    bad = reverse("account_reset_password_from_key", kwargs={"uidb36": "x", "key": "bad"})
+    german = {"Accept-Language": "de"}
+
+    logout = browser.get(reverse("account_logout"))
+    over = Client().get(bad, headers=german).text
+
+    assert title(logout.text) == "Sign out · SellerLegend"
+    assert "Do you want to sign out?" in logout.text
+    assert "Dieser Link funktioniert nicht" in over
+    assert "neuen Link</a> an." in over
