@@ -35,6 +35,12 @@ class Authoriser:
     ads: int
 
     @property
+    def title(self) -> str:
+        if self.id == GONE:
+            return _("Authorised by somebody whose login was deleted")
+        return _("Authorised by %(name)s") % {"name": self.name}
+
+    @property
     def words(self) -> str:
         """Each kind by itself: the list counts rows by their Selling Partner's consent alone."""
         counted = ((self.stores, store_words), (self.ads, ads_words))

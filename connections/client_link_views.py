@@ -184,7 +184,7 @@ def client_reminders_switch(request: OrganizationRequest) -> HttpResponseBase:
     """Whether clients are asked by themselves when a consent comes to its end."""
     is_on = request.POST.get("on") == "yes"
     client_reminders.switch(organization=request.organization, is_on=is_on, actor=request.actor())
-    told = _("Clients are asked by themselves.") if is_on else _("Clients are asked by you alone.")
+    told = _("Clients are asked automatically.") if is_on else _("Clients are asked by you alone.")
     messages.success(request, told)
     url = reverse("notifications", args=[request.organization.slug])
     return HttpResponseRedirect(url, status=303)

@@ -41,6 +41,11 @@ class LinkLine:
     is_live: bool
     may_ask_again: bool
 
+    @property
+    def which(self) -> str:
+        """Of several links for one row."""
+        return f"{self.row}, {self.who}, {self.made}"
+
 
 def line_of(link: ClientLink) -> LinkLine:
     return LinkLine(
@@ -146,10 +151,10 @@ def asked_words(connection: Connection) -> str:
 
 def asked_line(link: ClientLink) -> str:
     """For everybody who sees the row, so without an address."""
-    words = _("Asked %(who)s on %(day)s: %(state)s.")
-    who = link.recipient_name or _("the client")
-    state = sign_of(link).word
-    told = words % {"who": who, "day": exact_day(link.created_at), "state": state}
+    named = _("Asked %(who)s on %(day)s: %(state)s.")
+    words = named if link.recipient_name else _("Asked the client on %(day)s: %(state)s.")
+    day, state = exact_day(link.created_at), sign_of(link).word
+    told = words % {"who": link.recipient_name, "day": day, "state": state}
     return f"{told} " + _("No answer: call them, or ask again.") if is_silent(link) else told
 
 

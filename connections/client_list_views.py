@@ -9,7 +9,6 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from connections import client_lists, client_table, import_pages
 from connections.client_table import checked_list
@@ -43,7 +42,7 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
     context = {
-        "form": form_with(pasted),
+        "form": form_with(pasted, error),
         "error": error,
         "columns": titles_of(client_table.COLUMNS),
         "recent": recent[:RECENT],
@@ -53,9 +52,9 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
     )
 
 
-def form_with(pasted: str) -> TableForm:
+def form_with(pasted: str, error: str) -> TableForm:
     """What was pasted stays, to be mended, unless it is a table of tokens on the wrong page."""
-    return TableForm(initial={"text": "" if holds_a_token(pasted) else pasted})
+    return TableForm(initial={"text": "" if holds_a_token(pasted) else pasted}, error=error)
 
 
 @form_page
@@ -77,11 +76,8 @@ def client_list(request: OrganizationRequest, list_id: UUID) -> HttpResponseBase
 
 
 def confirmed(request: OrganizationRequest, found: ClientList) -> HttpResponse:
-    results = client_lists.confirm(client_list=found, actor=request.actor())
-    words = ngettext(
-        "%(count)d row of the list is done.", "%(count)d rows of the list are done.", len(results)
-    )
-    messages.success(request, words % {"count": len(results)})
+    """The page of the list says itself what became of it."""
+    client_lists.confirm(client_list=found, actor=request.actor())
     return HttpResponseRedirect(url_of(request, found), status=303)
 
 

@@ -44,7 +44,7 @@ def client_link(request: HttpRequest, token: str) -> HttpResponseBase:
     if wait:
         return private(too_many_requests(request, wait))
     link = client_links.by_token(token)
-    with translation.override(language_of(link)):
+    with translation.override(language_of(request, link)):
         return answer(request, link)
 
 
@@ -69,7 +69,7 @@ def client_link_ended(request: HttpRequest, reference: str) -> HttpResponseBase:
     browser = arrivals.browser_of(request)
     ending = endings.ending_by_link(browser=browser, reference=reference[:12])
     link = ending.request.client_link if ending.request else None
-    with translation.override(language_of(link)):
+    with translation.override(language_of(request, link)):
         return ended(request, ending, link)
 
 
@@ -157,11 +157,12 @@ def page(
     return private(response)
 
 
-def language_of(link: ClientLink | None) -> str:
-    """The one that was chosen for the client: of every word and date of the answer. Else the
-    browser's."""
-    known = link.language if link else ""
-    return known if known in dict(settings.LANGUAGES) else translation.get_language()
+def language_of(request: HttpRequest, link: ClientLink | None) -> str:
+    """The one that the reader chose on the page, else that was chosen for the client: of every word
+    and date of the answer. Else the browser's."""
+    wanted = (request.GET.get("language", ""), link.language if link else "")
+    known = [code for code in wanted if code in dict(settings.LANGUAGES)]
+    return next(iter(known), translation.get_language())
 
 
 def private(response: HttpResponse) -> HttpResponse:

@@ -74,6 +74,7 @@ def group_form(
         except groups.TooMany:
             form.add_error(None, _("You have as many as there can be. Delete one first."))
         else:
+            messages.success(request, _("%(name)s is saved.") % form.cleaned_data)
             return done(request)
     back_url = groups_url(request)
     return show_form(request, FORM_PAGE, form, title=title, action=action, back_url=back_url)

@@ -35,18 +35,23 @@ RECENT = 10
 
 class TableForm(forms.Form):
     """Shown, never bound: what was pasted may hold secrets, and no page gives it back. Only the
-    list of clients, which holds none, has it as `initial`."""
+    list of clients, which holds none, has it as `initial`. One of the two fields is needed, so
+    neither is called optional, and what is wrong with the table is said at both."""
 
+    use_required_attribute = False
     file = forms.FileField(
         label=gettext_lazy("CSV file"),
-        required=False,
         widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,text/csv"}),
     )
     text = forms.CharField(
         label=gettext_lazy("or paste the table"),
-        required=False,
         widget=forms.Textarea(attrs={"rows": 6, "autocomplete": "off", "spellcheck": "false"}),
     )
+
+    def __init__(self, *args: Any, error: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values() if error else ():
+            field.widget.attrs |= {"aria-invalid": "true", "aria-describedby": "table-error"}
 
 
 def limited(view: Any) -> Any:
@@ -94,7 +99,7 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = TokenImport.objects.for_organization(request.organization).order_by("-created_at")
     context = {
-        "form": TableForm(),
+        "form": TableForm(error=error),
         "error": error,
         "columns": titles_of(token_table.COLUMNS),
         "recent": recent[:RECENT],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -73,6 +74,8 @@ def view_save(request: OrganizationRequest) -> HttpResponseBase:
         except groups.TooMany:
             form.add_error(None, _("You have 50 views, which is the most. Delete one first."))
         else:
+            told = _("The view %(name)s is saved.") % {"name": form.cleaned_data["name"]}
+            messages.success(request, told)
             return to_list(request, query)
     return show_form(request, FORM_PAGE, form, query=query)
 
@@ -124,6 +127,7 @@ def view_rename(request: OrganizationRequest) -> HttpResponseBase:
         except groups.NameTaken:
             form.add_error("name", _("You already have a view with this name."))
         else:
+            messages.success(request, _("The view has its new name."))
             return to_views(request)
     return show_form(request, FORM_PAGE, form, view=view)
 
@@ -137,6 +141,7 @@ def view_delete(request: OrganizationRequest) -> HttpResponseBase:
         return show_views(request)
     if request.method == "POST":
         saved_views.delete_view(view=view, actor=request.actor())
+        messages.success(request, _("The view %(name)s was deleted.") % {"name": view.name})
         return to_views(request)
     context = {
         "name": view.name,

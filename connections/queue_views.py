@@ -185,6 +185,8 @@ def reconnect_queue_finish(request: OrganizationRequest) -> HttpResponse:
         queue_walk.finish(queue=queue, actor=request.actor())
     except queue_walk.QueueOver:
         messages.info(request, _("That was done already, perhaps in another tab."))
+    else:
+        messages.success(request, _("The queue is over. What was left of it counts as skipped."))
     return back(request, queue)
 
 

@@ -64,6 +64,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         facts = list_queries.chosen_facts(request.membership, number, chosen)
     total = facts[0]["total"] if facts else 0
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
+    chosen_words = chips(chosen, groups)
     return {
         "rows": rows,
         "is_moving": moving,
@@ -82,7 +83,8 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         ),
         "chosen": chosen,
         "poll_query": poll_query(chosen, number),
-        "filter_bar": filter_bar(reader.slug, reader.language, chosen, chips(chosen, groups)),
+        "chips": chosen_words,
+        "filter_bar": filter_bar(reader.slug, reader.language, chosen, chosen_words),
         "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
         "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),

@@ -107,7 +107,8 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["sellerlegend.icons"],
+            "builtins": ["sellerlegend.icons", "sellerlegend.form_mistakes"],
+            "libraries": {"browsers": "sellerlegend.organizations.browsers"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -117,6 +118,8 @@ TEMPLATES = [
         },
     }
 ]
+
+FORM_RENDERER = "sellerlegend.form_mistakes.FormRenderer"
 
 # Storage --------------------------------------------------------------------------------
 DATABASES: dict[str, Any] = {

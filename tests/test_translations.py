@@ -8,11 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import allauth
 import pytest
 from babel.messages.catalog import Catalog, Message
+from django.utils import translation
 
 from connections.countries import NAMES
 from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.organizations.borrowed_words import BORROWED
 from tests.demo.environment import CHECKOUT
 from tests.demo.messages import (
     LOCALES,
@@ -20,13 +23,19 @@ from tests.demo.messages import (
     read_catalogue,
     source_files,
     update_catalogues,
+    whole_catalogues,
 )
 
-CATALOGUES = sorted(LOCALES.glob("*/LC_MESSAGES/django.po"))
+CATALOGUES = whole_catalogues()
 # %(name)s, %d, {name}, and the tags of the few texts that hold any.
 PLACES = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}|</?\w+[^>]*>")
 # Django's functions of translation, by their own names.
 CALL = re.compile(r"(n?p?gettext)(_lazy|_noop)?$")
+
+
+def texts_of_allauth() -> set[str]:
+    path = Path(allauth.__file__).parent / "locale" / "de" / "LC_MESSAGES" / "django.po"
+    return {texts(message)[0] for message in read_catalogue(path) if message.id}
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +171,31 @@ def test_an_update_adds_what_is_new_and_drops_what_is_gone(tmp_path: Path) -> No
     assert "Gone for good" not in catalog
     assert catalog["Pending"].string == "Offen"
     assert catalog["Add New Connection"].string == ""
+
+
+def test_english_has_only_our_words_for_those_of_others() -> None:
+    """The source itself is English. Each of these is a text that allauth has."""
+    catalog = read_catalogue(LOCALES / "en" / "LC_MESSAGES" / "django.po")
+    held = {str(message.id): str(message.string) for message in catalog if message.id}
+
+    assert held.keys() <= set(BORROWED)
+    assert sorted(set(BORROWED) - texts_of_allauth()) == []
+    for theirs, ours in held.items():
+        assert Counter(PLACES.findall(theirs)) == Counter(PLACES.findall(ours))
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [("en", "Two-step sign-in"), ("de", "Anmeldung in zwei Schritten")],
+)
+def test_the_words_of_the_sign_in_are_the_products(language: str, expected: str) -> None:
+    with translation.override(language):
+        assert translation.gettext("Two-Factor Authentication") == expected
+
+
+def test_nobody_is_addressed_as_du() -> None:
+    familiar = re.compile(r"\b(du|dich|dir|dein\w*|bist|möchtest|lass)\b", re.IGNORECASE)
+    with translation.override("de"):
+        found = {text for text in BORROWED if familiar.search(translation.gettext(text))}
+
+    assert found == set()

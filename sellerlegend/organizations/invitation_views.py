@@ -53,7 +53,8 @@ def member_invite(request: OrganizationRequest) -> HttpResponseBase:
                 is_limited=form.cleaned_data["is_limited"],
             )
         except NotInvitable as refusal:
-            form.add_error(None, refusal_words(refusal))
+            is_of_address = refusal.code == "member"
+            form.add_error("email" if is_of_address else None, refusal_words(refusal))
         else:
             return send_and_say(request, invitation, token)
     status = 422 if form.is_bound else 200

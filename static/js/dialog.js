@@ -16,12 +16,9 @@ function giveFocusBack() {
   opener = null;
 }
 
+// The server marks the first mistake of a form.
 function focusInside() {
-  const first =
-    dialog.querySelector("[aria-invalid='true']") ??
-    dialog.querySelector(".form-errors") ??
-    dialog.querySelector("[autofocus]") ??
-    dialog.querySelector("#dialog-title");
+  const first = dialog.querySelector("[autofocus]") ?? dialog.querySelector("#dialog-title");
   first?.focus();
 }
 
@@ -31,6 +28,7 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
 
 document.body.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target !== dialog || !dialog.querySelector(".dialog-frame")) return;
+  dialog.setAttribute("aria-labelledby", "dialog-title");
   if (!dialog.open) dialog.showModal();
   focusInside();
 });
@@ -45,6 +43,7 @@ dialog.addEventListener("click", (event) => {
 
 dialog.addEventListener("close", () => {
   dialog.replaceChildren();
+  dialog.removeAttribute("aria-labelledby");
   giveFocusBack();
 });
 

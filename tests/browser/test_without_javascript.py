@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.amazon import Amazon
+from tests.browser.complaints import Complaints
 from tests.browser.conftest import SignedIn
 from tests.browser.screen import (
     add_connection,
@@ -70,7 +72,8 @@ def test_a_seller_is_connected_onboarded_and_linked(window: SignedIn, amazon: Am
     expect(page.get_by_role("cell", name="Currency: CAD")).to_be_visible()
 
 
-def test_a_row_is_renamed_resumed_and_removed(window: SignedIn) -> None:
+def test_a_row_is_renamed_resumed_and_removed(window: SignedIn, complaints: Complaints) -> None:
+    complaints.expected.add(422)
     page = window(java_script_enabled=False)
     new_organization(page, new_name("Plain"))
     list_url = page.url
@@ -78,6 +81,10 @@ def test_a_row_is_renamed_resumed_and_removed(window: SignedIn) -> None:
     page.goto(list_url)
 
     choose_action(page, "Abandoned", "Rename")
+    page.get_by_label("Name", exact=True).fill("  ")
+    page.get_by_role("button", name="Rename").click()
+    expect(page).to_have_title(re.compile("^Error: Rename Abandoned · Plain"))
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
     page.get_by_label("Name", exact=True).fill("Not forgotten")
     page.get_by_role("button", name="Rename").click()
     selling_partner(page, "Not forgotten").get_by_role("link", name="Resume").click()

@@ -114,6 +114,7 @@ def test_a_deleted_login_leaves_its_consents_without_a_name(
 
     assert counted(browser, page) == [("Somebody whose login was deleted", False, 2, 0)]
     detail = browser.get(f"{page}?person={GONE}")
+    assert "Authorised by somebody whose login was deleted" in detail.text
     assert [one.name for one in detail.context["stores"]] == ["Aspen", "Birch"]
     assert detail.context["list_url"].endswith("?authorised=none")
 

@@ -15,10 +15,10 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from pytest_django import Settings
 
-from connections import client_links, retention, services, storing
+from connections import client_link_words, client_links, retention, services, storing
 from connections import exchange as exchange_module
 from connections.client_link_models import ClientLink
 from connections.client_links import Recipient
@@ -237,6 +237,20 @@ def test_a_time_says_in_which_zone_it_is_told(
         body = " ".join(phone.get(asked.path).content.decode().split())
 
     assert expected in body
+
+
+def test_the_client_may_read_it_in_another_language(row: Connection, phone: Client) -> None:
+    asked = client_trips.ask(row, recipient=Recipient("Maria", "", "de"), message="Bitte heute.")
+
+    german = phone.get(asked.path).text
+    english = phone.get(f"{asked.path}?language=en").text
+
+    assert '<html lang="de"' in german
+    assert 'href="?language=en" hreflang="en" lang="en">English<' in german
+    assert '<html lang="en"' in english
+    assert 'lang="de">Deutsch<' in english
+    assert '<blockquote lang="de">' in english
+    assert '<html lang="de"' in phone.get(f"{asked.path}?language=xx").text
 
 
 def test_opened_is_written_down_once_and_not_for_a_prefetch(row: Connection, phone: Client) -> None:
@@ -873,6 +887,33 @@ def test_a_new_row_is_made_for_the_client_without_leaving_for_amazon(
     row = Connection.objects.for_organization(organization).get()
     assert answer.headers["Location"] == new_url(row)
     assert not AuthorizationRequest._base_manager.exists()
+
+
+def test_several_links_of_one_row_are_told_apart(
+    row: Connection, organization: Organization, member: User
+) -> None:
+    """By whom is asked, and when: the buttons of their lines are named alike else."""
+    for name in ("Maria", "Zoe"):
+        asked = client_trips.ask(row, maker=member, recipient=Recipient(name, "", "en"))
+    url = reverse("client_links", args=[organization.slug])
+
+    page = " ".join(signed_in_freshly(member).get(url).text.split())
+
+    again = re.findall(r'Ask again <span class="visually-hidden">(.+?)</span>', page)
+    assert len(set(again)) == 2
+    assert again[0] == client_link_words.line_of(asked.link).which
+
+
+def test_the_asked_line_is_a_sentence_in_german(row: Connection) -> None:
+    named = client_trips.ask(row, recipient=Recipient("Maria", "", "de"))
+    with translation.override("de"):
+        told = client_link_words.asked_line(named.link)
+    unnamed = client_trips.ask(row, recipient=Recipient("", "", "de"))
+    with translation.override("de"):
+        told_unnamed = client_link_words.asked_line(unnamed.link)
+
+    assert re.fullmatch(r"Maria wurde am .+ gebeten\. Stand: Zu übergeben\.", told)
+    assert re.fullmatch(r"Der Kunde wurde am .+ gebeten\. Stand: Zu übergeben\.", told_unnamed)
 
 
 def test_the_list_tells_the_steps_and_is_narrowed_by_state(

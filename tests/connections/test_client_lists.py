@@ -412,6 +412,15 @@ def test_a_table_of_tokens_on_the_wrong_page_is_not_given_back(
     assert "Acme" not in answer.content.decode()
 
 
+def test_what_was_carried_out_is_said_once(organization: Organization, browser: Browser) -> None:
+    found = bring(browser, organization, line("Acme"))
+
+    page = browser.post(page_url(found), {"action": "confirm"}, follow=True).text
+
+    assert page.count('role="status"') == browser.get(page_url(found)).text.count('role="status"')
+    assert "1 row is done." in page
+
+
 def test_a_list_can_be_discarded_until_it_is_confirmed(
     organization: Organization, browser: Browser, amazon: RunningEmulator
 ) -> None:

@@ -181,8 +181,8 @@ def test_an_administrator_switches_it_on_and_off(organization: Organization) -> 
     was_on = ClientReminders._base_manager.count()
     off = desk.post(url, {"on": ""}, follow=True).content.decode()
 
-    assert "Clients are asked by themselves." in on
-    assert "Stop asking by itself" in on
+    assert "Clients are asked automatically." in on
+    assert "Stop asking automatically" in on
     assert was_on == 1
     assert "Clients are asked by you alone." in off
     assert not ClientReminders._base_manager.exists()
@@ -199,7 +199,7 @@ def test_a_member_sees_it_and_cannot_switch_it(organization: Organization) -> No
 
     refused = desk.post(reverse("client_reminders_switch", args=[organization.slug]), {"on": "yes"})
 
-    assert "Ask clients by itself" not in page
+    assert "Ask clients automatically" not in page
     assert refused.status_code == 403
     assert not client_reminders.are_on(organization)
 

@@ -12,6 +12,7 @@ from sellerlegend.organizations.models import AuditEvent, Organization, Role, Us
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.nothing_changed import nothing_changes
+from tests.page_titles import title
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +60,7 @@ def test_what_the_list_shows_is_saved_canonically_and_stands_above_it(
 
     assert answer.status_code == 303
     assert answer.headers["Location"].endswith("/connections/?q=a&health=revoked&region=EU")
+    assert "The view Revoked in Europe is saved." in browser.get(url("account_connections")).text
     assert views(viewer) == [("Revoked in Europe", "q=a&health=revoked&region=EU")]
     strip = browser.get(url("connection_overview")).content.decode()
     assert f'href="{url("account_connections")}?{canonical}" >Revoked in Europe<' in strip
@@ -72,13 +74,15 @@ def test_a_view_is_renamed_and_deleted(
     view = one(organization, viewer)
 
     renamed = browser.post(f"{url('view_rename')}?view={view.pk}", {"name": "Other"})
+    assert "The view has its new name." in browser.get(url("saved_views")).text
     assert views(viewer) == [("Other", "region=NA")]
     asked = browser.get(f"{url('view_delete')}?view={view.pk}")
     assert views(viewer) == [("Other", "region=NA")]
     deleted = browser.post(f"{url('view_delete')}?view={view.pk}")
 
     assert renamed.status_code == deleted.status_code == 303
-    assert "Delete Other?" in asked.content.decode()
+    assert title(asked.text).startswith("Delete Other?")
+    assert "The view Other was deleted." in browser.get(url("saved_views")).text
     assert views(viewer) == []
 
 

@@ -56,10 +56,16 @@ def read_catalogue(path: Path) -> Catalog:
         return read_po(text, locale=path.parts[-3], abort_invalid=True)
 
 
+def whole_catalogues(locales: Path = LOCALES) -> list[Path]:
+    """Not English: the source is English, and its catalogue holds our words for those of others."""
+    found = locales.glob("*/LC_MESSAGES/django.po")
+    return sorted(path for path in found if path.parts[-3] != "en")
+
+
 def update_catalogues(locales: Path = LOCALES) -> None:
     """Add what is new and drop what is gone. Nothing is guessed: a changed text is a new one."""
     template = messages_of_the_source()
-    for path in sorted(locales.glob("*/LC_MESSAGES/django.po")):
+    for path in whole_catalogues(locales):
         catalog = read_catalogue(path)
         born = catalog.creation_date
         catalog.update(template, no_fuzzy_matching=True, update_header_comment=False)

@@ -150,6 +150,18 @@ def test_every_error_is_a_page_with_words_and_a_next_step(name: str, person: Cli
     assert "Go to the start page" in body
 
 
+@pytest.mark.parametrize("address", ["/broken", "/away"])
+def test_a_page_of_last_resort_is_marked_as_of_the_language_it_is_in(
+    address: str, person: Client
+) -> None:
+    german = person.get(address, headers={"Accept-Language": "de"}).content.decode()
+    english = person.get(address).content.decode()
+
+    assert '<html lang="de"' in german
+    assert "Zur Startseite" in german
+    assert '<html lang="en"' in english
+
+
 @pytest.mark.parametrize("name", ERRORS)
 def test_under_htmx_an_error_is_a_notice_with_words_and_headers(name: str, person: Client) -> None:
     status, ask = ANSWERS[name]

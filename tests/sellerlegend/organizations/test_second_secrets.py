@@ -21,6 +21,7 @@ from sellerlegend.organizations.second_step import CLOSED
 from tests import factories
 from tests.demo.second_step import code_for
 from tests.operators import run_command
+from tests.page_titles import title
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +91,7 @@ def test_a_missing_key_is_told_and_costs_no_try(
         page = client.post(reverse("mfa_authenticate"), {"code": code_for(secret)})
         assert page.status_code == 200
         assert str(CLOSED) in page.content.decode()
+        assert title(page.text) == "Error: Second step of the sign-in · SellerLegend"
 
     assert not is_signed_in(client)
     told = [record for record in caplog.records if record.levelname == "ERROR"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,11 +13,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import retention
+from sellerlegend.organizations.browsers import browser_name
 from sellerlegend.organizations.models import Membership, User
 from sellerlegend.organizations.sessions import end_all_sessions, key_of
 from tests import factories, trips
 
 pytestmark = pytest.mark.django_db
+
+KHTML = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
 
 
 @pytest.fixture
@@ -170,6 +174,36 @@ def test_devices_are_signed_out_one_by_one(person: User) -> None:
     assert not is_signed_in(there)
     assert is_signed_in(here)
     assert is_signed_in(third)
+
+
+def test_a_device_is_told_by_its_browser_and_its_sign_in(person: User) -> None:
+    here, _there = (signed_in_by_form(person) for _ in range(2))
+    raw = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    UserSession.objects.update(user_agent=raw)
+
+    page = " ".join(here.get(reverse("usersessions_list")).text.split())
+
+    assert "Gecko" not in page
+    assert re.search(
+        r'Sign out <span class="visually-hidden">Firefox on Linux, signed in on ', page
+    )
+    assert 'aria-labelledby="devices-title"' in page
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "expected"),
+    [
+        (f"{KHTML} Chrome/140.0.0.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        (f"{KHTML} Chrome/140.0.0.0 Safari/537.36", "Chrome on Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1", "Safari on iPhone"),
+        ("Mozilla/5.0 (Android 15; Mobile; rv:140.0) Firefox/140.0", "Firefox on Android"),
+        ("curl/8.0 on Windows", "Windows"),
+        ("<b>nobody knows</b>", "Unknown browser"),
+        ("", "Unknown browser"),
+    ],
+)
+def test_a_browser_has_a_name_that_people_know(user_agent: str, expected: str) -> None:
+    assert browser_name(user_agent) == expected
 
 
 def test_somebody_elses_device_is_no_device(person: User) -> None:
