@@ -33,6 +33,8 @@ YEAR = timedelta(days=CONSENT_DAYS)
 NEWS_FOR = timedelta(days=30)
 # A permission that comes and goes with every call is told once a week.
 PERMISSION_TOLD_EVERY = timedelta(days=7)
+# How the step of a notice begins that tells of a new role of our application.
+ROLE_STEP = "role "
 BATCH = 500
 # What a notice says of its consent.
 COLUMNS = ("pk", "owner", "authorized_at", "authorized_by_id", "status_changed_at")
@@ -68,7 +70,7 @@ def due_for_permissions(model: AnyModel, now: datetime) -> Iterator[Notice]:
         told.add(consent["pk"])
         entered_at = consent["role_since"]
         at = max(entered_at, consent["permission_missing_since"] or entered_at)
-        step = f"role {entered_at.isoformat()}"
+        step = f"{ROLE_STEP}{entered_at.isoformat()}"
         yield notice_of(model, consent, Kind.PERMISSION_MISSING, step, at)
     for consent in without_permission(model).rows(**moments):
         if consent["pk"] not in told:

@@ -6,8 +6,8 @@ what the screen shows is all that is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from connections.health_words import dated_end, since_when, who_words
 from connections.models import Connection, Grant
 from connections.reader import Reader
 from connections.rows import ConnectionRow
-from sellerlegend.applications.models import LwaApplication
+from sellerlegend.applications.models import ApplicationRole, LwaApplication
 
 BATCH = 200
 MOST_EXPORTED = 50_000
@@ -40,6 +40,8 @@ class Beside:
     clients: dict[UUID, str]
     tags: dict[UUID, list[str]]
     complete_through: dict[UUID, datetime]
+    # Of all rows: when our application got roles at Amazon, the first first.
+    roles_added: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def _batch(organization_id: UUID, ids: list[UUID], reader: Reader) -> list[list[
     # Always as many places, so that all batches share one prepared query.
     filled = present + present[-1:] * (BATCH - len(present))
     parts = list_queries.marketplace_facts(organization_id, filled)
-    beside = _beside(organization_id, present)
+    beside = replace(_beside(organization_id, present), roles_added=roles_added(facts.values()))
     found = []
     for row_id in present:
         fact = facts[row_id]
@@ -92,9 +94,25 @@ def _beside(organization_id: UUID, ids: list[UUID]) -> Beside:
 # What a column says ------------------------------------------------------------------------
 
 
-def spapi_since(fact: Facts) -> datetime | None:
-    """The moment from which the state holds."""
+def roles_added(facts: Iterable[Facts]) -> list[datetime]:
+    """When our application got its roles; no query where no row lacks one of them."""
+    if not any(map(_lacks_a_role, facts)):
+        return []
+    roles = ApplicationRole.objects.filter(application=LwaApplication.SPAPI)
+    return list(roles.order_by("added_at").values_list("added_at", flat=True))
+
+
+def _lacks_a_role(fact: Facts) -> bool:
+    """Amazon refused nothing: the consent is older than a role."""
+    is_missing = fact["spapi_health"] == Health.PERMISSION_MISSING
+    return is_missing and fact["permission_missing_since"] is None
+
+
+def spapi_since(fact: Facts, roles: Sequence[datetime]) -> datetime | None:
+    """The moment from which the state holds. `roles`: `roles_added` of these rows."""
     state = fact["spapi_health"]
+    if _lacks_a_role(fact):
+        return next((added for added in roles if added > fact["authorized_at"]), None)
     if state == Health.EXPIRING:
         ends = dated_end(LwaApplication.SPAPI, fact)
         return ends - timedelta(days=EXPIRING_DAYS) if ends else None
@@ -144,7 +162,9 @@ COLUMNS: tuple[ExportColumn, ...] = (
     ExportColumn(_("Selling Partner"), lambda _fact, row, _beside: row.spapi_health.sign.word),
     ExportColumn(_("Selling Partner code"), lambda fact, _row, _beside: fact["spapi_health"]),
     ExportColumn(
-        _("Selling Partner since"), lambda fact, _row, _beside: spapi_since(fact), is_time=True
+        _("Selling Partner since"),
+        lambda fact, _row, beside: spapi_since(fact, beside.roles_added),
+        is_time=True,
     ),
     ExportColumn(_("PPC"), lambda _fact, row, _beside: ppc_word(row)),
     ExportColumn(

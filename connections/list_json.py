@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from connections import list_queries
-from connections.export import consented_at, renew_by, spapi_since
+from connections.export import consented_at, renew_by, roles_added, spapi_since
 from connections.groups import groups_named, names_in
 from connections.health import MOMENTS, health_of, moments, worst
 from connections.health_words import dated_end
@@ -45,15 +45,16 @@ def page_of_list(reader: Membership, chosen: Chosen, number: int) -> Facts:
     counted = facts or list_queries.chosen_facts(reader, 1, known, size=PAGE_SIZE)
     total = counted[0]["total"] if counted else 0
     consents = ads_consents(reader.organization_id, [fact["id"] for fact in facts])
+    roles = roles_added(facts)
     return {
-        "connections": [as_object(fact, consents.get(fact["id"], [])) for fact in facts],
+        "connections": [as_object(fact, consents.get(fact["id"], []), roles) for fact in facts],
         "total": total,
         "page": number,
         "pages": max(1, -(-total // PAGE_SIZE)),
     }
 
 
-def as_object(fact: Facts, consents: list[Facts]) -> Facts:
+def as_object(fact: Facts, consents: list[Facts], roles: list[datetime]) -> Facts:
     return {
         "id": fact["id"],
         "name": fact["name"],
@@ -65,7 +66,7 @@ def as_object(fact: Facts, consents: list[Facts]) -> Facts:
         "marketplaces_read_at": fact["participations_read_at"],
         "selling_partner": {
             "health": fact["spapi_health"],
-            "since": spapi_since(fact),
+            "since": spapi_since(fact, roles),
             "consented_at": consented_at(fact),
             "renew_by": renew_by(fact),
             "authorized_by": fact["authorized_by"] or fact["authorized_by_email"],

@@ -13,7 +13,14 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 
 from connections.notice_models import Notice
-from connections.notice_words import ORDER, NoticeWords, reaching_further, word_of, words_of
+from connections.notice_words import (
+    ORDER,
+    NoticeWords,
+    reaching_further,
+    sign_for,
+    word_of,
+    words_of,
+)
 from connections.notices import open_notices
 from connections.notification_choices import snoozed_until
 from connections.words import Jump, Sign
@@ -32,6 +39,7 @@ class Entry:
     days: int | None
     known_at: datetime | None
     ads_grant: UUID | None
+    reason: str
 
     @property
     def order(self) -> tuple[int, bool, int]:
@@ -81,6 +89,9 @@ class Outline:
             if entry.known_at is None and entry.ads_grant not in self.not_for_reader
         )
 
+    def reasons(self, kind: str) -> set[str]:
+        return {entry.reason for entry in self.entries if entry.kind == kind}
+
     def page(self, asked: str | None) -> Page[UUID]:
         return Paginator([entry.key for entry in self.entries], NOTICES_A_PAGE).get_page(asked)
 
@@ -89,14 +100,14 @@ class Outline:
         found, at = [], 0
         for kind, count in self.totals().items():
             url = f"?page={at // NOTICES_A_PAGE + 1}#{kind}"
-            found.append(Jump(word_of(kind), count, url))
+            found.append(Jump(word_of(kind, self.reasons(kind)), count, url))
             at += count
         return found
 
 
 def outline_of(organization: Organization, reader: Membership) -> Outline:
     rows = open_notices(organization, reader).values_list(
-        "pk", "kind", "days", "acknowledged_at", "ads_grant"
+        "pk", "kind", "days", "acknowledged_at", "ads_grant", "reason"
     )
     entries = sorted((Entry(*row) for row in rows), key=lambda entry: entry.order)
     grants = {entry.ads_grant for entry in entries if entry.ads_grant is not None}
@@ -116,8 +127,9 @@ def groups_of(
     items.sort(key=lambda item: places[item.words.notice.pk])
     for kind, same in groupby(items, key=lambda item: str(item.words.notice.kind)):
         found = list(same)
-        first = found[0].words
-        yield NoticeGroup(kind, first.sign, first.explanation, found, totals[kind], fresh[kind])
+        sign = sign_for(kind, outline.reasons(kind))
+        explanation = found[0].words.explanation
+        yield NoticeGroup(kind, sign, explanation, found, totals[kind], fresh[kind])
 
 
 def answerable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -16,12 +16,20 @@ from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
 from connections.health import Health
-from connections.health_words import SIGNS, days_until
+from connections.health_reasons import HEALTH
+from connections.health_words import (
+    SIGNS,
+    STOPPED_BY_US,
+    counted_sign,
+    days_until,
+    new_consent_sign,
+)
 from connections.incident_summaries import summaries_of
 from connections.models import CONSENT_DAYS, AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reach import within_reach
 from connections.reasons import Reason, ads_reason_for, reason_for
+from connections.role_news import role_impact, role_title, roles_lacked
 from connections.words import Sign, exact_day, exact_time
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import Membership, Organization
@@ -94,8 +102,15 @@ def words_of(
     incidents = Incident.objects.in_bulk(
         {n.subject_id for n in ordered if n.kind in (Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)}
     )
+    roles = roles_lacked(ordered)
     found = [
-        _words(organization, n, fed.get(n.ads_grant_id, []), incidents.get(n.subject_id))
+        _words(
+            organization,
+            n,
+            fed.get(n.ads_grant_id, []),
+            incidents.get(n.subject_id),
+            roles.get(n.pk, []),
+        )
         for n in ordered
     ]
     over = {n.subject_id for n in ordered if n.kind == Kind.INCIDENT_CLOSED}
@@ -184,14 +199,15 @@ def _words(
     notice: Notice,
     fed: list[tuple[UUID, str]],
     incident: Incident | None,
+    roles: list[str],
 ) -> NoticeWords:
     url, button = where_to(organization, notice, fed)
     return NoticeWords(
         notice=notice,
         subject=subject_of(notice, fed, incident),
         sign=sign_of(notice),
-        title=title_of(notice),
-        impact=impact_of(notice),
+        title=role_title(roles) if roles else title_of(notice),
+        impact=role_impact(roles) if roles else impact_of(notice),
         next_step=next_step_of(notice),
         url=url,
         button=button,
@@ -232,18 +248,30 @@ def ads_words(grant: AdsGrant, names: list[str]) -> str:
     return _("Amazon Ads consent of %(day)s, for %(names)s") % {"day": day, "names": shown}
 
 
-def word_of(kind: str) -> str:
-    """What the row says, where it has the same state."""
-    return SIGNS[Health.EXPIRED]().word if kind == Kind.EXPIRED else str(Kind(kind).label)
+def word_of(kind: str, reasons: Collection[str] = ()) -> str:
+    """What the row says, where it has the same state: nobody revoked what we stopped ourselves.
+    `reasons`: of all the notices that it is the word for."""
+    if kind == Kind.EXPIRED:
+        return SIGNS[Health.EXPIRED]().word
+    stopped = [reason in STOPPED_BY_US for reason in reasons if kind == Kind.REVOKED]
+    if any(stopped):
+        return new_consent_sign().word if all(stopped) else counted_sign(Health.REVOKED).word
+    return str(Kind(kind).label)
 
 
 def sign_of(notice: Notice) -> Sign:
-    word = word_of(notice.kind)
-    if notice.kind in (Kind.REVOKED, Kind.EXPIRED):
+    return sign_for(notice.kind, [notice.reason])
+
+
+def sign_for(kind: str, reasons: Collection[str]) -> Sign:
+    word = word_of(kind, reasons)
+    if kind == Kind.REVOKED and word == new_consent_sign().word:
+        return new_consent_sign()
+    if kind in (Kind.REVOKED, Kind.EXPIRED):
         return Sign(word, "stop", "danger")
-    if notice.kind in (Kind.RECOVERED, Kind.INCIDENT_CLOSED):
+    if kind in (Kind.RECOVERED, Kind.INCIDENT_CLOSED):
         return Sign(word, "check-circle", "success")
-    if notice.kind == Kind.EXPIRING:
+    if kind == Kind.EXPIRING:
         return Sign(word, "clock", "warning")
     return Sign(word, "alert", "warning")
 
@@ -280,10 +308,32 @@ def title_of(notice: Notice) -> str:
     return titles[Kind(notice.kind)]
 
 
+def impact_of_loss(notice: Notice) -> str:
+    """Told within the year of the consent, so that its end is no cause. Without an Amazon Ads
+    consent Selling Partner's data flows on."""
+    is_of_ads = notice.ads_grant_id is not None
+    if notice.reason not in STOPPED_BY_US:
+        why = str(HEALTH["health_ads_revoked" if is_of_ads else "health_revoked"].meaning)
+        return f"{why} {_only_ads()}" if is_of_ads else why
+    why = str(loss_of(notice).meaning)
+    what = _("Nothing new is read from Amazon; what we have is kept.")
+    if is_of_ads:
+        what = _("No new advertising data arrives.") + " " + _only_ads()
+    return f"{why} {what}"
+
+
+def _only_ads() -> str:
+    return _("Selling Partner data does not need it, and what we have is kept.")
+
+
 def impact_of(notice: Notice) -> str:
     if notice.kind == Kind.REVOKED:
-        why = str(loss_of(notice).meaning)
-        return why + " " + _("Nothing new is read from Amazon; what we have is kept.")
+        return impact_of_loss(notice)
+    if notice.kind == Kind.EXPIRING and notice.ads_grant_id is not None:
+        until_when = _(
+            "Amazon ends every consent after a year. From then on no new advertising data is read."
+        )
+        return f"{until_when} {_only_ads()}"
     impacts = {
         Kind.EXPIRING: _(
             "Amazon ends every consent after a year. From then on nothing new is read; what we "

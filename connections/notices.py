@@ -42,7 +42,7 @@ from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs import incidents, sweeping
 from sellerlegend.jobs.models import Incident, Slot
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import WORKER, record_events
+from sellerlegend.organizations.audit import WORKER, Actor, record_events
 from sellerlegend.organizations.models import Membership, Organization
 from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.prepared import PreparedQuery, PreparedUpdate
@@ -102,11 +102,16 @@ def make(notices: Iterable[Notice]) -> int:
             Notice.objects.bulk_create(lot, ignore_conflicts=True)
             ours = list(Notice.objects.filter(pk__in=[notice.pk for notice in lot]))
             _end_what_it_replaces(ours)
-            for kind in sorted({notice.kind for notice in ours}):
-                same = [notice for notice in ours if notice.kind == kind]
-                record_events("notice_made", actor=WORKER, subjects=same, kind=kind)
+            record_by_kind("notice_made", ours, actor=WORKER)
         made += len(ours)
     return made
+
+
+def record_by_kind(code: str, notices: list[Notice], *, actor: Actor) -> None:
+    """With the reason, by which a loss has another word when we caused it ourselves."""
+    for kind, reason in sorted({(notice.kind, notice.reason) for notice in notices}):
+        same = [n for n in notices if (n.kind, n.reason) == (kind, reason)]
+        record_events(code, actor=actor, subjects=same, kind=kind, reason=reason)
 
 
 def _end_what_it_replaces(notices: list[Notice]) -> None:

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections.notice_models import Notice, NoticeLine, NoticeSnooze, NotificationChoice
-from sellerlegend.organizations.audit import Actor, record_events
+from connections.notices import record_by_kind
+from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Organization, User
 
 SNOOZE_DAYS = (1, 7, 30)
@@ -69,9 +70,7 @@ def acknowledge(*, organization: Organization, notices: Iterable[Notice], actor:
         # page, and stays to be told to colleagues.
         read = [n.pk for n in mine if not n.needs_a_person and n.kind not in Notice.GOOD_NEWS]
         known.filter(pk__in=read).update(resolved_at=now)
-        for kind in sorted({notice.kind for notice in mine}):
-            same = [notice for notice in mine if notice.kind == kind]
-            record_events("notice_acknowledged", actor=actor, subjects=same, kind=kind)
+        record_by_kind("notice_acknowledged", mine, actor=actor)
     return len(mine)
 
 

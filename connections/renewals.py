@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from connections.ads_consents import FEEDS
 from connections.feed_models import CalendarFeed
+from connections.health_words import STOPPED_BY_US
 from connections.ical import Event, calendar
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_words import rows_fed_by
@@ -50,6 +51,10 @@ class Renewal:
     ends_at: datetime
     given_at: datetime
     refused_at: datetime | None
+    # Not by Amazon, but by our staff or our vault.
+    is_stopped_by_us: bool
+    # When its row last said something else of it.
+    turned_at: datetime
     url: str
     # The connections that it feeds, as far as the reader sees them.
     rows: frozenset[UUID]
@@ -78,6 +83,13 @@ class Renewal:
         if self.refused_at is None or self.refused_at >= self.ends_at:
             return None
         return timezone.localdate(self.refused_at)
+
+    @property
+    def changed_at(self) -> datetime:
+        """When its words last changed. It never goes back, or calendar programs would keep what
+        they have: also a lost consent that works again, and a day that came, move it on."""
+        passed = [self.ends_at] if self.ends_at <= timezone.now() else []
+        return max(self.given_at, self.turned_at, *passed)
 
     @property
     def side(self) -> str:
@@ -166,6 +178,8 @@ def _renewal(
         ends_at=ends_at,
         given_at=grant.authorized_at,
         refused_at=grant.status_changed_at if grant.status == Grant.Status.INVALID else None,
+        is_stopped_by_us=grant.last_error_code in STOPPED_BY_US,
+        turned_at=grant.status_changed_at,
         url=url,
         rows=rows,
     )
@@ -261,19 +275,31 @@ def _event(renewal: Renewal) -> Event:
     """The day of the renewal. Of a consent that was lost before it: the day of the loss, with
     nothing to remind of beforehand."""
     facts = [renewal.side, renewal.seller_id, renewal.region, renewal.name]
-    lost_on = renewal.lost_on
-    if lost_on is None:
-        summary = _("Renew the Amazon consent of %(name)s")
-        words = _("Amazon ends it on this day. Reconnect before; it takes a minute.")
-    else:
-        summary = _("Reconnect now: the Amazon consent of %(name)s is lost")
-        words = _("It does not work any more since this day. Reconnect now; it takes a minute.")
+    summary, words = _words_of(renewal)
     return Event(
         uid=f"renewal-{renewal.key}@{urlsplit(settings.PUBLIC_BASE_URL).hostname}",
-        day=lost_on or renewal.day,
+        day=renewal.lost_on or renewal.day,
         summary=summary % {"name": renewal.name},
         description="\n".join([" · ".join(fact for fact in facts if fact), words]),
         url=f"{settings.PUBLIC_BASE_URL}{renewal.url}",
-        changed_at=renewal.given_at if lost_on is None else renewal.refused_at or renewal.given_at,
-        alarm_days=ALARM_DAYS if lost_on is None else None,
+        changed_at=renewal.changed_at,
+        alarm_days=None if renewal.is_over else ALARM_DAYS,
     )
+
+
+def _words_of(renewal: Renewal) -> tuple[str, str]:
+    """The line of the event, and what it says below it."""
+    if not renewal.is_over:
+        summary = _("Renew the Amazon consent of %(name)s")
+        return summary, _("Amazon ends it on this day. Reconnect before; it takes a minute.")
+    if renewal.lost_on is None:
+        summary = _("Renewal overdue: the Amazon consent of %(name)s")
+        return summary, _(
+            "Its year is over since this day, and Amazon may refuse it at any moment or does so "
+            "already. Reconnect now; it takes a minute."
+        )
+    if renewal.is_stopped_by_us:
+        summary = _("Reconnect now: %(name)s needs a new Amazon consent")
+        return summary, _("It is not used any more since this day. Reconnect; it takes a minute.")
+    summary = _("Reconnect now: the Amazon consent of %(name)s is lost")
+    return summary, _("It does not work any more since this day. Reconnect now; it takes a minute.")

@@ -153,7 +153,8 @@ def note_of(event: AuditEvent) -> str:
     """Why, where a catalogue knows the reason. Free text is staff's, and not shown."""
     if event.code in ("notice_made", "notice_acknowledged"):
         kind = str(event.details.get("kind", ""))
-        return word_of(kind) if kind in Notice.Kind.values else ""
+        why = str(event.details.get("reason", ""))
+        return word_of(kind, [why]) if kind in Notice.Kind.values else ""
     days = event.details.get("days")
     if event.code == "access_gap" and isinstance(days, int) and days > 0:
         words = ngettext("%(days)d day without access", "%(days)d days without access", days)

@@ -25,7 +25,8 @@ from sellerlegend.organizations import staff_notices
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 900.0
-CONFIGURATION_RECHECK_SECONDS = 60.0
+# What our own staff have to mend: never sooner than this, and then ever less often.
+SHORTEST_OF_OURS = (45.0, 75.0)
 
 
 class GrantDoubted(AmazonError):
@@ -82,16 +83,14 @@ def verdict(error: AmazonError, job: Job) -> Verdict:
     if isinstance(error, ClientMisconfigured):
         # Ours, never the seller's: no row changes state, staff are told.
         logger.error("client_misconfigured", extra={"operation": error.operation})
-        return Verdict(
-            "client_misconfigured", waits=True, retry_after=CONFIGURATION_RECHECK_SECONDS
-        )
+        return Verdict("client_misconfigured", waits=True, retry_after=patience_with_us(job))
     if isinstance(error, AccessDenied) and error.detail == Denial.WRONG_REGION:
         # A new consent would not help: the region that we wrote down is wrong.
         logger.error("consent_of_another_region", extra={"row": job.connection_id})
         return Verdict("wrong_region", waits=False)
     if isinstance(error, VaultKeyMissing | Quarantined):
         reason = "quarantined" if isinstance(error, Quarantined) else "vault_key_missing"
-        return Verdict(reason, waits=True, retry_after=CONFIGURATION_RECHECK_SECONDS)
+        return Verdict(reason, waits=True, retry_after=patience_with_us(job))
     if _is_of_an_incident(error):
         return Verdict("amazon_unavailable", waits=True, retry_after=patience(job))
     reasons = (reason for kind, reason in NEEDS_A_PERSON.items() if isinstance(error, kind))
@@ -110,6 +109,12 @@ def patience(job: Job) -> float:
     age = (timezone.now() - job.created_at).total_seconds()
     longest = min(LONGEST_WAIT_SECONDS, 5.0 + age)
     return max(2.0, random.uniform(0, longest))  # noqa: S311  # jitter, not a secret
+
+
+def patience_with_us(job: Job) -> float:
+    """Until staff have mended what is ours: a minute at first, then as `patience`."""
+    shortest = random.uniform(*SHORTEST_OF_OURS)  # noqa: S311  # jitter, not a secret
+    return max(shortest, patience(job))
 
 
 def wait_or_reason(claim: Claim, error: AmazonError) -> str | None:

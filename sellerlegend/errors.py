@@ -18,6 +18,8 @@ from sellerlegend import deletions, log_facts, outage
 logger = logging.getLogger(__name__)
 
 NOTICE = "errors/notice.html"
+# Where no organization's roles count.
+STAFF_PATHS = ("/admin/", "/staff/")
 BARE_PAGE = """<!DOCTYPE html>
 <html lang="en"><title>Something went wrong</title>
 <h1>Something went wrong</h1>
@@ -31,7 +33,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return refusal(request, "403.html", 403)
+    is_for_staff = request.path.startswith(STAFF_PATHS) and _is_staff(request)
+    return refusal(request, "errors/staff_denied.html" if is_for_staff else "403.html", 403)
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    """AuthenticationMiddleware may not have been reached."""
+    return bool(getattr(getattr(request, "user", None), "is_staff", False))
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -8,7 +8,8 @@ once, until one probe succeeds.
 
 Only outages count: no answer, 5xx, what is no answer of the API. A refusal of one seller's token
 or a 429 is an answer. `guarded_client` is the same for our own LWA client: one refusal of its
-secrets is enough, since every seller's refresh would meet it, and one probe a minute follows.
+secrets is enough, since every seller's refresh would meet it. One probe follows after a minute, and
+each that is refused doubles the wait, up to a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ LEAST_CALLS = 10
 OPEN_SHARE = 0.5
 OPEN_SECONDS = 30.0
 CLIENT_SECONDS = 60.0
+LONGEST_CLIENT_SECONDS = 900.0
 # Longer than the slowest call: whoever tries and dies is replaced.
 PROBE = timedelta(seconds=30)
 LOOK_SECONDS = 5.0
@@ -90,7 +92,7 @@ def guarded(name: str, *, operation: str) -> Iterator[None]:
 def guarded_client(client: LwaClient, *, operation: str) -> Iterator[None]:
     """Around one call with our own client secrets; others have a breaker of their own.
 
-    Raises ClientMisconfigured while these were refused less than a minute ago.
+    Raises ClientMisconfigured while these were refused not long ago.
     """
     name = client_breaker(client)
     if _seconds_to_wait(name):
@@ -98,7 +100,7 @@ def guarded_client(client: LwaClient, *, operation: str) -> Iterator[None]:
     try:
         yield
     except ClientMisconfigured:
-        _open(name, CLIENT_SECONDS)
+        _client_refused(name)
         raise
     except AmazonUnavailable:
         raise
@@ -191,6 +193,19 @@ def _failed(name: str) -> None:
     )
     if enough.exists():
         _open(name, OPEN_SECONDS)
+
+
+def _client_refused(name: str) -> None:
+    """`failures` counts the refusals in a row; calls that were on their way together are one."""
+    now = timezone.now()
+    breaker, _ = Breaker.objects.get_or_create(name=name, defaults={"window_started_at": now})
+    if breaker.open_until is not None and breaker.open_until > now:
+        _copies.pop(name, None)
+        return
+    seconds = min(LONGEST_CLIENT_SECONDS, CLIENT_SECONDS * 2 ** min(breaker.failures, 10))
+    seconds *= random.uniform(0.8, 1.0)  # noqa: S311  # jitter, not a secret
+    Breaker.objects.filter(name=name).update(failures=F("failures") + 1)
+    _open(name, seconds)
 
 
 def _untold_successes(name: str) -> int:

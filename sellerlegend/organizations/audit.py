@@ -61,9 +61,12 @@ def record_event(
     reference: str = "",
     **details: Any,
 ) -> AuditEvent:
-    """Append one event in the caller's transaction. `details` must be JSON and secret-free."""
+    """Append one event in the caller's transaction. `details` must be JSON and secret-free.
+
+    A subject with a `reference` of its own, which its person may read out, gives it to the event.
+    """
     event = event_of(code, actor, subject, details)
-    event.reference = reference
+    event.reference = reference or event.reference
     if organization is not None:
         event.organization_id = organization.pk
     event.save(force_insert=True)
@@ -89,6 +92,7 @@ def event_of(
         subject_type=(subject._meta.model_name or "") if subject else "",
         subject_id=subject.pk if subject else None,
         connection_id=connection_key(subject),
+        reference=getattr(subject, "reference", ""),
         details={**details, **dict(actor.facts)},
     )
 

@@ -42,6 +42,7 @@ class Control:
             ("POST", "sellers"): self._add_seller,
             ("POST", "profiles"): self._add_profile,
             ("POST", "consents"): self._give_consent,
+            ("POST", "many-consents"): self._give_many_consents,
             ("POST", "ads-consents"): self._give_ads_consent,
             ("POST", "product"): self._use_product,
         }
@@ -200,6 +201,23 @@ class Control:
         token = world.authorize(str(call.json["seller_id"]), call.json["region"])
         world.save_if_changed()
         return {"refresh_token": token}
+
+    def _give_many_consents(self, call: Call) -> object:
+        """`consents`: of each, the arguments of `World.add_seller`, and `region`, `age_seconds` and
+        `is_revoked`. Sellers that pages ask for find as many free consents as before."""
+        world = self.app.world
+        tokens = []
+        for options in call.json["consents"]:
+            region, age = options.pop("region"), float(options.pop("age_seconds"))
+            is_revoked = bool(options.pop("is_revoked"))
+            seller = world.add_seller(**options)
+            grant = world.add_grant("spapi", seller.seller_id, region=region)
+            grant.granted_at -= age
+            grant.revoked_at = world.clock.now() if is_revoked else None
+            tokens.append(world.issue_refresh_token(grant))
+        world.applications["spapi"].consent_limit += len(tokens)
+        world.save_if_changed()
+        return {"refresh_tokens": tokens}
 
     def _use_product(self, call: Call) -> object:
         """Registers the URIs of a product at another address."""

@@ -225,5 +225,5 @@ def test_a_wrong_client_secret_is_no_incident(world: World) -> None:
     assert world.statuses() == {"active": 15}
     assert world.states() == {"connected": 15}
     world.amazon.scenario("normal")
-    world.pass_minutes(3)
+    world.pass_minutes(32)
     assert not Job._base_manager.filter(status__in=Job.LIVE).exists()

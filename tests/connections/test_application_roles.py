@@ -11,8 +11,9 @@ from django.utils import timezone
 from connections import health
 from connections.models import Connection
 from sellerlegend.applications.models import ApplicationRole, LwaApplication
-from sellerlegend.organizations.models import AuditEvent, Organization
+from sellerlegend.organizations.models import AuditEvent, Organization, User
 from tests import factories
+from tests.demo.seed_people import seed_people
 from tests.signing_in import signed_in_freshly
 from tests.staff import make_support
 
@@ -90,3 +91,26 @@ def test_a_role_that_stands_there_is_neither_changed_nor_removed() -> None:
         assert client.post(url, form() | {"name": "Other"}).status_code == 403
 
     assert ApplicationRole.objects.get().name == "Brand Analytics"
+
+
+def test_staff_without_the_permission_are_told_in_words_for_staff() -> None:
+    staff = signed_in_freshly(make_support())
+
+    answer = staff.get(reverse(ADD))
+
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert "Your staff account may not do that" in page
+    assert "Your role in this organization" not in page
+
+
+def test_the_demos_staff_may_write_a_role_down() -> None:
+    make_support("somebody@example.com")
+    seed_people()
+
+    response = signed_in_freshly(User.objects.get(email="staff@example.com")).post(
+        reverse(ADD), form()
+    )
+
+    assert response.status_code == 302
+    assert ApplicationRole.objects.exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 import time_machine
@@ -271,7 +273,7 @@ def ask_as_client(do: Callable[[], None], settings: Settings) -> None:
         do()
 
 
-def test_our_own_refused_secrets_are_tried_once_a_minute(
+def test_our_own_refused_secrets_are_tried_ever_less_often(
     clock: time_machine.Traveller, settings: Settings
 ) -> None:
     """C4, without one row of a seller."""
@@ -281,16 +283,38 @@ def test_our_own_refused_secrets_are_tried_once_a_minute(
         asked.append(datetime.now(UTC))
         refuse_client()
 
-    for _ in range(600):
+    for _ in range(1200):
         with pytest.raises(ClientMisconfigured):
             ask_as_client(ask, settings)
-        let_time_pass(clock, 1)
+        let_time_pass(clock, 6)
 
-    assert len(asked) == 10
-    let_time_pass(clock, 60)
+    gaps = [(later - sooner).total_seconds() for sooner, later in pairwise(asked)]
+    assert 45 < gaps[0] < 70
+    assert gaps[:4] == sorted(gaps[:4])
+    assert all(700 < gap < 920 for gap in gaps[4:])
+    assert len(set(gaps[4:])) > 1
+    let_time_pass(clock, 900)
     ask_as_client(lambda: None, settings)
     ask_as_client(lambda: None, settings)
     assert not is_open(breakers.client_breaker(settings.SPAPI_CLIENT))
+    with pytest.raises(ClientMisconfigured):
+        ask_as_client(ask, settings)
+    let_time_pass(clock, 70)
+    ask_as_client(lambda: None, settings)
+
+
+def test_refusals_that_were_on_their_way_together_count_as_one(
+    clock: time_machine.Traveller, settings: Settings
+) -> None:
+    with contextlib.suppress(ClientMisconfigured), contextlib.ExitStack() as at_once:
+        for _ in range(5):
+            at_once.enter_context(
+                breakers.guarded_client(settings.SPAPI_CLIENT, operation="lwa.refresh")
+            )
+        refuse_client()
+
+    let_time_pass(clock, 65)
+    ask_as_client(lambda: None, settings)
 
 
 @pytest.mark.usefixtures("clock")

@@ -48,7 +48,8 @@ def ending_in(organization: Organization, days: float, name: str = "") -> Connec
     row = factories.make_connection(organization, name=name)
     grant = factories.grant_of(row)
     at = timezone.now() - timedelta(days=365 - days)
-    type(grant)._base_manager.filter(pk=grant.pk).update(authorized_at=at)
+    columns = {"authorized_at": at, "status_changed_at": at}
+    type(grant)._base_manager.filter(pk=grant.pk).update(**columns)
     return row
 
 
@@ -297,6 +298,58 @@ def test_a_consent_that_was_lost_is_reconnected_now_and_not_in_a_year(
     assert "DTSTAMP:20261128T120000Z" in lines
     assert "BEGIN:VALARM" not in lines
     assert not any("Reconnect before" in line for line in lines)
+
+
+def test_a_renewal_that_is_overdue_is_not_announced_as_one_to_come(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    ending_in(organization, -3, name="Late")
+    text = Client().get(make_link(browser_of_viewer, organization)).content.decode()
+
+    lines = unfolded(text)
+    assert "SUMMARY:Renewal overdue: the Amazon consent of Late" in lines
+    assert any("Its year is over since this day" in line for line in lines)
+    assert not any("Reconnect before" in line for line in lines)
+    assert "BEGIN:VALARM" not in lines
+
+
+@pytest.mark.parametrize("code", ["reconnect_required", "vault_locked"])
+def test_a_consent_that_we_stopped_is_not_called_lost(
+    organization: Organization, browser_of_viewer: Client, code: str
+) -> None:
+    row = ending_in(organization, 200, name="Stopped")
+    type(factories.grant_of(row))._base_manager.update(
+        status="invalid", status_changed_at=timezone.now(), last_error_code=code
+    )
+
+    lines = unfolded(Client().get(make_link(browser_of_viewer, organization)).content.decode())
+
+    assert "SUMMARY:Reconnect now: Stopped needs a new Amazon consent" in lines
+    assert any("It is not used any more since this day" in line for line in lines)
+
+
+def test_a_lost_consent_that_works_again_is_newer_than_its_loss(
+    organization: Organization,
+) -> None:
+    """Calendar programs keep what has the later stamp; also when the day of the renewal comes."""
+    user = factories.owner_of(organization)
+    row = ending_in(organization, 200)
+    grants = type(factories.grant_of(row))._base_manager
+    renewals.make_feed(organization=organization, user=user, actor=Actor.person(user))
+    feed = CalendarFeed._base_manager.get()
+    stamps = []
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for status in ("active", "invalid", "active"):
+            clock.shift(timedelta(days=3))
+            grants.update(status=status, status_changed_at=timezone.now())
+            lines = unfolded(renewals.feed_text(feed))
+            stamps += [line for line in lines if line.startswith("DTSTAMP")]
+        clock.shift(timedelta(days=200))
+        lines = unfolded(renewals.feed_text(feed))
+        stamps += [line for line in lines if line.startswith("DTSTAMP")]
+
+    assert len(set(stamps)) == 4
+    assert stamps == sorted(stamps)
 
 
 def test_a_renewal_moves_its_day_and_keeps_its_name(organization: Organization) -> None:

@@ -16,6 +16,7 @@ from connections import list_json
 from connections.listing import Chosen
 from connections.models import AdsGrant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
+from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.organizations.models import Organization, Role
 from tests import factories, trips
 
@@ -161,3 +162,22 @@ def test_no_secret_is_near(browser: Client, organization: Organization) -> None:
     assert "canary" not in text
     assert str(stored) not in text
     assert not MarketplaceAccount._base_manager.exists()
+
+
+def test_a_permission_is_missing_since_the_first_role_that_the_consent_lacks(
+    browser: Client, organization: Organization
+) -> None:
+    row = factories.make_connection(organization)
+    now = timezone.now().replace(microsecond=0)
+    given = now - timedelta(days=50)
+    SpApiGrant._base_manager.filter(connection=row).update(
+        authorized_at=given, last_success_at=now, verified_at=now
+    )
+    for name, days in (("Before", 60), ("Tax", 40), ("Pricing", 10)):
+        added_at = now - timedelta(days=days)
+        ApplicationRole.objects.create(application="spapi", name=name, added_at=added_at)
+
+    [found] = listed(browser, organization)["connections"]
+
+    assert found["selling_partner"]["health"] == "permission_missing"
+    assert found["selling_partner"]["since"] == (now - timedelta(days=40)).isoformat()

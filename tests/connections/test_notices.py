@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from connections import attention, notices, superseding
+from connections import attention, notices, superseding, timeline
 from connections.application_roles import add_role
 from connections.incident_summaries import summaries_of
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
@@ -377,6 +377,72 @@ def test_a_role_is_news_from_the_day_on_which_staff_write_it_down(
     ]
 
 
+def test_a_new_role_is_named_and_nothing_is_called_refused(grant: SpApiGrant) -> None:
+    given_days_ago(grant, 30)
+    for name in ("Finance and Accounting", "Tax"):
+        add_role(ApplicationRole(application="spapi", name=name), actor=COMMAND)
+    add_role(ApplicationRole(application="ads", name="Other"), actor=COMMAND)
+    derive()
+    told = Notice._base_manager.filter(kind="permission_missing", resolved_at=None)
+
+    [words] = words_of(grant.connection.organization, told.select_related("connection"))
+
+    assert words.title == ("The consent lacks the new permissions Finance and Accounting and Tax")
+    assert "Finance and Accounting: Fees, refunds and payments." in words.impact
+    assert "refuses" not in words.impact
+
+
+def test_what_amazon_refused_is_told_as_refused(grant: SpApiGrant) -> None:
+    missing(grant)
+    derive()
+
+    [words] = words_of(
+        grant.connection.organization, Notice._base_manager.select_related("connection")
+    )
+
+    assert words.title == "A permission is missing"
+    assert "refuses a part of the data" in words.impact
+
+
+def test_the_event_of_a_notice_knows_that_nobody_revoked(
+    organization: Organization, grant: SpApiGrant
+) -> None:
+    revoke(grant, last_error_code="reconnect_required")
+    derive()
+
+    event = AuditEvent._base_manager.get(code="notice_made")
+
+    assert timeline.note_of(event) == "New consent needed"
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "reconnect_required"])
+def test_a_lost_ads_consent_stops_advertising_data_alone(
+    organization: Organization, connection: Connection, code: str
+) -> None:
+    ads = factories.make_ads_grant(organization)
+    factories.put_to_use(ads, connection)
+    revoke(ads, last_error_code=code)
+    derive()
+
+    [words] = words_of(organization, Notice._base_manager.select_related("ads_grant"))
+
+    assert "No new advertising data arrives." in words.impact
+    assert "Selling Partner data does not need it" in words.impact
+    assert "Nothing new is read" not in words.impact
+
+
+def test_a_revocation_within_the_year_does_not_blame_the_year(grant: SpApiGrant) -> None:
+    revoke(grant, last_error_code="invalid_grant")
+    derive()
+
+    [words] = words_of(
+        grant.connection.organization, Notice._base_manager.select_related("connection")
+    )
+
+    assert "a year has passed" not in words.explanation
+    assert "No new data arrives" in words.impact
+
+
 def test_a_role_that_was_written_down_long_ago_is_no_news(grant: SpApiGrant) -> None:
     given_days_ago(grant, 100)
     long_ago = timezone.now() - timedelta(days=31)
@@ -697,7 +763,8 @@ def test_each_notice_leaves_one_event(connection: Connection, grant: SpApiGrant)
     derive()
 
     events = AuditEvent._base_manager.filter(code="notice_made")
-    assert [(e.connection_id, e.details) for e in events] == [(connection.pk, {"kind": "revoked"})]
+    details = {"kind": "revoked", "reason": "grant_invalid"}
+    assert [(e.connection_id, e.details) for e in events] == [(connection.pk, details)]
 
 
 @pytest.mark.needs_postgresql

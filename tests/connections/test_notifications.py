@@ -86,6 +86,29 @@ def test_the_page_tells_reason_impact_and_next_step(
     assert 'data-label="Since"' in page
 
 
+@pytest.mark.parametrize(
+    ("reasons", "word"),
+    [
+        (["reconnect_required"], "New consent needed"),
+        (["vault_locked", "reconnect_required"], "New consent needed"),
+        (["grant_invalid"], "Consent revoked"),
+        (["grant_invalid", "reconnect_required"], "Revoked, or new consent needed"),
+    ],
+)
+def test_what_we_stopped_ourselves_is_not_called_revoked(
+    organization: Organization, browser: Client, reasons: list[str], word: str
+) -> None:
+    for reason in reasons:
+        row = factories.make_connection(organization)
+        factories.make_notice(row, kind="revoked", days=None, step="revoked", reason=reason)
+
+    page = body(browser, organization)
+
+    others = {"New consent needed", "Consent revoked", "Revoked, or new consent needed"} - {word}
+    assert word in page
+    assert not any(other in page for other in others)
+
+
 def test_a_calm_page_says_so(organization: Organization, browser: Client) -> None:
     assert "Nothing is open." in body(browser, organization)
 

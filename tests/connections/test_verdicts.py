@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import ANY
 
 import pytest
 from django.utils import timezone
@@ -38,7 +39,7 @@ VERDICTS: list[tuple[AmazonError, Verdict]] = [
         Verdict("amazon_throttled", waits=True, retry_after=62.5),
     ),
     (GrantDoubted(120), Verdict("grant_doubted", waits=True, retry_after=120)),
-    (ClientMisconfigured(), Verdict("client_misconfigured", waits=True, retry_after=60)),
+    (ClientMisconfigured(), Verdict("client_misconfigured", waits=True, retry_after=ANY)),
     (GrantMissing(), Verdict("grant_missing", waits=False)),
     (GrantInvalid(), Verdict("grant_invalid", waits=False)),
     (GrantUnreadable(), Verdict("vault_locked", waits=False)),
@@ -76,6 +77,20 @@ def test_patience_grows_with_the_age_of_the_job(age: int, longest: int) -> None:
 
     assert min(waits) >= 2
     assert longest / 2 < max(waits) <= longest + 1
+
+
+@pytest.mark.parametrize(
+    "error", [ClientMisconfigured(), verdicts.VaultKeyMissing(), verdicts.Quarantined()]
+)
+def test_what_staff_must_mend_is_not_tried_every_minute_for_ever(error: AmazonError) -> None:
+    def waits(age: timedelta) -> list[float]:
+        job = Job(created_at=timezone.now() - age)
+        return [verdict(error, job).retry_after or 0.0 for _ in range(300)]
+
+    first, late = waits(timedelta(0)), waits(timedelta(hours=1))
+
+    assert 45 <= min(first) < 55 < 65 < max(first) <= 75
+    assert 45 <= min(late) < 120 < 800 < max(late) <= 900
 
 
 @pytest.mark.django_db

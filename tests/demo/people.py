@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 PASSWORD = "Demo-only-2026"
 SUPPORT_GROUP = "Support"
+# What the demo's staff may do beyond the group: show how a new role asks for renewal.
+STAFF_MAY = ("add_applicationrole", "view_applicationrole")
 # For an authenticator app. Published: it opens the demo only.
 STAFF_SECRET = "SELLERLEGENDDEMOSELLERLEGENDDEMO"
 

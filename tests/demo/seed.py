@@ -173,6 +173,12 @@ class Amazon:
     def start(self, scenario: str, **options: str) -> None:
         self._post(f"scenarios/{scenario}", options, doing=f"start {scenario}")
 
+    def consent_of_many(self, consents: list[dict[str, Any]]) -> list[str]:
+        """These sellers and their consents; the refresh token of each."""
+        answer = self._post("many-consents", {"consents": consents}, doing="take the consents")
+        tokens: list[str] = answer["refresh_tokens"]
+        return tokens
+
     def consent_to_ads(self, login: str, profiles: list[dict[str, Any]]) -> str:
         """A new login with these profiles; the refresh token of its consent."""
         wanted = {"login": login, "profiles": profiles}

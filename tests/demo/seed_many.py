@@ -1,9 +1,8 @@
 """As many connections as an agency has: written through the ORM, in every state and of every age.
 
-The usual ones came about through the front door; these only have to be many. The tokens of their
-Selling Partner consents are made up, so no proof is due before the demo is long over; *Check now*
-shows what a refusal looks like. Their Amazon Ads consents, which many rows share, are known to the
-fake Amazon: else the check of one row would end the PPC side of all.
+The usual ones came about through the front door; these only have to be many. The fake Amazon knows
+their consents, so that a proof says what the row says; what a row was seeded to suffer from is not
+proved before somebody asks for it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if __name__ == "__main__":
 from django.db import transaction
 from django.utils import timezone
 
-from connections import credentials, revisions
+from connections import credentials, revisions, verification
 from connections.grouping_models import Client, Tag, Tagging
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from marketplaces.models import MarketplaceAccount
@@ -56,6 +55,7 @@ TROUBLES: tuple[tuple[int, dict[str, Any]], ...] = (
     (43, {"last_success_at": timedelta(days=3)}),
 )
 WAITING_EACH = 47
+CONSENTS_A_CALL = 500
 PLACES_EACH = 4
 LOGINS = 3
 
@@ -84,6 +84,8 @@ class Many:
 
     def make(self, present: int, wanted: int) -> None:
         fresh = [self.row(number) for number in range(present, wanted)]
+        if not fresh:
+            return
         Connection.objects.for_organization(self.organization).bulk_create(fresh)
         self.consents([row for row in fresh if row.selling_partner_id])
         self.groups(fresh)
@@ -109,6 +111,13 @@ class Many:
     def consents(self, rows: list[Connection]) -> None:
         """Given on days all over the last year, some before it."""
         grants = [self.consent(number, row) for number, row in enumerate(rows, start=1)]
+        troubles = [self.trouble(number) for number in range(1, len(rows) + 1)]
+        known = [self.at_amazon(*pair) for pair in zip(grants, troubles, strict=True)]
+        tokens: list[str] = []
+        for start in range(0, len(known), CONSENTS_A_CALL):
+            tokens += self.amazon.consent_of_many(known[start : start + CONSENTS_A_CALL])
+        for grant, token, trouble in zip(grants, tokens, troubles, strict=True):
+            self.keep(grant, token, trouble)
         SpApiGrant.objects.for_organization(self.organization).bulk_create(grants)
         accounts = [account for row in rows for account in self.stores(row)]
         MarketplaceAccount.objects.for_organization(self.organization).bulk_create(accounts)
@@ -119,13 +128,28 @@ class Many:
         person = self.chance.choices([*self.people, None], [6] * len(self.people) + [1])[0]
         grant = SpApiGrant(connection=row, authorized_at=given, authorized_by=person)
         grant.status, grant.status_changed_at = Grant.Status.ACTIVE, given
-        token = Secret(f"Atzr|made-up-{row.pk}")
-        sealed = credentials.seal_refresh_token(grant, token, self.organization.data_key)
-        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": self.later}
-        for name, value in (sealed | well | self.trouble(number)).items():
-            setattr(grant, name, value)
         row.created_at = given
         return grant
+
+    def at_amazon(self, grant: SpApiGrant, trouble: dict[str, Any]) -> dict[str, Any]:
+        """What Seller Central knows of it."""
+        row = grant.connection
+        return {
+            "seller_id": row.selling_partner_id,
+            "name": store_name(row),
+            "marketplaces": places_of(row.region)[:PLACES_EACH],
+            "region": row.region,
+            "age_seconds": (self.now - grant.authorized_at).total_seconds(),
+            "is_revoked": trouble.get("status") == Grant.Status.INVALID,
+        }
+
+    def keep(self, grant: SpApiGrant | AdsGrant, token: str, trouble: dict[str, Any]) -> None:
+        """What a trouble says is not proved before somebody asks."""
+        sealed = credentials.seal_refresh_token(grant, Secret(token), self.organization.data_key)
+        due = self.later if trouble else verification.next_proof(self.now)
+        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": due}
+        for name, value in (sealed | well | trouble).items():
+            setattr(grant, name, value)
 
     def trouble(self, number: int) -> dict[str, Any]:
         for each, columns in TROUBLES:
@@ -148,7 +172,7 @@ class Many:
                 connection=row,
                 marketplace_id=marketplace_id,
                 name=MARKETPLACES[marketplace_id].name,
-                store_name=row.name.rsplit(" ", 2)[0],
+                store_name=store_name(row),
                 country_code=MARKETPLACES[marketplace_id].country_code,
                 currency=MARKETPLACES[marketplace_id].currency,
                 language=MARKETPLACES[marketplace_id].language,
@@ -198,11 +222,8 @@ class Many:
     def let_in(self, grant: AdsGrant, profiles: list[AdsProfile]) -> None:
         """The consent to these profiles, as the fake Amazon knows it too."""
         login = f"ads-{grant.pk.hex[:8]}@agency.example"
-        token = Secret(self.amazon.consent_to_ads(login, [at_amazon(each) for each in profiles]))
-        sealed = credentials.seal_refresh_token(grant, token, self.organization.data_key)
-        well = {"last_success_at": self.now, "verified_at": self.now, "verify_due_at": self.later}
-        for name, value in (sealed | well).items():
-            setattr(grant, name, value)
+        token = self.amazon.consent_to_ads(login, [as_profile(each) for each in profiles])
+        self.keep(grant, token, {})
         grant.save(force_insert=True)
 
     def profile(self, grant: AdsGrant, account: MarketplaceAccount) -> AdsProfile:
@@ -248,13 +269,17 @@ class Many:
         return groups.filter(name=name).first() or groups.create(name=name)
 
 
-def at_amazon(profile: AdsProfile) -> dict[str, Any]:
+def as_profile(profile: AdsProfile) -> dict[str, Any]:
     return {
         "marketplace": profile.marketplace_id,
         "profile_id": int(profile.profile_id),
         "account_id": profile.account_id,
         "account_name": profile.account_name,
     }
+
+
+def store_name(row: Connection) -> str:
+    return row.name.rsplit(" ", 2)[0]
 
 
 def places_of(region: str) -> list[str]:

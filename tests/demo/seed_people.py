@@ -13,12 +13,12 @@ if __name__ == "__main__":
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.utils.text import slugify
 
 from sellerlegend.crypto import new_data_key
 from sellerlegend.organizations.models import Membership, Organization, User
-from tests.demo.people import PASSWORD, PEOPLE, STAFF_SECRET, SUPPORT_GROUP, Person
+from tests.demo.people import PASSWORD, PEOPLE, STAFF_MAY, STAFF_SECRET, SUPPORT_GROUP, Person
 
 OWNER = "owner"
 
@@ -35,6 +35,7 @@ def seed_people() -> None:
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
         if person.is_staff:
             user.groups.add(support)
+            user.user_permissions.add(*Permission.objects.filter(codename__in=STAFF_MAY))
             TOTP.activate(user, STAFF_SECRET)
         else:
             join_organization(user, person)

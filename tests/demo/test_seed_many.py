@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from connections.models import AdsGrant, Connection
+from connections import health
+from connections.models import AdsGrant, Connection, SpApiGrant
+from marketplaces import verification as proofs
 from ppc import checking
 from ppc.models import AdsProfile, PpcLink
+from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs import ledger
-from tests import factories
+from sellerlegend.organizations.models import Organization
+from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
+from tests.amazon_emulator.demo import BLUE_HARBOR
 from tests.demo.seed_many import LOGINS, seed_many
 
 pytestmark = pytest.mark.django_db
-ROWS = 30
+ROWS = 60
 
 
 def test_a_check_of_what_many_rows_share_succeeds(amazon: RunningEmulator) -> None:
@@ -34,3 +41,55 @@ def test_a_check_of_what_many_rows_share_succeeds(amazon: RunningEmulator) -> No
     assert links.count() > ROWS
     assert set(links.values_list("status", flat=True)) == {"linked"}
     assert Connection.objects.for_organization(organization).count() == ROWS
+
+
+def test_a_check_ends_no_consent_and_revives_none(amazon: RunningEmulator) -> None:
+    """Also not after a start that keeps the data, which is not filled again."""
+    organization = factories.make_organization("Agency")
+    factories.make_member(organization)
+    seed_many(organization.pk, ROWS, amazon.url)
+    before = spapi_states(organization)
+    assert {"connected", "revoked", "disconnected", "expired", "doubted"} <= set(before.values())
+    amazon.world.load(json.loads(json.dumps(amazon.world.as_dict())))
+
+    assert seed_many(organization.pk, ROWS, amazon.url) == 0
+    for row in Connection.objects.for_organization(organization).exclude(selling_partner_id=None):
+        ledger.run_here(proofs.begin_check(row))
+
+    after = spapi_states(organization)
+    lasting = {"connected", "expiring", "expired", "revoked", "disconnected", "waiting"}
+    lost = {name: after[name] for name, state in before.items() if state in lasting}
+    assert lost == {name: state for name, state in before.items() if state in lasting}
+    assert not [name for name in after if before[name] == "doubted" and after[name] == "revoked"]
+    assert AdsGrant.objects.for_organization(organization).count() == LOGINS
+
+
+def spapi_states(organization: Organization) -> dict[str, str]:
+    state = health.health_of(
+        LwaApplication.SPAPI, health.moments(), prefix="spapi_grant__", region="region"
+    )
+    rows = Connection.objects.for_organization(organization)
+    return dict(rows.annotate(state=state).values_list("name", "state"))
+
+
+def test_what_amazon_lets_in_is_proved_within_a_day(amazon: RunningEmulator) -> None:
+    organization = factories.make_organization("Agency")
+    factories.make_member(organization)
+    seed_many(organization.pk, ROWS, amazon.url)
+
+    grants = SpApiGrant.objects.for_organization(organization)
+    well = grants.filter(last_failure_at=None)
+    assert well.count() > ROWS / 2
+    assert {(grant.verify_due_at - grant.verified_at).days for grant in well} == {0}
+
+
+def test_sellers_of_the_visitor_are_still_let_in(amazon: RunningEmulator) -> None:
+    """The application is not listed, so Amazon counts its sellers."""
+    organization = factories.make_organization("Agency")
+    factories.make_member(organization)
+    seed_many(organization.pk, ROWS, amazon.url)
+
+    row = factories.make_waiting_connection(organization)
+    browser = trips.sign_in(factories.owner_of(organization))
+    back = trips.confirm(trips.leave(browser, row), BLUE_HARBOR)
+    assert trips.come_back(browser, back) == "connected"

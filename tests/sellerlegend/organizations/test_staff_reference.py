@@ -9,8 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from sellerlegend.organizations.audit import WORKER, record_event
-from sellerlegend.organizations.models import AuditEvent
+from ppc import disconnecting
+from ppc.disconnecting import Side
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
+from sellerlegend.organizations.models import AuditEvent, Role
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.signing_in import signed_in_freshly
@@ -60,6 +62,30 @@ def test_the_code_of_a_trip_leads_to_all_its_events(amazon: RunningEmulator, sta
 
     codes = {event.code for event in record.context["cl"].result_list}
     assert codes == {"authorization_opened", "authorization_ended"}
+
+
+def test_the_code_of_a_trip_that_a_colleague_ended_leads_to_what_ended_it(
+    amazon: RunningEmulator, staff: Client
+) -> None:
+    """SL-116."""
+    organization = factories.make_organization()
+    row = factories.make_connection(organization, seller=NORTHSTAR)
+    person = trips.sign_in(factories.owner_of(organization))
+    callback = trips.confirm(trips.leave(person, row), NORTHSTAR)
+    disconnecting.disconnect(
+        connection=row,
+        sides=frozenset({Side.SPAPI}),
+        actor=Actor.person(factories.make_member(organization, Role.ADMIN)),
+    )
+    assert trips.come_back(person, callback) == "disconnected_meanwhile"
+
+    record = staff.get(find(staff, callback.trip.reference).headers["Location"])
+
+    [ended] = [e for e in record.context["cl"].result_list if e.code != "authorization_opened"]
+    assert (ended.code, ended.details["reason"]) == (
+        "authorization_request_expired",
+        "disconnected",
+    )
 
 
 @pytest.mark.parametrize("code", ["BCDFGHJK", "x", "SL-107", "\x00", "x" * 5000, "<b>", "AAAAAAAA"])
