@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.amazon import Amazon
+from tests.browser.complaints import Complaints
 from tests.browser.conftest import SignedIn
 from tests.browser.pages import check_result
 from tests.browser.screen import (
@@ -144,3 +145,16 @@ def test_a_check_that_ends_leaves_the_focus_at_its_heading(window: SignedIn) -> 
 
     expect(page.locator("#show-again")).to_have_count(0)
     expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_a_failure_far_below_comes_into_sight(window: SignedIn, complaints: Complaints) -> None:
+    complaints.expected.add(503)
+    page = window()
+    page.goto("/o/northstar-trading/connections/")
+    page.route("**/rename", lambda route: route.fulfill(status=503))
+    last = page.locator("tbody.connection-row").last
+    last.locator("summary", has_text="Actions").click()
+    last.get_by_role("link", name="Rename").click()
+
+    expect(page.get_by_role("alert")).to_be_in_viewport()
+    expect(last.locator("summary", has_text="Actions")).to_be_focused()
