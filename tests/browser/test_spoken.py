@@ -133,6 +133,7 @@ def test_a_change_by_somebody_else_says_the_new_state_where_its_row_is_seen(
 def test_a_check_that_ends_leaves_the_focus_at_its_heading(window: SignedIn) -> None:
     page = window()
     check_result(page)
+    page.wait_for_load_state()
     page.evaluate(
         """() => {
           const link = Object.assign(document.createElement("a"), { id: "show-again", href: "#" });
