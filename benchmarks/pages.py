@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from connections import screen
-from connections.views import PAGE
+from connections.answers import PAGE
 from sellerlegend.organizations.models import Membership, Organization, Role
 
 # Whose list `list_part` shows, set by `benchmarks.screen`.

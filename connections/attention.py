@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.health import MOMENTS, NEEDS_A_PERSON, health_of, moments
@@ -42,6 +43,8 @@ class Attention:
     @property
     def words(self) -> str:
         """With what is counted: the bar above the list counts one side alone."""
+        if not self.count:  # said when it has come to that, never shown
+            return _("No connection needs you, on Selling Partner or PPC")
         return ngettext(
             "%(count)d connection needs you, on Selling Partner or PPC",
             "%(count)d connections need you, on Selling Partner or PPC",

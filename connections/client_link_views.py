@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from connections import client_links, client_reminders
+from connections.answers import answer_changed
 from connections.client_link_forms import AskClientForm
 from connections.client_link_models import ClientLink
 from connections.client_link_words import line_of, state_choices
 from connections.models import Connection
 from connections.notice_sending import absolute
 from connections.reach import within_reach
-from connections.views import answer_changed, connection_of
+from connections.views import connection_of
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import (

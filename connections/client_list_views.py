@@ -11,12 +11,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from connections import client_lists, client_table, import_pages
+from connections.answers import back_to_list
 from connections.client_table import checked_list
 from connections.forms import holds_a_token
 from connections.import_models import ClientList
 from connections.import_views import RECENT, TableForm, limited, table_of
 from connections.uploaded_tables import TableRefused, titles_of
-from connections.views import back_to_list, form_page
+from connections.views import form_page
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,

@@ -16,12 +16,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from connections import groups
+from connections.answers import answer_changed, say
 from connections.dialogs import leave_for
 from connections.forms import ClientForm, TagForm
 from connections.grouping_models import Client, Tag, Tagging
 from connections.listing import Chosen
 from connections.reader import Reader
-from connections.views import answer_changed, connection_of, form_page, show_form
+from connections.views import connection_of, form_page, show_form
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -237,6 +238,8 @@ def connection_groups(request: OrganizationRequest, connection_id: UUID) -> Http
         except (groups.NameTaken, groups.TooMany):
             error = _("This tag could not be made: choose it above, or delete another one first.")
         else:
+            words = _("Tags and client of %(name)s are saved.")
+            say(request, words % {"name": connection.name})
             return answer_changed(request, connection)
     taggings = Tagging.objects.for_organization(request.organization)
     ticked = set(taggings.filter(connection=connection).values_list("tag_id", flat=True))

@@ -72,11 +72,12 @@ class ReachForm(forms.Form):
         """Its number is kept up to date by choices.js."""
         ticked = len(self.ticked(name) & {key for key, _label in choices})
         number = format_html("<span data-ticked-count>{}</span>", ticked)
-        words: str = format_html(
+        counted = format_html(
             escape(_("%(ticked)s of %(total)s ticked")) % {"ticked": "{}", "total": "{}"},
             number,
             len(choices),
         )
+        words: str = format_html('<span role="status">{}</span>', counted)
         return words
 
     def narrow(self, words: str) -> None:

@@ -104,10 +104,9 @@ def changes_context(request: OrganizationRequest, since: int) -> dict[str, Any]:
     reader = Reader.of(request)
     facts = list_queries.chosen_facts(request.membership, number, Chosen())
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
-    changed = {fact["id"]: fact["name"] for fact in facts if fact["revision"] > since}
+    changed = {fact["id"] for fact in facts if fact["revision"] > since}
     return {
         "rows": [row for row in rows if row.id in changed],
-        "names": list(changed.values()),
         "is_moving": moving,
         "revision": request.organization.revision,
         "attention": attention(request),
@@ -160,7 +159,7 @@ def rows_context(request: OrganizationRequest, connection_ids: list[UUID]) -> di
     reader = Reader.of(request)
     facts = list_queries.some_facts(request.organization.pk, connection_ids)
     rows, _ = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
-    return {"rows": rows, "names": [fact["name"] for fact in facts], "is_moving": True}
+    return {"rows": rows, "is_moving": True}
 
 
 def row_of(request: OrganizationRequest, connection: Connection) -> ConnectionRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from connections import (
     services,
     timeline,
 )
+from connections.answers import PAGE, answer_changed, back_to_list, render_changes, say
 from connections.forms import NewConnectionForm, RenameForm
 from connections.models import Connection
 from connections.reach import may_add_rows, within_reach
@@ -44,7 +44,6 @@ from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.services import remember_organization
 from sellerlegend.organizations.step_up import ask_for_proof, has_fresh_sign_in
 
-PAGE = "connections/account_connections.html"
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -58,44 +57,6 @@ def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connecti
         rows.select_related("organization"), pk=connection_id
     )
     return connection
-
-
-def back_to_list(request: OrganizationRequest, connection: Connection | None = None) -> str:
-    url = list_address.list_seen(request)
-    return f"{url}#connection-{connection.pk}" if connection else url
-
-
-def answer_changed(request: OrganizationRequest, connection: Connection) -> HttpResponse:
-    """After a POST: under htmx the fresh row, what is told and a closed dialog, else back to the
-    list."""
-    if not request.htmx:
-        return HttpResponseRedirect(back_to_list(request, connection), status=303)
-    context = screen.rows_context(request, [connection.pk]) | {"tells": True}
-    return render_changes(request, "changed-rows", context, {"close-dialog": True})
-
-
-def render_changes(
-    request: OrganizationRequest, part: str, context: dict[str, Any], events: dict[str, Any]
-) -> HttpResponse:
-    """Rows as out-of-band swaps; the events tell the page from where to ask next, how soon,
-    and what to say aloud once."""
-    response = render(request, f"{PAGE}#{part}", context)
-    state = {"moving": context["is_moving"]}
-    said = [change_words(context.get("names"))]
-    if "revision" in context:
-        state["revision"] = context["revision"]
-        said += [f"{context['attention'].words}."] if context["attention"].count else []
-    events["poll-state"] = state
-    events["announce"] = {"message": " ".join(said)}
-    response.headers["HX-Trigger"] = json.dumps(events)
-    return response
-
-
-def change_words(names: list[str] | None) -> str:
-    """What a screen reader says once; None when rows came or went."""
-    if names is None:
-        return _("The list of connections changed.")
-    return _("Updated: %(names)s.") % {"names": ", ".join(names)}
 
 
 # The screen --------------------------------------------------------------------------------
@@ -250,6 +211,8 @@ def connection_rename(request: OrganizationRequest, connection_id: UUID) -> Http
         except services.NameTaken:
             form.add_error("name", _("You already have a connection with this name."))
         else:
+            words = _("The connection is called %(name)s now.")
+            say(request, words % {"name": form.cleaned_data["name"]})
             return answer_changed(request, connection)
     return show_form(request, "connections/rename.html", form, connection=connection)
 
@@ -307,6 +270,7 @@ def connection_undo(request: OrganizationRequest, connection_id: UUID) -> HttpRe
 def connection_confirm(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     connection = connection_of(request, connection_id)
     services.confirm_account(connection=connection, actor=request.actor())
+    say(request, _("%(name)s is kept.") % {"name": connection.name})
     return answer_changed(request, connection)
 
 
@@ -319,6 +283,8 @@ def connection_read_again(request: OrganizationRequest, connection_id: UUID) -> 
     if connection.waits_for_consent:
         raise Http404("nothing to read before a consent")
     marketplace_services.begin_reading(connection=connection)
+    words = _("Amazon is asked for the marketplaces of %(name)s again.")
+    say(request, words % {"name": connection.name}, messages.INFO)
     return answer_changed(request, connection)
 
 

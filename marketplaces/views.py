@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from connections.answers import answer_changed, say
 from connections.countries import marketplace_name
 from connections.models import Connection
-from connections.views import answer_changed, connection_of, form_page
+from connections.views import connection_of, form_page
 from marketplaces import onboarding, pausing, services
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
@@ -62,13 +63,11 @@ def marketplaces_onboard(request: OrganizationRequest, connection_id: UUID) -> H
 
 
 def say_started(request: OrganizationRequest, count: int) -> None:
-    if request.htmx:
-        return
     if count:
         text = ngettext("%(count)d marketplace started.", "%(count)d marketplaces started.", count)
-        messages.success(request, text % {"count": count})
+        say(request, text % {"count": count})
     else:
-        messages.info(request, _("These marketplaces had been started already."))
+        say(request, _("These marketplaces had been started already."), messages.INFO)
 
 
 def without_consent_words() -> str:
@@ -191,9 +190,3 @@ def no_longer_paused_words(state: str) -> str:
         "No longer paused, but not started: %(name)s has no consent that works. Reconnect it "
         "first, then start this marketplace."
     )
-
-
-def say(request: OrganizationRequest, words: str) -> None:
-    """Under htmx the row itself says it."""
-    if not request.htmx:
-        messages.success(request, words)

@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from connections import ads_consents, services
+from connections.answers import back_to_list
 from connections.models import Connection
-from connections.views import back_to_list, confirmed_removal, connection_of, form_page
+from connections.views import confirmed_removal, connection_of, form_page
 from ppc import disconnecting, proof, removing
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.models import Role

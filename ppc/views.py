@@ -12,14 +12,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from connections import bulk, departures
+from connections.answers import SPOKEN, answer_changed, back_to_list
 from connections.dialogs import leave_for
 from connections.list_address import list_seen
 from connections.models import Connection
 from connections.reader import Reader
 from connections.selection import asked_by_form, selection_of
 from connections.views import (
-    answer_changed,
-    back_to_list,
     cannot_leave,
     connection_of,
     form_page,
@@ -160,9 +159,9 @@ def connection_check(request: OrganizationRequest, connection_id: UUID) -> HttpR
     if connection.waits_for_consent:
         raise Http404("nothing to check before a consent")
     jobs = checking.begin_check(connection=connection, actor=request.actor())
-    if not (request.htmx and jobs):  # under htmx the row itself says what is asked
-        words = checked_words(checking.sides_of(jobs))
-        messages.info(request, words % {"name": connection.name})
+    words = checked_words(checking.sides_of(jobs)) % {"name": connection.name}
+    # The row says by itself what is asked, but not why nothing is.
+    messages.info(request, words, extra_tags=SPOKEN if jobs else "")
     return answer_changed(request, connection)
 
 

@@ -55,7 +55,7 @@ def test_the_list_and_all_it_loads_are_light(page: str) -> None:
     weights = {"html": compressed(page.encode()), "files": sum(map(compressed, files))}
 
     assert len(styles) == 5
-    assert len(scripts) == 6
+    assert len(scripts) == 9
     assert weights["html"] <= HTML_BYTES, weights
     assert weights["files"] <= STYLES_AND_SCRIPTS_BYTES, weights
 

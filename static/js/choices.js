@@ -1,6 +1,10 @@
 // Long lists of boxes to tick: all or none at once, narrowed while one types, and how many are
 // ticked. Without this file the same links and the same button ask the server.
 
+// The count is spoken: once, after the last key.
+const PAUSE = 500;
+let typing = 0;
+
 const boxesIn = (place) => [...place.querySelectorAll(".choice-list input[type=checkbox]")];
 
 function narrow(form) {
@@ -10,9 +14,14 @@ function narrow(form) {
     const line = box.closest("li");
     line.hidden = !box.checked && !line.textContent.toLowerCase().includes(words);
   }
+  clearTimeout(typing);
+  typing = setTimeout(() => tellShown(form, boxes), PAUSE);
+}
+
+function tellShown(form, boxes) {
   const shown = boxes.filter((box) => !box.closest("li").hidden).length;
   const told = form.querySelector("[data-narrow-shown]");
-  told.textContent = told.dataset.narrowShown.replace("{count}", shown);
+  told.textContent = told.dataset.narrowShown.replace("{count}", shown).replace("{total}", boxes.length);
 }
 
 document.addEventListener("click", (event) => {

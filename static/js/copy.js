@@ -5,11 +5,11 @@ document.addEventListener("click", async (event) => {
   const field = button && document.getElementById(button.dataset.copy);
   if (!field) return;
   const told = button.nextElementSibling;
-  field.select();
   try {
     await navigator.clipboard.writeText(field.value);
     told.textContent = told.dataset.copied;
   } catch {
+    field.select();
     told.textContent = told.dataset.selected;
   }
 });

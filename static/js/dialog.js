@@ -4,16 +4,28 @@ const dialog = document.getElementById("dialog");
 const notices = document.getElementById("notices");
 const failure = document.getElementById("request-failed");
 let opener = null;
+// What it stood in, for an opener that is gone: a menu or details, and its row.
+let places = [];
 
 const reachable = (element) => element?.isConnected && element.checkVisibility({ visibilityProperty: true });
 
 function giveFocusBack() {
   const twin = opener?.id ? document.getElementById(opener.id) : null;
   const menu = (twin ?? opener)?.closest?.("details.menu")?.querySelector("summary");
+  const around = places.map((place) => document.querySelector(place));
   const field = opener?.form?.querySelector("input:not([type='hidden'])");
-  const target = [opener, twin, menu, field, document.getElementById("main")].find(reachable);
+  const target = [opener, twin, menu, ...around, field, document.getElementById("main")].find(reachable);
   target?.focus();
   opener = null;
+}
+
+function placesOf(element) {
+  const folded = element.closest("details[id]");
+  const row = element.closest(".connection-row");
+  return [
+    ...(folded ? [`#${CSS.escape(folded.id)} > summary`] : []),
+    ...(row ? [`#${CSS.escape(row.id)} details.menu > summary`] : []),
+  ];
 }
 
 // The server marks the first mistake of a form.
@@ -23,7 +35,9 @@ function focusInside() {
 }
 
 document.body.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.detail.target === dialog && !dialog.open) opener = event.detail.elt;
+  if (event.detail.target !== dialog || dialog.open) return;
+  opener = event.detail.elt;
+  places = placesOf(opener);
 });
 
 document.body.addEventListener("htmx:afterSwap", (event) => {
@@ -60,6 +74,9 @@ function showFailure(event) {
   const place = dialog.open ? dialog.querySelector(".dialog-frame") : notices;
   place.querySelector("[data-request-failed]")?.remove();
   place.prepend(words(event.detail.xhr));
+  // Whoever pressed something far below sees it too; the focus stays there, to try once more.
+  if (!event.detail.requestConfig?.triggeringEvent?.isTrusted) return;
+  place.querySelector("[data-request-failed]").scrollIntoView({ block: "nearest" });
 }
 
 document.body.addEventListener("htmx:responseError", showFailure);

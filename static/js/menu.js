@@ -1,12 +1,15 @@
 // Native <details class="menu"> opens and closes by itself; this adds leaving it, and shows all of
-// one that opens at the foot of the window.
+// one that opens at the foot of the window. What was chosen from it is hidden then: the focus stays
+// with the menu.
 
 const openMenus = () => document.querySelectorAll("details.menu[open]");
 
 document.addEventListener("click", (event) => {
   for (const menu of openMenus()) {
     const chosen = event.target.closest(".menu__item");
-    if (!menu.contains(event.target) || (chosen && menu.contains(chosen))) menu.open = false;
+    const isChosen = chosen && menu.contains(chosen);
+    if (isChosen) menu.querySelector("summary").focus({ preventScroll: true });
+    if (isChosen || !menu.contains(event.target)) menu.open = false;
   }
 });
 

@@ -1,9 +1,8 @@
 // One poll per page. The server answers 204, or rows as out-of-band swaps, and says by the
-// event "poll-state" {revision, moving} from where to ask next and how soon; "announce"
-// {message} is spoken once.
+// event "poll-state" {revision, moving, attention} from where to ask next, how soon, and how many
+// rows need a person. changes.js says what changed.
 
 const root = document.querySelector("[data-poll-url]");
-const announcer = document.getElementById("announcer");
 
 const FAST = Number(root?.dataset.pollIntervalFast ?? 1500);
 const SLOW = Number(root?.dataset.pollIntervalSlow ?? 15000);
@@ -38,14 +37,8 @@ async function ask() {
   plan();
 }
 
-function pathTo(element) {
-  if (element.id) return `#${CSS.escape(element.id)}`;
-  const parent = element.closest("details[id]");
-  return parent ? `#${CSS.escape(parent.id)} > summary` : "";
-}
-
-// What the reader had unfolded or focused in the old rows stays so in the new ones. Unfolded
-// contents are carried over, then asked for again.
+// What the reader had unfolded or ticked in the old rows stays so in the new ones. Unfolded
+// contents are carried over, then asked for again; focus.js keeps the focus.
 function carryOver(target, fragment) {
   const renewed = [];
   for (const old of target.querySelectorAll("details[open][id]")) {
@@ -62,11 +55,9 @@ function carryOver(target, fragment) {
     const fresh = fragment.querySelector(`#${CSS.escape(old.id)}`);
     if (fresh) fresh.checked = true;
   }
-  const focused = target.contains(document.activeElement) ? pathTo(document.activeElement) : "";
   // Before anybody can press a key: htmx settles at once (defaultSettleDelay), so that a fresh
   // button is never one that htmx does not know yet.
   queueMicrotask(() => {
-    if (focused) document.querySelector(focused)?.focus();
     for (const id of renewed) htmx.trigger(document.getElementById(id), "toggle");
   });
 }
@@ -80,13 +71,6 @@ if (root) {
     if ("revision" in event.detail) root.dataset.pollRevision = String(event.detail.revision);
     root.dataset.pollMoving = String(event.detail.moving);
     plan();
-  });
-
-  document.body.addEventListener("announce", (event) => {
-    announcer.textContent = "";
-    requestAnimationFrame(() => {
-      announcer.textContent = event.detail.message;
-    });
   });
 
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {

@@ -4,7 +4,7 @@
 const TICKS = "ticks";
 // Set from the sending of an action to its result: who only looks at an old one keeps the ticks.
 const ACTING = "ticks-acting";
-const announcer = document.getElementById("announcer");
+const announce = (message) => htmx.trigger(document.body, "announce", { message });
 // One session in one organization: what another one ticked is never shown.
 const owner = document.getElementById("row-actions")?.dataset.ticksOwner;
 
@@ -102,14 +102,14 @@ document.addEventListener("change", ({ target }) => {
     keepPage();
   }
   show();
-  announcer.textContent = counted();
+  announce(counted());
 });
 
 document.addEventListener("click", ({ target }) => {
   if (!target.matches("[data-untick]")) return;
   forget();
   form().querySelector("#select-page").focus();
-  announcer.textContent = target.dataset.untick;
+  announce(target.dataset.untick);
 });
 
 // Rows that the poll brought anew.
@@ -131,10 +131,5 @@ if (early.length && performance.getEntriesByType("navigation")[0]?.type === "nav
 }
 show();
 
-// How many a search found and how many are ticked, said once: a region that is there from the
-// start says nothing.
-const found = document.getElementById("list-count")?.textContent;
-requestAnimationFrame(() => {
-  const told = [found, counted()].filter(Boolean).join(". ");
-  if (announcer && told) announcer.textContent = told;
-});
+// A region that is there from the start says nothing.
+announce(counted());

@@ -73,6 +73,7 @@ def test_a_client_reconnects_exactly_his_row_on_a_phone(
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
     dialog.get_by_role("button", name="Copy").press("Enter")
     expect(dialog.get_by_role("status")).to_have_text("Copied.")
+    expect(dialog.get_by_role("button", name="Copy")).to_be_focused()
     assert desk.evaluate("navigator.clipboard.readText()") == link
 
     # The client opens it, first signed in to the wrong store.

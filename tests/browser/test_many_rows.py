@@ -166,7 +166,9 @@ def test_one_notice_is_known_and_the_others_are_not(window: SignedIn) -> None:
 
     buttons.first.click()
 
-    expect(page.get_by_text("Your colleagues see that you know of 1 notice.")).to_be_visible()
+    expect(
+        page.locator("main").get_by_text("Your colleagues see that you know of 1 notice.")
+    ).to_be_visible()
     expect(buttons).to_have_count(before - 1)
     expect(page.get_by_text("Olivia Owner knows of it since")).to_have_count(1)
 

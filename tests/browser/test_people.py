@@ -42,7 +42,9 @@ def invite(page: Page, email: str) -> None:
     behind_password(f"{PEOPLE}/invite")(page)
     page.get_by_label("Email address").fill(email)
     page.get_by_role("button", name="Send the invitation").click()
-    expect(page.get_by_text(f"The invitation is on its way to {email}.")).to_be_visible()
+    expect(
+        page.locator("main").get_by_text(f"The invitation is on its way to {email}.")
+    ).to_be_visible()
 
 
 def sign_up(page: Page, product: Product, email: str) -> None:
@@ -71,7 +73,9 @@ def test_somebody_is_invited_joins_on_a_phone_and_is_removed(
     assert not scrolls_sideways(phone)
     sign_up(phone, product, email)
     phone.get_by_role("button", name="Join").click()
-    expect(phone.get_by_text("You are a member of Northstar Trading now.")).to_be_visible()
+    expect(
+        phone.locator("main").get_by_text("You are a member of Northstar Trading now.")
+    ).to_be_visible()
     phone.goto(PEOPLE)
     assert not scrolls_sideways(phone)
 
@@ -79,7 +83,7 @@ def test_somebody_is_invited_joins_on_a_phone_and_is_removed(
     row = desk.get_by_role("row").filter(has_text=email)
     row.get_by_role("link", name="Remove").click()
     desk.get_by_role("dialog").get_by_role("button", name="Remove").click()
-    expect(desk.get_by_text(f"{email} has no access any more.")).to_be_visible()
+    expect(desk.locator("main").get_by_text(f"{email} has no access any more.")).to_be_visible()
     answer = phone.goto(NORTHSTAR)
     assert answer is not None
     assert answer.status == 404

@@ -85,7 +85,7 @@ def test_three_stores_by_keyboard(
     press(page, "Open Seller Central")
     confirm_at_seller_central(page, aspen.seller_id)
     page.wait_for_url("**/reconnect-queue")
-    expect(page.get_by_text("Aspen is reconnected.")).to_be_visible()
+    expect(page.locator("main").get_by_text("Aspen is reconnected.")).to_be_visible()
     expect(page.get_by_text("1 of 3 done")).to_be_visible()
     expect(page.get_by_text("Sign out of Seller Central of Aspen first")).to_be_visible()
     assert turn(page) == "Birch"

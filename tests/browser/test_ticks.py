@@ -25,7 +25,9 @@ def many_rows(page: Page) -> str:
     page.locator("textarea").fill(f"client,store,marketplace\n{stores}")
     page.get_by_role("button", name="Look at it first").click()
     page.get_by_role("button", name="Carry out these rows").click()
-    expect(page.get_by_text(f"{ROWS} new rows wait for their consents.")).to_be_visible()
+    expect(
+        page.locator("main").get_by_text(f"{ROWS} new rows wait for their consents.")
+    ).to_be_visible()
     page.goto(address)
     return address
 
@@ -186,7 +188,7 @@ def test_a_queue_that_was_started_has_taken_the_ticks(window: SignedIn) -> None:
 
     page.get_by_role("button", name="Reconnect queue the ticked connections").click()
     page.get_by_role("button", name="Start the queue").click()
-    expect(page.get_by_text("added to your queue.")).to_be_visible()
+    expect(page.locator("main").get_by_text("added to your queue.")).to_be_visible()
     page.get_by_role("button", name="End this queue, skip the rest").click()
     page.goto(NORTHSTAR)
 

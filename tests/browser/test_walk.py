@@ -171,7 +171,7 @@ def test_re_authorize_in_seller_central_renews_the_row(page: Page, amazon: Amazo
     page.get_by_role("button", name="Yes, go on to Amazon").click()
 
     page.wait_for_url("**/connections/**")
-    expect(page.get_by_text("Renewed Store is reconnected.")).to_be_visible()
+    expect(page.locator("main").get_by_text("Renewed Store is reconnected.")).to_be_visible()
     expect(page.locator("tbody.connection-row")).to_have_count(1)
 
 
@@ -211,7 +211,7 @@ def test_a_cancelled_consent_leaves_a_row_to_resume_or_remove(page: Page, amazon
     page.goto(list_url)
     choose_action(page, "Never mind", "Remove")
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-    expect(page.get_by_text("Never mind was removed.")).to_be_visible()
+    expect(page.locator("main").get_by_text("Never mind was removed.")).to_be_visible()
     expect(row(page, "Never mind")).to_have_count(0)
 
 
@@ -242,7 +242,9 @@ def test_the_wrong_store_is_undone(page: Page, amazon: Amazon) -> None:
     row(page, "Mine").get_by_role("link", name="No, undo").click()
     page.get_by_role("dialog").get_by_role("button", name="Undo the connection").click()
 
-    expect(page.get_by_text("Mine was disconnected and its token destroyed.")).to_be_visible()
+    expect(
+        page.locator("main").get_by_text("Mine was disconnected and its token destroyed.")
+    ).to_be_visible()
     expect(page.get_by_role("heading", name="Connect your first Amazon account")).to_be_visible()
 
 

@@ -187,8 +187,8 @@ def test_the_poll_brings_the_bar_with_the_rows_and_says_it_once(
     text = unescape(reply.content.decode())
     assert text.count('hx-swap-oob="innerHTML:#list-overview"') == 1
     assert states(text) == [("connected", "1"), ("revoked", "1")]
-    said = json.loads(reply.headers["HX-Trigger"])["announce"]["message"]
-    assert said == "Updated: Turned. 1 connection needs you, on Selling Partner or PPC."
+    state = json.loads(reply.headers["HX-Trigger"])["poll-state"]
+    assert state["attention"] == "1 connection needs you, on Selling Partner or PPC"
 
 
 def test_a_narrowed_list_keeps_its_own_bar(organization: Organization, browser: Client) -> None:

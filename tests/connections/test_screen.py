@@ -1008,8 +1008,72 @@ def test_a_poll_brings_the_changed_rows_and_no_others(
     assert 'hx-swap-oob="true"' in reply.content.decode()
     assert "connection-list" not in reply.content.decode()
     events = json.loads(reply.headers["HX-Trigger"])
-    assert events["poll-state"] == {"moving": False, "revision": revision_of(organization)}
-    assert events["announce"] == {"message": "Updated: Changed."}
+    assert events["poll-state"] == {
+        "moving": False,
+        "revision": revision_of(organization),
+        "attention": "No connection needs you, on Selling Partner or PPC",
+    }
+    assert "announce" not in events, "the page knows best what is new to its reader"
+
+
+def test_a_poll_for_a_row_of_another_page_says_nothing_of_rows(
+    organization: Organization, browser: Client
+) -> None:
+    for number in range(list_queries.ROWS_PER_PAGE):
+        factories.make_connection(organization, name=f"A {number}")
+    away = factories.make_connection(organization, name="Z away")
+    since = revision_of(organization)
+    revisions.touch(organization.pk, [away.pk])
+
+    reply = browser.get(changes_url(organization, since), headers={"HX-Request": "true"})
+
+    assert shown_ids(reply) == []
+    assert "announce" not in json.loads(reply.headers["HX-Trigger"])
+
+
+def answer_to(browser: Client, url: str, data: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """The events of a row's answer under htmx, and its text."""
+    reply = browser.post(url, data, headers={"HX-Request": "true"})
+    return json.loads(reply.headers["HX-Trigger"]), html.unescape(reply.text)
+
+
+@pytest.mark.parametrize(
+    ("action", "data", "said"),
+    [
+        ("connection_confirm", {}, "Northstar is kept."),
+        ("connection_rename", {"name": "Polaris"}, "The connection is called Polaris now."),
+        ("connection_groups", {}, "Tags and client of Northstar are saved."),
+        (
+            "connection_read_again",
+            {},
+            "Amazon is asked for the marketplaces of Northstar again.",
+        ),
+        ("connection_check", {}, "The Selling Partner consent of Northstar is being checked."),
+    ],
+)
+def test_an_action_on_a_row_is_said_in_words_and_the_fresh_row_alone_shows_it(
+    organization: Organization, browser: Client, action: str, data: dict[str, str], said: str
+) -> None:
+    connection = factories.make_connection(organization, name="Northstar")
+    url = reverse(action, args=[organization.slug, connection.pk])
+
+    events, text = answer_to(browser, url, data)
+
+    assert events["announce"] == {"message": said}
+    assert "revision" not in events["poll-state"], "other rows may have changed since the page's"
+    assert f'id="connection-{connection.pk}"' in text
+    assert said not in text
+
+
+def test_without_javascript_the_same_words_stand_above_the_list(
+    organization: Organization, browser: Client
+) -> None:
+    connection = factories.make_connection(organization, name="Northstar")
+    url = reverse("connection_confirm", args=[organization.slug, connection.pk])
+
+    page = browser.post(url, follow=True).text
+
+    assert "Northstar is kept." in page
 
 
 def test_a_poll_brings_the_whole_list_when_rows_came_or_went(

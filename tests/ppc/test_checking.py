@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -227,6 +228,7 @@ def test_a_disconnected_row_is_not_checked_and_says_so(
     assert jobs_of(organization) == []
     told = f"{row.name} has no consent to check. Reconnect it first."
     assert told in fresh_rows.text
+    assert json.loads(fresh_rows.headers["HX-Trigger"])["announce"] == {"message": told}
     page = browser.get(reverse("account_connections", args=[organization.slug])).text
     assert told in page
     assert url not in page
