@@ -80,8 +80,7 @@ def counted(organization_id: UUID) -> int:
 
 
 def needing(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
-    """The rows with a side that waits for a person. On PPC any of its consents counts, also beside
-    one that is in a worse state and mends itself."""
+    """The rows with a side that waits for a person. On PPC any of its consents counts."""
     rows = Connection.objects.for_organization(organization_id)
     state = health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region")
     found: QuerySet[Any, Any] = rows.annotate(spapi_state=state).filter(

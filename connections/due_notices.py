@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from connections.attention import linked_to
-from connections.health import met_incident, newest_role, news_of_role
+from connections.health import met_incident, newest_role, news_of_role, was_lost_early
 from connections.models import (
     ADS_YEAR_RULE_SINCE,
     CONSENT_DAYS,
@@ -128,10 +128,7 @@ def expired(model: AnyModel) -> PreparedQuery:
 
     def build(latest: datetime, earliest: datetime) -> QuerySet[Any, Any]:
         over = _with_an_end(model).filter(authorized_at__lte=latest, authorized_at__gt=earliest)
-        was_revoked = Q(
-            status=Grant.Status.INVALID, status_changed_at__lt=F("authorized_at") + YEAR
-        )
-        living = over.exclude(status=Grant.Status.DISCONNECTED).exclude(was_revoked)
+        living = over.exclude(status=Grant.Status.DISCONNECTED).exclude(was_lost_early())
         return _lacking(living, kind=Kind.EXPIRED).values(*columns_of(model))
 
     return PreparedQuery(build, latest=datetime, earliest=datetime)
@@ -141,7 +138,7 @@ def expired(model: AnyModel) -> PreparedQuery:
 def revoked(model: AnyModel) -> PreparedQuery:
     def build(earliest: datetime) -> QuerySet[Any, Any]:
         invalid = model.objects.filter(status=Grant.Status.INVALID, status_changed_at__gt=earliest)
-        within_its_year = Q(status_changed_at__lt=F("authorized_at") + YEAR)
+        within_its_year = was_lost_early()
         if model is AdsGrant:
             within_its_year |= Q(authorized_at__lt=ADS_YEAR_RULE_SINCE)
         else:

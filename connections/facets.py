@@ -212,8 +212,8 @@ def end_of(fact: dict[str, Any]) -> datetime | None:
     if fact.get("is_ads") and given < ADS_YEAR_RULE_SINCE:
         return None
     end = given + YEAR
-    is_over = fact["status"] == Grant.Status.INVALID and end >= timezone.now()
-    return None if is_over else end
+    is_lost = fact["status"] == Grant.Status.INVALID and fact["status_changed_at"] < end
+    return None if is_lost else end
 
 
 # What is read ------------------------------------------------------------------------------
@@ -223,6 +223,7 @@ def row_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
     rows = Connection.objects.for_organization(organization_id).annotate(
         state=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),
         status=F("spapi_grant__status"),
+        status_changed_at=F("spapi_grant__status_changed_at"),
         authorized_at=F("spapi_grant__authorized_at"),
         is_consent_dated=F("spapi_grant__is_consent_dated"),
         person_id=F("spapi_grant__authorized_by_id"),
@@ -234,6 +235,7 @@ def row_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
         "client_id",
         "state",
         "status",
+        "status_changed_at",
         "authorized_at",
         "is_consent_dated",
         "person_id",
@@ -247,7 +249,7 @@ def grant_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
         state=health_of(LwaApplication.ADS, at),
         is_ads=Value(True),  # noqa: FBT003  # SQL value
     )
-    return stated.values("id", "state", "status", "authorized_at", "is_ads")
+    return stated.values("id", "state", "status", "status_changed_at", "authorized_at", "is_ads")
 
 
 def link_facts(organization_id: UUID) -> QuerySet[Any, Any]:

@@ -35,6 +35,8 @@ from sellerlegend.jobs.incidents import WINDOW
 from sellerlegend.jobs.models import Incident
 
 EXPIRING_DAYS = 60
+# What mends itself is told no more: the end comes first, and only a person holds it off.
+LAST_DAYS = 7
 # Verified once a day: half a day later than that, nobody knows any more.
 STALE_AFTER = timedelta(hours=36)
 
@@ -62,16 +64,14 @@ NEEDS_A_PERSON = (
     Health.PERMISSION_MISSING,
     Health.EXPIRING,
 )
-# The worst first: what a row says whose PPC is fed by several consents.
+# The worst first: what a row says whose PPC is fed by several consents. What needs a person comes
+# before what mends itself, or a row would be counted for something that it does not say.
 SEVERITY = (
-    Health.EXPIRED,
-    Health.REVOKED,
-    Health.PERMISSION_MISSING,
+    *NEEDS_A_PERSON,
     Health.DOUBTED,
     Health.INCIDENT,
-    Health.THROTTLED,
     Health.STALE,
-    Health.EXPIRING,
+    Health.THROTTLED,
     Health.CONNECTED,
     Health.DISCONNECTED,
     Health.WAITING,
@@ -85,7 +85,7 @@ SURFACES = {
     LwaApplication.ADS: Incident.Surface.ADS,
 }
 # The moments that the conditions compare with, by name: the values of a prepared query.
-MOMENTS = ("year_ago", "expiring_since", "quiet_since")
+MOMENTS = ("year_ago", "expiring_since", "last_days_since", "quiet_since")
 
 
 def moments(now: datetime | None = None) -> dict[str, datetime]:
@@ -93,6 +93,7 @@ def moments(now: datetime | None = None) -> dict[str, datetime]:
     return {
         "year_ago": now - timedelta(days=CONSENT_DAYS),
         "expiring_since": now - timedelta(days=CONSENT_DAYS - EXPIRING_DAYS),
+        "last_days_since": now - timedelta(days=CONSENT_DAYS - LAST_DAYS),
         "quiet_since": now - STALE_AFTER,
     }
 
@@ -124,24 +125,30 @@ def conditions_of(
     if application == LwaApplication.ADS:
         ends = fact(authorized_at__gte=ADS_YEAR_RULE_SINCE)
     over = ends & fact(authorized_at__lt=at["year_ago"])
+    has_time = ~(ends & fact(authorized_at__lt=at["last_days_since"]))
     has_new_role = fact(authorized_at__lt=newest_role(application))
+    is_silent = fact(last_success_at__isnull=True) | fact(last_success_at__lt=at["quiet_since"])
     return [
         (Health.WAITING, fact(status__isnull=True)),
         (Health.DISCONNECTED, fact(status=Grant.Status.DISCONNECTED)),
+        (Health.REVOKED, was_lost_early(prefix)),
         (Health.EXPIRED, over),
         (Health.REVOKED, fact(status=Grant.Status.INVALID)),
-        (Health.DOUBTED, fact(status=Grant.Status.DOUBTED)),
-        (Health.INCIDENT, met_incident(application, prefix, region)),
+        (Health.DOUBTED, has_time & fact(status=Grant.Status.DOUBTED)),
+        (Health.INCIDENT, has_time & met_incident(application, prefix, region)),
         (Health.PERMISSION_MISSING, fact(permission_missing_since__isnull=False) | has_new_role),
         # Who is only slowed down still answers; days without an answer are no slowness.
-        (
-            Health.THROTTLED,
-            fact(throttled_since__isnull=False, last_success_at__gte=at["quiet_since"]),
-        ),
-        (Health.STALE, fact(last_success_at__isnull=True)),
-        (Health.STALE, fact(last_success_at__lt=at["quiet_since"])),
+        (Health.STALE, has_time & is_silent),
         (Health.EXPIRING, ends & fact(authorized_at__lt=at["expiring_since"])),
+        (Health.THROTTLED, fact(throttled_since__isnull=False)),
     ]
+
+
+def was_lost_early(prefix: str = "") -> Q:
+    """Of a consent: it was over before its year was, and stays so when that year ends."""
+    end = F(f"{prefix}authorized_at") + timedelta(days=CONSENT_DAYS)
+    lookups = {"status": Grant.Status.INVALID, "status_changed_at__lt": end}
+    return Q(**{f"{prefix}{name}": value for name, value in lookups.items()})
 
 
 def met_incident(application: LwaApplication, prefix: str, region: str) -> Q:

@@ -19,6 +19,15 @@ HEALTH: dict[str, Reason] = {
         _("Reconnect now: it takes a minute, and nothing is interrupted."),
         "reconnect",
     ),
+    "health_expiring_unheard": Reason(
+        _("The consent ends soon"),
+        _(
+            "Amazon does not answer as it should at the moment, and ends every consent after a "
+            "year. What is here is kept."
+        ),
+        _("Reconnect now: it takes a minute and keeps everything."),
+        "reconnect",
+    ),
     "health_expired": Reason(
         _("The year of the consent is over"),
         _(
@@ -95,6 +104,15 @@ HEALTH: dict[str, Reason] = {
     "health_ads_expiring": Reason(
         _("The Amazon Ads consent ends soon"),
         _("Advertising data flows until then. Amazon ends these consents after a year."),
+        _("Connect Amazon Ads again before that day."),
+        "connect_ads",
+    ),
+    "health_ads_expiring_unheard": Reason(
+        _("The Amazon Ads consent ends soon"),
+        _(
+            "Amazon does not answer as it should at the moment, and ends these consents after a "
+            "year."
+        ),
         _("Connect Amazon Ads again before that day."),
         "connect_ads",
     ),

@@ -93,6 +93,8 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
     reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
     if state == Health.REVOKED and fact["last_error_code"] in STOPPED_BY_US:
         sign, reason = new_consent_sign(), reason_for(fact["last_error_code"])
+    if is_unheard(state, fact):
+        reason = HEALTH["health_expiring_unheard"]
     if is_answered(state, fact["grant_status"], fact):
         reason = HEALTH["health_overdue"]
     if is_unanswered(state, fact):
@@ -105,6 +107,26 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         since=since_words(state, LwaApplication.SPAPI, fact),
         reason=told_to(reader, reason),
         button=health_button(reason, fact, reader),
+    )
+
+
+def is_flowing(state: str, facts: Facts, prefix: str = "") -> bool:
+    """Whether what was started is green. What has worked until the consent behind it did not is
+    neutral: no green word beside a red one."""
+    if state == Health.EXPIRING:
+        return not is_unheard(state, facts, prefix)
+    return state == Health.CONNECTED
+
+
+def is_unheard(state: str, facts: Facts, prefix: str = "") -> bool:
+    """It ends soon, which stands above what else is wrong: after its last call, or after days
+    without one, nobody can say that data flows until then."""
+    if state != Health.EXPIRING:
+        return False
+    answered_at = facts[f"{prefix}last_success_at"]
+    is_silent = answered_at is None or answered_at < timezone.now() - STALE_AFTER
+    return bool(
+        is_silent or facts[f"{prefix}last_failure_code"] or facts[f"{prefix}first_refused_at"]
     )
 
 
@@ -153,6 +175,8 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
     sign, reason = SIGNS[state](), HEALTH[f"health_ads_{state}"] if is_told else None
     if state == Health.REVOKED and consent["last_error_code"] in STOPPED_BY_US:
         sign, reason = new_consent_sign(), ads_reason_for(consent["last_error_code"])
+    if is_unheard(state, consent):
+        reason = HEALTH["health_ads_expiring_unheard"]
     if is_answered(state, consent.get("status"), consent):
         reason = HEALTH["health_ads_overdue"]
     if is_unanswered(state, consent):
@@ -329,7 +353,7 @@ def failure_words(state: str, facts: Facts) -> str:
         return _("none since the consent was given")
     when = exact_time(facts["last_failure_at"])
     if not facts["last_failure_code"]:
-        is_refused = state in (Health.REVOKED, Health.DOUBTED)
+        is_refused = state in (Health.REVOKED, Health.DOUBTED) or facts["first_refused_at"]
         return when if is_refused else _("%(time)s, over since then") % {"time": when}
     why = reason_for(facts["last_failure_code"]).title
     return _("%(time)s: %(why)s") % {"time": when, "why": why}

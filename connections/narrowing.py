@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from connections.attention import fed_by, fed_by_grants
 from connections.grouping_models import Tagging
-from connections.health import NEEDS_A_PERSON, SEVERITY, Health
+from connections.health import NEEDS_A_PERSON, SEVERITY, Health, was_lost_early
 from connections.listing import BY_NAME, NONE, OVERDUE, PPC, SPAPI, Chosen
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, AdsGrant, Connection, Grant
 from sellerlegend.prepared import pattern_of
@@ -71,8 +71,7 @@ def words_of(chosen: Chosen) -> list[str]:
 
 
 def asks_for_somebody(side: str, place: Place) -> Q:
-    """On PPC any of its consents counts, also beside one that is in a worse state and mends
-    itself."""
+    """On PPC any of its consents counts."""
     on_spapi = Q(spapi_health__in=NEEDS_A_PERSON)
     on_ppc = Q(pk__in=fed_by(place.organization_id, NEEDS_A_PERSON, place.at))
     return {SPAPI: on_spapi, PPC: on_ppc}.get(side, on_spapi | on_ppc)
@@ -144,13 +143,12 @@ def ends_within(side: str, place: Place) -> Q:
     given = Q(authorized_at__lt=place.at["given_before"])
     if "given_from" in place.at:
         given &= Q(authorized_at__gte=place.at["given_from"])
-    given &= has_end(place.at["year_ago"])
     if side == PPC:
         grants = AdsGrant.objects.for_organization(place.organization_id)
-        ending = grants.filter(given, authorized_at__gte=ADS_YEAR_RULE_SINCE)
+        ending = grants.filter(given, has_end(), authorized_at__gte=ADS_YEAR_RULE_SINCE)
         return Q(pk__in=fed_by_grants(place.organization_id, ending))
-    dated = given & Q(is_consent_dated=True)
-    return Q(pk__in=place.rows.filter(prefixed(dated, "spapi_grant__")).values("pk"))
+    dated = prefixed(given & Q(is_consent_dated=True), "spapi_grant__")
+    return Q(pk__in=place.rows.filter(dated, has_end("spapi_grant__")).values("pk"))
 
 
 def end_moments(expiry: str) -> dict[str, datetime]:
@@ -162,11 +160,11 @@ def end_moments(expiry: str) -> dict[str, datetime]:
     return moments if first is None else moments | {"given_from": first - YEAR}
 
 
-def has_end(year_ago: datetime) -> Q:
+def has_end(prefix: str = "") -> Q:
     """Of a consent: one that a person ended has none, and one that Amazon ended before its time
     neither."""
-    is_living = Q(status__in=[Grant.Status.ACTIVE, Grant.Status.DOUBTED])
-    return is_living | Q(status=Grant.Status.INVALID, authorized_at__lt=year_ago)
+    lasting = (Grant.Status.ACTIVE, Grant.Status.DOUBTED, Grant.Status.INVALID)
+    return Q(**{f"{prefix}status__in": lasting}) & ~was_lost_early(prefix)
 
 
 def prefixed(condition: Q, prefix: str) -> Q:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from connections.health import Health, health_of, moments
 from connections.health_words import counted_sign
 from connections.models import CONSENT_DAYS, Connection, Grant
-from connections.narrowing import has_end, prefixed
+from connections.narrowing import has_end
 from connections.reach import within_reach
 from connections.renewals import MONTHS, month_after
 from connections.words import Sign
@@ -110,8 +110,7 @@ def renewals_by_month(rows: QuerySet[Connection]) -> dict[date, int]:
     """By the first day of the month in which a Seller Central consent ends, as the list's filter by
     month counts them. A consent of an unknown day has no end that could be told."""
     ends = F("spapi_grant__authorized_at") + timedelta(days=CONSENT_DAYS)
-    has_its_end = prefixed(has_end(moments()["year_ago"]), "spapi_grant__")
-    dated = rows.filter(has_its_end, spapi_grant__is_consent_dated=True)
+    dated = rows.filter(has_end("spapi_grant__"), spapi_grant__is_consent_dated=True)
     by_month = dated.annotate(key=TruncMonth(ends, tzinfo=timezone.get_current_timezone()))
     return {timezone.localdate(month): count for month, count in counts(by_month).items()}
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
 from connections.listing import MONTH
 from connections.models import CONSENT_DAYS, Connection
-from connections.narrowing import has_consent, has_end, prefixed
+from connections.narrowing import has_consent, has_end
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import within_reach
 from connections.renewals import month_after
@@ -221,7 +221,7 @@ NEEDED = (Health.EXPIRED, Health.REVOKED, Health.PERMISSION_MISSING)
 
 def has_its_end() -> Q:
     """As the list's filter by month counts them."""
-    return prefixed(has_end(moments()["year_ago"]), "spapi_grant__")
+    return has_end("spapi_grant__")
 
 
 def ends_in(month: date) -> Q:

@@ -33,7 +33,7 @@ REASONS: dict[str, Reason] = {
         _("Nothing to do: we try again by ourselves."),
     ),
     "grant_doubted": Reason(
-        _("Amazon refused your consent a moment ago"),
+        _("Amazon refused your consent"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
         _("Nothing to do: we ask again within a quarter of an hour."),
     ),

@@ -70,7 +70,7 @@ class Renewal:
     @property
     def has_its_day(self) -> bool:
         """As `narrowing.has_end`: whether it ends, or ended, on the day that Amazon names."""
-        return self.refused_at is None or self.ends_at < timezone.now()
+        return self.refused_at is None or self.refused_at >= self.ends_at
 
     @property
     def over_at(self) -> datetime:
@@ -80,7 +80,7 @@ class Renewal:
     @property
     def lost_on(self) -> date | None:
         """The day on which it was lost before its year was over."""
-        if self.refused_at is None or self.refused_at >= self.ends_at:
+        if self.refused_at is None or self.has_its_day:
             return None
         return timezone.localdate(self.refused_at)
 

@@ -197,8 +197,8 @@ def consent_words(fact: Facts) -> dict[str, Any]:
         return nothing
     # The same moments as `health` compares with, so that both say the same.
     left = ends - timezone.now()
-    if fact["grant_status"] == Grant.Status.INVALID and left > timedelta():
-        return nothing  # it ended before that day
+    if fact["grant_status"] == Grant.Status.INVALID and fact["status_changed_at"] < ends:
+        return nothing  # it was over before that day
     days = days_until(ends)
     sign = None
     words = ngettext(

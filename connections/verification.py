@@ -1,8 +1,9 @@
 """When each consent is proved again: once a day, spread over the day.
 
 Any reading that succeeds is a proof and sets the next one, 20 to 23 hours later: at most a day
-lies between two, and what began together comes apart. A consent that Amazon ended is asked once
-a day for four days, in case it was a mistake of Amazon's; then nothing until a new one.
+lies between two, and what began together comes apart. A consent that Amazon ended is asked some
+more times in four days, soon at first, in case it was a mistake of Amazon's; then nothing until a
+new one.
 """
 
 from __future__ import annotations
@@ -31,14 +32,17 @@ BATCH = 1000
 # thousand consents need.
 QUEUED_AT_ONCE = 300
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SOONEST, LATEST = timedelta(hours=20), timedelta(hours=23)
 # After a first reading: the roles have not been asked for yet.
 SOON = timedelta(minutes=10)
 # Also when a job waits long or a sweep is missed: not queued again before.
-QUEUED_FOR = timedelta(hours=1)
+QUEUED_FOR = HOUR
 
-QUIET_PROBES = 4
+# After the end: what many were refused by mistake comes back within the hour.
+QUIET_PROBES = (HOUR, 6 * HOUR, DAY, 2 * DAY, 3 * DAY, 4 * DAY)
+# Sooner by a fifth at most, so that what ended together is not asked together.
+QUIET_SOONEST = 0.8
 LIVING = (Grant.Status.ACTIVE, Grant.Status.DOUBTED)
 # Amazon itself said so; what our staff or our vault stopped is not asked again by itself.
 ENDED_BY_AMAZON = ("invalid_grant", "access_token_rejected")
@@ -62,14 +66,17 @@ def soon_after(grant: AnyGrant, now: datetime) -> datetime:
 
 
 def next_quiet_probe(ended_at: datetime, now: datetime) -> datetime | None:
-    """Once a day after the end, four times; None: enough."""
-    days_over = int((now - ended_at + timedelta(hours=1)) / DAY)
-    return ended_at + (days_over + 1) * DAY if days_over < QUIET_PROBES else None
+    """The next of `QUIET_PROBES` whose time has not begun; None: enough."""
+    for after in QUIET_PROBES:
+        soonest = QUIET_SOONEST * after
+        if now < ended_at + soonest:
+            return ended_at + _between(soonest, after)
+    return None
 
 
-def columns_of_end(ended_at: datetime) -> dict[str, datetime]:
+def columns_of_end(ended_at: datetime) -> dict[str, datetime | None]:
     """What a consent that Amazon has just ended is given: its first quiet probe."""
-    return {"verify_due_at": ended_at + DAY}
+    return {"verify_due_at": next_quiet_probe(ended_at, ended_at)}
 
 
 def _between(least: timedelta, most: timedelta) -> timedelta:
@@ -180,7 +187,7 @@ def _asked_quietly(now: datetime) -> Q:
     return Q(
         status=Grant.Status.INVALID,
         last_error_code__in=ENDED_BY_AMAZON,
-        status_changed_at__gt=now - (QUIET_PROBES + 1) * DAY,
+        status_changed_at__gt=now - QUIET_PROBES[-1] - DAY,
     ) & ~Q(refresh_token="")
 
 

@@ -12,6 +12,7 @@ from connections.countries import marketplace_name
 from connections.detail_facts import late_words
 from connections.health import Health
 from connections.health_models import DataSet
+from connections.health_words import is_flowing
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
@@ -40,13 +41,17 @@ SPAPI_DATA_SETS = frozenset(DataSet) - {DataSet.ADS}
 ONBOARDING_SIGNS: dict[str, Callable[[], Sign]] = {
     Onboarding.PENDING: lambda: Sign(_("Pending"), "dashed", "neutral"),
     Onboarding.WORKING: lambda: Sign(_("Working"), "progress", "progress"),
-    Onboarding.ONBOARDED: lambda: Sign(_("Onboarded"), "check-circle", "success"),
     Onboarding.NEEDS_ATTENTION: lambda: Sign(_("Needs you"), "alert", "warning"),
     Onboarding.PAUSED: lambda: Sign(_("Paused"), "pause", "neutral"),
 }
 
 
-def onboarding_sign(part: Facts) -> Sign:
+def done_sign(word: str, *, is_flowing: bool) -> Sign:
+    """Green only while the consent works: what was started once proves no data."""
+    return Sign(word, "check-circle", "success") if is_flowing else Sign(word, "check", "neutral")
+
+
+def onboarding_sign(part: Facts, *, is_flowing: bool) -> Sign:
     if part["job_reason"] and part["onboarding"] == Onboarding.WORKING:
         return Sign(waiting_words(part["job_reason"], part["job_due"]), "clock", "progress")
     if part["onboarding"] == Onboarding.PENDING and not part["is_supported"]:
@@ -56,14 +61,18 @@ def onboarding_sign(part: Facts) -> Sign:
         return Sign(word, "minus", "neutral")
     if part["onboarding"] == Onboarding.ONBOARDED and not part["is_participating"]:
         return Sign(_("Onboarded"), "minus", "neutral")  # once: nothing flows any more
+    if part["onboarding"] == Onboarding.ONBOARDED:
+        return done_sign(_("Onboarded"), is_flowing=is_flowing)
     return ONBOARDING_SIGNS[part["onboarding"]]()
 
 
-def spapi_line(part: Facts, language: str) -> MarketplaceLine:
+def spapi_line(part: Facts, language: str, *, is_flowing: bool) -> MarketplaceLine:
     if part["job_reason"]:  # its words hold a time
-        return line_with(onboarding_sign(part), part["marketplace_id"], part)
+        sign = onboarding_sign(part, is_flowing=is_flowing)
+        return line_with(sign, part["marketplace_id"], part)
     return usual_line(
         language,
+        is_flowing,
         part["marketplace_id"],
         part["onboarding"],
         part["is_supported"],
@@ -73,11 +82,16 @@ def spapi_line(part: Facts, language: str) -> MarketplaceLine:
 
 
 @lru_cache(maxsize=4096)
-def usual_line(_language: str, marketplace_id: str, *states: Any) -> MarketplaceLine:
+def usual_line(
+    _language: str,
+    is_flowing: bool,  # a part of the key
+    marketplace_id: str,
+    *states: Any,
+) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
     names = ("onboarding", "is_supported", "is_participating", "lost_at")
     part = {**dict(zip(names, states, strict=True)), "job_reason": None}
-    return line_with(onboarding_sign(part), marketplace_id, part)
+    return line_with(onboarding_sign(part, is_flowing=is_flowing), marketplace_id, part)
 
 
 def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
@@ -122,15 +136,16 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
     if startable and is_working and reader.may_act:
         url = url_of("marketplaces_onboard", reader, fact["id"])
         button = Button(_("Continue"), url, is_primary=True)
+    flows = is_flowing(fact["spapi_health"], fact)
     return Cell(
-        sign=roll_up_sign(counts, done) or paused_sign(known),
-        lines=tuple(spapi_line(part, reader.language) for part in known),
+        sign=roll_up_sign(counts, done, is_flowing=flows) or paused_sign(known),
+        lines=tuple(spapi_line(part, reader.language, is_flowing=flows) for part in known),
         progress=progress_words(done, len(counts)),
         button=button,
         note=reading_words(fact)
         or nothing_listed(fact, known)
         or (joined_words(counts) if is_working else "")
-        or late_data_words(fact),
+        or (late_words(fact.get("late", ()), SPAPI_DATA_SETS) if flows else ""),
         is_moving=fact["reading_due"] is not None
         or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
@@ -149,15 +164,15 @@ def disconnected_cell(known: list[Facts], reader: Reader) -> Cell:
     """What was onboarded stays readable; the row's own button reconnects it."""
     return Cell(
         sign=Sign(_("Disconnected"), "minus", "neutral"),
-        lines=tuple(spapi_line(part, reader.language) for part in known),
+        lines=tuple(spapi_line(part, reader.language, is_flowing=False) for part in known),
         progress="",
         button=None,
     )
 
 
-def roll_up_sign(counts: list[Facts], done: int) -> Sign | None:
+def roll_up_sign(counts: list[Facts], done: int, *, is_flowing: bool) -> Sign | None:
     if counts and done == len(counts):
-        return Sign(_("Started"), "check-circle", "success")
+        return done_sign(_("Started"), is_flowing=is_flowing)
     if any(part["onboarding"] == Onboarding.NEEDS_ATTENTION for part in counts):
         return Sign(_("Needs you"), "alert", "warning")
     if any(part["onboarding"] == Onboarding.WORKING for part in counts):
@@ -184,13 +199,6 @@ def nothing_listed(fact: Facts, known: list[Facts]) -> str:
         "Amazon lists no active marketplace for this seller in this region. Check the account in "
         "Seller Central, then check again."
     )
-
-
-def late_data_words(fact: Facts) -> str:
-    """A consent that works is green; that its data flows, only the importers know."""
-    if fact["spapi_health"] not in (Health.CONNECTED, Health.EXPIRING):
-        return ""
-    return late_words(fact.get("late", ()), SPAPI_DATA_SETS)
 
 
 def joined_words(counts: list[Facts]) -> str:
@@ -220,7 +228,7 @@ def spapi_side(part: Facts, fact: Facts, reader: Reader) -> Side:
     code = part["attention_reason"] if needs_you else part["job_reason"]
     problem = reason_for(code) if code else None
     return Side(
-        sign=onboarding_sign(part),
+        sign=onboarding_sign(part, is_flowing=is_flowing(fact["spapi_health"], fact)),
         since=exact_time(part["onboarding_changed_at"]),
         problem=problem,
         button=attention_button(problem, part, fact, reader) if needs_you else None,

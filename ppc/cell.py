@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -13,7 +12,7 @@ from connections.countries import marketplace_name
 from connections.detail_facts import late_words
 from connections.health import Health
 from connections.health_models import DataSet
-from connections.health_words import SideHealth, ads_health, feeding
+from connections.health_words import SideHealth, ads_health, feeding, is_flowing
 from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import ads_reason_for
@@ -44,21 +43,17 @@ LINK_SIGNS: dict[str, Callable[[], Sign]] = {
 }
 
 
-# What has worked until the consent behind it did not, or the seller left: no green word beside a
-# red one.
-FLOWING = (Health.CONNECTED, Health.EXPIRING)
-
-
-def is_flowing(part: Facts) -> bool:
-    is_living = part["is_participating"] and part["ads_health"] in FLOWING
-    return bool(is_living and part["link_status"] == Link.LINKED)
+def flows(part: Facts) -> bool:
+    """By the consent behind the link, and unless the seller left."""
+    is_linked = part["is_participating"] and part["link_status"] == Link.LINKED
+    return bool(is_linked and is_flowing(part["ads_health"], part, "ads_"))
 
 
 def linked_sign() -> Sign:
     return Sign(_("Linked"), "link", "neutral")
 
 
-def ppc_sign(part: Facts) -> Sign:
+def ppc_sign(part: Facts, *, is_green: bool) -> Sign:
     status = part["link_status"] or Link.PENDING
     if status == Link.WORKING and part["link_job_reason"]:
         return Sign(
@@ -66,7 +61,7 @@ def ppc_sign(part: Facts) -> Sign:
         )
     if status == Link.NEEDS_ATTENTION and part["link_reason"] == "ads_no_profile":
         return Sign(_("No Ads profile"), "dashed", "neutral")
-    if status == Link.LINKED and not is_flowing(part):
+    if status == Link.LINKED and not is_green:
         return linked_sign()
     return LINK_SIGNS[status]()
 
@@ -78,24 +73,29 @@ def has_ppc(part: Facts) -> bool:
 
 
 def ppc_line(part: Facts, language: str) -> MarketplaceLine:
+    is_green = flows(part)
     if part["link_job_reason"]:  # its words hold a time
-        return line_with(ppc_sign(part), part["marketplace_id"], part)
+        return line_with(ppc_sign(part, is_green=is_green), part["marketplace_id"], part)
     return usual_line(
-        language,
-        part["marketplace_id"],
-        part["link_status"],
-        part["link_reason"],
-        part["ads_health"],
-        part["is_participating"],
+        language, is_green, part["marketplace_id"], part["link_status"], part["link_reason"]
     )
 
 
 @lru_cache(maxsize=4096)
-def usual_line(_language: str, marketplace_id: str, *states: Any) -> MarketplaceLine:
+def usual_line(
+    _language: str,
+    is_green: bool,  # a part of the key
+    marketplace_id: str,
+    link_status: str | None,
+    link_reason: str | None,
+) -> MarketplaceLine:
     """Most lines of a page are equal to another one."""
-    names = ("link_status", "link_reason", "ads_health", "is_participating")
-    part = {**dict(zip(names, states, strict=True)), "link_job_reason": None}
-    return line_with(ppc_sign(part), marketplace_id, part)
+    part: Facts = {
+        "link_status": link_status,
+        "link_reason": link_reason,
+        "link_job_reason": None,
+    }
+    return line_with(ppc_sign(part, is_green=is_green), marketplace_id, part)
 
 
 def line_with(sign: Sign, marketplace_id: str, part: Facts) -> MarketplaceLine:
@@ -146,7 +146,7 @@ def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | 
 
 def late_data_words(fact: Facts, parts: list[Facts]) -> str:
     """A consent that works is green; that its data flows, only the importers know."""
-    is_green = any(map(is_flowing, parts))
+    is_green = any(map(flows, parts))
     return late_words(fact.get("late", ()), (DataSet.ADS,)) if is_green else ""
 
 
@@ -170,7 +170,7 @@ def ppc_roll_up(countable: list[Facts], done: int, *, is_ended: bool) -> Sign | 
     """None: nothing is to come before the row is connected again."""
     if countable and done == len(countable):
         present = [part for part in countable if part["is_participating"]]
-        is_all_flowing = bool(present) and all(map(is_flowing, present))
+        is_all_flowing = bool(present) and all(map(flows, present))
         return LINK_SIGNS[Link.LINKED]() if is_all_flowing else linked_sign()
     if any(part["link_status"] == Link.NEEDS_ATTENTION for part in countable):
         return Sign(_("Needs you"), "alert", "warning")
@@ -188,7 +188,7 @@ def ppc_side(part: Facts, fact: Facts, reader: Reader) -> Side | None:
     problem = ads_reason_for(code) if code else None
     button = next_button("ppc_retry", problem, part, fact, reader) if needs_you else None
     return Side(
-        sign=ppc_sign(part),
+        sign=ppc_sign(part, is_green=flows(part)),
         since=exact_time(part["link_changed_at"]),
         note=part["profile_name"] or "",
         problem=problem,

@@ -23,6 +23,7 @@ from hypothesis.stateful import invariant, rule
 
 from connections import notification_choices
 from connections.health import MOMENTS, Health, health_of, moments
+from connections.health_words import is_flowing
 from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant, SpApiGrant
 from connections.notice_mails import MAIL
 from connections.notice_models import Notice, NoticeLine, NoticeMail, NotificationChoice
@@ -283,9 +284,10 @@ class WalkOfYears(Walk):
             health = facts.pop("health")
             grant = model(**facts)
             assert health in Health.values
-            if health in (Health.CONNECTED, Health.EXPIRING):
+            if is_flowing(health, facts):
                 assert grant.status == Grant.Status.ACTIVE
                 assert grant.last_success_at > now - LATEST_PROOF
+            if health in (Health.CONNECTED, Health.EXPIRING):
                 assert grant.reauthorize_by is None or grant.reauthorize_by > now
             if grant.status == Grant.Status.DISCONNECTED:
                 assert health == Health.DISCONNECTED

@@ -249,6 +249,9 @@ def test_the_end_of_the_consent_in_a_window_or_a_month(organization: Organizatio
     ending(organization, "april", datetime(2027, 4, 1, tzinfo=UTC))
     ending(organization, "gone", NOW + 5 * DAY, status="disconnected", refresh_token="")
     ending(organization, "revoked", NOW + 5 * DAY, status="invalid")
+    # Its year is over by now, and was not when it was lost.
+    lost_at = NOW - 5 * DAY
+    ending(organization, "lost", NOW - DAY, status="invalid", status_changed_at=lost_at)
     factories.make_waiting_connection(organization, name="waits")
 
     assert names(organization, expiry="overdue") == ["over"]
@@ -421,6 +424,8 @@ def test_each_state_is_counted_as_it_would_be_shown(organization: Organization) 
     row(organization, "fine")
     row(organization, "expired", authorized_at=NOW - 366 * DAY)
     row(organization, "revoked", status="invalid")
+    ending(organization, "ends tomorrow", NOW + DAY, status="doubted")
+    ending(organization, "lost", NOW - DAY, status="invalid", status_changed_at=NOW - 5 * DAY)
     both = row(organization, "both", status="invalid")
     grant = factories.make_ads_grant(organization)
     profile = factories.make_profile(grant, seller=both.selling_partner_id or "", marketplace_id=US)
@@ -439,7 +444,7 @@ def test_each_state_is_counted_as_it_would_be_shown(organization: Organization) 
             assert there["health"].get(state.value, 0) == expected, (state, side)
             assert there.get("found", {}).get("found", 0) == expected
     assert found["show"] == {"attention": len(names(organization, show="attention"))}
-    assert found["all"] == {"all": 6}
+    assert found["all"] == {"all": 8}
 
 
 def test_a_filter_is_counted_without_itself_and_with_the_others(

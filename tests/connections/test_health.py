@@ -57,7 +57,10 @@ def make_row(**facts: Any) -> Connection:
         ({"permission_missing_since": NOW}, Health.PERMISSION_MISSING),
         ({"status": "doubted"}, Health.DOUBTED),
         ({"status": "invalid"}, Health.REVOKED),
-        ({"status": "invalid", "authorized_at": NOW - 366 * DAY}, Health.EXPIRED),
+        (
+            {"status": "invalid", "authorized_at": NOW - 366 * DAY, "status_changed_at": NOW},
+            Health.EXPIRED,
+        ),
         ({"status": "disconnected", "refresh_token": ""}, Health.DISCONNECTED),
     ],
 )
@@ -82,7 +85,25 @@ def test_a_row_without_a_consent_waits_for_it() -> None:
             {"throttled_since": NOW - 5 * DAY, "last_success_at": NOW - 5 * DAY},
             Health.STALE,
         ),
-        ({"last_success_at": None, "authorized_at": NOW - 360 * DAY}, Health.STALE),
+        ({"last_success_at": None, "authorized_at": NOW - 357 * DAY}, Health.STALE),
+        ({"status": "doubted", "authorized_at": NOW - 357 * DAY}, Health.DOUBTED),
+        ({"throttled_since": NOW, "authorized_at": NOW - 306 * DAY}, Health.EXPIRING),
+        ({"last_success_at": None, "authorized_at": NOW - 359 * DAY}, Health.EXPIRING),
+        ({"status": "doubted", "authorized_at": NOW - 359 * DAY}, Health.EXPIRING),
+        (
+            {"permission_missing_since": NOW, "authorized_at": NOW - 359 * DAY},
+            Health.PERMISSION_MISSING,
+        ),
+        # Without an end nothing comes first.
+        (
+            {
+                "status": "doubted",
+                "authorized_at": NOW - 364 * DAY,
+                "is_consent_dated": False,
+                "imported_at": NOW - 364 * DAY,
+            },
+            Health.DOUBTED,
+        ),
         (
             {"status": "disconnected", "refresh_token": "", "authorized_at": NOW - 400 * DAY},
             Health.DISCONNECTED,
@@ -91,6 +112,30 @@ def test_a_row_without_a_consent_waits_for_it() -> None:
 )
 def test_the_worse_state_wins(facts: dict[str, Any], expected: Health) -> None:
     assert state_of(make_row(**facts)) == expected
+
+
+@pytest.mark.parametrize("is_dated", [True, False])
+def test_what_was_lost_within_its_year_stays_so_when_the_year_is_over(is_dated: bool) -> None:
+    lost = make_row(
+        status="invalid",
+        authorized_at=NOW - 400 * DAY,
+        status_changed_at=NOW - 36 * DAY,
+        is_consent_dated=is_dated,
+        imported_at=NOW - 400 * DAY,
+    )
+
+    assert state_of(lost) == Health.REVOKED
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(357, Health.INCIDENT), (359, Health.EXPIRING), (366, Health.EXPIRED)]
+)
+def test_in_its_last_week_the_end_stands_above_an_incident(days: int, expected: Health) -> None:
+    failure = {"last_failure_at": NOW, "last_failure_code": "amazon_unavailable"}
+    row = make_row(authorized_at=NOW - days * DAY, **failure)
+    Incident.objects.create(surface="lwa")
+
+    assert state_of(row) == expected
 
 
 def test_a_role_that_is_newer_than_the_consent_is_missing_from_it() -> None:
@@ -165,6 +210,7 @@ def test_an_ads_consent_from_before_the_rule_never_ends() -> None:
 
 def test_the_worst_of_several_consents_speaks() -> None:
     assert health.worst(["connected", "stale", "revoked"]) == Health.REVOKED
+    assert health.worst(["connected", "doubted", "expiring"]) == Health.EXPIRING
     assert health.worst(["connected", "disconnected"]) == Health.CONNECTED
     assert health.worst([]) == Health.WAITING
     assert sorted(health.SEVERITY) == sorted(Health)

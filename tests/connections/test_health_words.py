@@ -157,6 +157,74 @@ TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"last_success_at": NOW - 2 * DAY},
+        {"status": "doubted", "first_refused_at": NOW},
+        {"throttled_since": NOW, "last_failure_at": NOW, "last_failure_code": "amazon_throttled"},
+    ],
+)
+def test_of_a_consent_that_ends_tomorrow_only_what_is_so_is_said(
+    organization: Organization, facts: dict[str, Any]
+) -> None:
+    """Whatever else is wrong: the one next step is a person's, and nothing is called green."""
+    connection = with_facts(organization, authorized_at=NOW - 364 * DAY, **facts)
+    factories.make_account(connection, US, onboarding="onboarded")
+
+    row = shown(connection)
+
+    assert row.spapi_health.needs_a_person
+    assert row.spapi_health.since == f"ends in 1 day, on {day_of(NOW + DAY)}"
+    assert "Data flows" not in row.trouble_text
+    assert "Reconnect now" in row.trouble_text
+    assert [found.label for found in row.trouble_buttons] == ["Reconnect"]
+    assert row.spapi.sign is not None
+    tones = [row.spapi.sign.tone, *(line.sign.tone for line in row.spapi.lines)]
+    assert tones == ["neutral", "neutral"]
+
+
+def test_what_was_lost_within_its_year_is_told_so_after_it(organization: Organization) -> None:
+    row = shown(
+        with_facts(
+            organization,
+            status="invalid",
+            authorized_at=NOW - 400 * DAY,
+            status_changed_at=NOW - 40 * DAY,
+        )
+    )
+
+    assert row.spapi_health.sign.word == "Revoked"
+    assert row.spapi_health.since == f"since {day_of(NOW - 40 * DAY)}"
+    assert (row.consent_ends, row.consent_sign) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "tone"),
+    [
+        ({}, "success"),
+        ({"authorized_at": NOW - 330 * DAY}, "success"),
+        ({"status": "invalid"}, "neutral"),
+        ({"authorized_at": NOW - 366 * DAY}, "neutral"),
+        ({"status": "disconnected", "refresh_token": ""}, "neutral"),
+        ({"status": "doubted"}, "neutral"),
+        ({"last_success_at": NOW - 2 * DAY}, "neutral"),
+    ],
+)
+def test_what_was_started_is_green_only_while_the_consent_works(
+    organization: Organization, facts: dict[str, Any], tone: str
+) -> None:
+    connection = with_facts(organization, **facts)
+    factories.make_account(connection, US, onboarding="onboarded")
+
+    row = shown(connection)
+
+    assert row.spapi.sign is not None
+    assert row.spapi.sign.word == ("Started" if "refresh_token" not in facts else "Disconnected")
+    assert row.spapi.sign.tone == tone
+    assert [(line.sign.word, line.sign.tone) for line in row.spapi.lines] == [("Onboarded", tone)]
+
+
 @pytest.mark.parametrize(("facts", "word", "since", "title", "button"), TROUBLES)
 def test_selling_partner_says_what_is_wrong_since_when_and_the_one_next_step(
     organization: Organization,

@@ -98,6 +98,23 @@ def every_state(organization: Organization) -> dict[str, Connection]:
         "fine": row(organization, "fine"),
         "expiring": row(organization, "expiring", authorized_at=NOW - 330 * DAY),
         "expired": row(organization, "expired", authorized_at=NOW - 366 * DAY),
+        # In its last week the end stands above what mends itself.
+        "ends refused": row(
+            organization, "ends refused", status="doubted", authorized_at=NOW - 364 * DAY
+        ),
+        "ends stale": row(
+            organization, "ends stale", last_success_at=old, authorized_at=NOW - 364 * DAY
+        ),
+        "ends throttled": row(
+            organization, "ends throttled", throttled_since=NOW, authorized_at=NOW - 330 * DAY
+        ),
+        "lost": row(
+            organization,
+            "lost",
+            status="invalid",
+            authorized_at=NOW - 400 * DAY,
+            status_changed_at=NOW - 40 * DAY,
+        ),
         "revoked": row(organization, "revoked", status="invalid"),
         "doubted": row(organization, "doubted", status="doubted"),
         "permission": row(organization, "permission", permission_missing_since=NOW),
@@ -122,9 +139,9 @@ def every_state(organization: Organization) -> dict[str, Connection]:
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ("expiring", ["expiring"]),
+        ("expiring", ["ends refused", "ends stale", "ends throttled", "expiring"]),
         ("expired", ["expired"]),
-        ("revoked", ["ads revoked", "revoked"]),
+        ("revoked", ["ads revoked", "lost", "revoked"]),
         ("doubted", ["doubted"]),
         ("permission_missing", ["permission"]),
         ("throttled", ["ads both", "throttled"]),
@@ -167,7 +184,7 @@ def test_the_filter_and_the_rows_never_disagree(
         or (found.ppc_health is not None and found.ppc_health.needs_a_person)
     ]
     assert names(browser, organization, show="attention") == asking
-    assert attention.counted(organization.pk) == len(asking) == 5
+    assert attention.counted(organization.pk) == len(asking) == 9
 
 
 @pytest.mark.parametrize("value", ["", "x", "CONNECTED", "'", "²"])

@@ -48,8 +48,9 @@ def test_what_began_together_comes_apart_and_is_never_a_day_late() -> None:
 @pytest.mark.parametrize(
     ("over", "expected"),
     [
-        (timedelta(0), DAY),
-        (23 * HOUR, 2 * DAY),
+        (timedelta(0), HOUR),
+        (HOUR, 6 * HOUR),
+        (6 * HOUR, DAY),
         (DAY, 2 * DAY),
         (2 * DAY + HOUR, 3 * DAY),
         (3 * DAY + HOUR, 4 * DAY),
@@ -57,10 +58,25 @@ def test_what_began_together_comes_apart_and_is_never_a_day_late() -> None:
         (40 * DAY, None),
     ],
 )
-def test_quiet_probes_are_a_day_apart_and_four(over: timedelta, expected: timedelta | None) -> None:
-    found = verification.next_quiet_probe(NOW, NOW + over)
+def test_quiet_probes_begin_within_the_hour_and_are_few(
+    over: timedelta, expected: timedelta | None
+) -> None:
+    found = {verification.next_quiet_probe(NOW, NOW + over) for _ in range(30)}
 
-    assert found == (NOW + expected if expected else None)
+    if expected is None:
+        assert found == {None}
+        return
+    assert len(found) > 1  # what ended together is not asked together
+    waits = [moment - NOW for moment in found if moment is not None]
+    assert expected * verification.QUIET_SOONEST <= min(waits) <= max(waits) <= expected
+
+
+def test_each_quiet_probe_leads_to_the_next_and_six_are_all() -> None:
+    asked, due = 0, verification.columns_of_end(NOW)["verify_due_at"]
+    while due is not None:
+        asked, due = asked + 1, verification.next_quiet_probe(NOW, due)
+
+    assert asked == 6
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_it_tells_what_happened_newest_first_and_by_day(
     told = [
         today,
         "Amazon refused the consent of Selling Partner; we ask again",
-        "Amazon refused your consent a moment ago",
+        "Amazon refused your consent",
         "Automatically",
         "Renamed from “Old name” to “New name”",
         "Ada Benson",
@@ -518,6 +518,26 @@ def test_a_failure_of_a_consent_that_is_refused_is_not_over(
 
     assert f"Last failure {moment(NOW)}" in text
     assert "over since then" not in text
+
+
+def test_a_refusal_of_months_ago_is_not_one_of_a_moment_ago(
+    organization: Organization, browser: Client
+) -> None:
+    connection, then = factories.make_connection(organization), NOW - timedelta(days=67)
+    SpApiGrant.objects.for_organization(organization).update(
+        status=Grant.Status.INVALID,
+        authorized_at=NOW - timedelta(days=367),
+        status_changed_at=then,
+        last_failure_at=then,
+        last_failure_code="grant_doubted",
+    )
+
+    text = details(browser, connection)
+
+    assert f"Last failure {moment(then)}: Amazon refused your consent" in text
+    assert "a moment ago" not in text
+    assert "Renewal" not in text
+    assert "Revoked" in text
 
 
 def test_a_proved_seller_is_said_to_be_proved(organization: Organization, browser: Client) -> None:

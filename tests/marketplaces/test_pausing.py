@@ -55,6 +55,10 @@ def screen(row: Connection, client: Client) -> str:
     return client.get(reverse("account_connections", args=[row.organization.slug])).text
 
 
+def details_of(row: Connection) -> str:
+    return reverse("connection_details", args=[row.organization.slug, row.pk])
+
+
 def live_jobs(row: Connection) -> list[Job]:
     return list(Job.objects.for_organization(row.organization_id).filter(status__in=Job.LIVE))
 
@@ -170,6 +174,9 @@ def test_what_was_onboarded_is_so_again_on_a_disconnected_row_which_is_to_be_con
     account.refresh_from_db()
     assert account.onboarding == Onboarding.ONBOARDED
     assert live_jobs(row) == []
+    for page in (screen(row, client), client.get(details_of(row)).text):
+        assert "Onboarded" in page
+        assert "tone-success" not in page[page.index("Northstar") :]
 
 
 def test_the_ppc_link_of_a_paused_marketplace_stays(row: Connection, actor: Actor) -> None:

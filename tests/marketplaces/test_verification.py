@@ -94,7 +94,7 @@ def revoke(row: Connection, amazon: RunningEmulator) -> datetime:
         status=Grant.Status.INVALID,
         status_changed_at=now,
         last_error_code="invalid_grant",
-        verify_due_at=now + DAY,
+        **verification.columns_of_end(now),
     )
     return now
 
@@ -190,7 +190,7 @@ def test_what_amazon_postpones_waits_and_changes_no_consent(
 # A consent that is over --------------------------------------------------------------------
 
 
-def test_an_ended_consent_is_asked_once_a_day_for_four_days_and_then_no_more(
+def test_an_ended_consent_is_asked_soon_then_less_for_four_days_and_then_no_more(
     row: Connection, amazon: RunningEmulator
 ) -> None:
     ended = revoke(row, amazon)
@@ -208,7 +208,10 @@ def test_an_ended_consent_is_asked_once_a_day_for_four_days_and_then_no_more(
             if calls(amazon):
                 asked.append(hour)
 
-    assert asked == [24, 48, 72, 96]
+    wanted = [1, 6, 24, 48, 72, 96]
+    assert len(asked) == len(wanted), asked
+    for hour, latest in zip(asked, wanted, strict=True):
+        assert verification.QUIET_SOONEST * latest <= hour <= latest
     assert grant_of(row).status == "invalid"
     assert grant_of(row).verify_due_at is None
     row.refresh_from_db()
@@ -647,7 +650,23 @@ def test_a_message_that_nobody_can_explain_is_not_left_for_a_day(row: Connection
     assert tomorrow is not None
     assert soon - timezone.now() < timedelta(hours=1)
     assert tomorrow - timezone.now() > timedelta(hours=19)
-    assert grant_of(row).verify_due_at == ended + DAY
+    quiet = grant_of(row).verify_due_at
+    assert quiet is not None
+    assert ended + DAY / 5 <= quiet <= ended + DAY / 4
+
+
+def test_a_consent_that_amazon_takes_back_is_found_within_the_hour(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    ended = timezone.now() - timedelta(hours=1)
+    facts = {"last_error_code": "invalid_grant", "status_changed_at": ended}
+    set_grant(row, status="invalid", **facts, **verification.columns_of_end(ended))
+
+    assert proofs.sweep_due() == 1
+    (job,) = Job.objects.for_organization(row.organization_id).filter(status__in=Job.LIVE)
+    ledger.run(job.pk)
+
+    assert grant_of(row).status == Grant.Status.ACTIVE
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
