@@ -17,7 +17,7 @@ from connections import list_queries
 from connections.export import consented_at, renew_by, spapi_since
 from connections.groups import groups_named, names_in
 from connections.health import MOMENTS, health_of, moments, worst
-from connections.health_words import dated_end
+from connections.health_words import dated_end, is_by_client
 from connections.listing import Chosen
 from connections.models import Connection
 from sellerlegend.applications.models import LwaApplication
@@ -69,6 +69,7 @@ def as_object(fact: Facts, consents: list[Facts]) -> Facts:
             "consented_at": consented_at(fact),
             "renew_by": renew_by(fact),
             "authorized_by": fact["authorized_by"] or fact["authorized_by_email"],
+            "authorized_by_client": is_by_client(fact),
             "verified_at": fact["verified_at"],
             "last_success_at": fact["last_success_at"],
             "last_failure_at": fact["last_failure_at"],

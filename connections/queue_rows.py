@@ -15,17 +15,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
-from connections.listing import MONTH
+from connections.listing import BY_LINK, MONTH, NONE
 from connections.models import CONSENT_DAYS, Connection
-from connections.narrowing import has_consent, has_end, prefixed
+from connections.narrowing import given_by, has_consent, has_end, prefixed
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import within_reach
 from connections.renewals import month_after
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.organizations.models import Membership
 
-# Nobody has this id: the consents of people whose login was deleted.
-GONE = UUID(int=0)
+# Nobody has these ids: the consents of people whose login was deleted, and of clients by links.
+GONE, CLIENTS = UUID(int=0), UUID(int=1)
 
 
 def rows_in_sight(membership: Membership) -> QuerySet[Connection]:
@@ -188,8 +188,7 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
     if pick.kind == "month" and pick.month is not None:
         return living.filter(has_its_end()).filter(ends_in(pick.month))
     if pick.kind == "person":
-        person = None if pick.person == GONE else pick.person
-        return living.filter(spapi_grant__authorized_by=person)
+        return living.filter(given_by(giver_of(pick.person)))
     state = health_of(LwaApplication.SPAPI, moments(), prefix="spapi_grant__", region="region")
     if pick.kind == "needed":
         return living.annotate(state=state).filter(state__in=NEEDED)
@@ -200,6 +199,11 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
             & ~Q(state__in=NEEDED)
         )
     return living.none()
+
+
+def giver_of(person: UUID | None) -> str:
+    """As the list's filter calls whoever has this id."""
+    return {GONE: NONE, CLIENTS: BY_LINK, None: NONE}.get(person, str(person))
 
 
 def picks_of(membership: Membership) -> list[tuple[Pick, int]]:

@@ -68,4 +68,4 @@ def who_of(kind: str, actor: User | None) -> str:
         return _("Support")
     if kind == Kind.WORKER:
         return _("Automatically")
-    return str(actor) if actor else _("Somebody who left")
+    return str(actor) if actor else _("A deleted login")
