@@ -288,7 +288,7 @@ class Progress:
 
     @property
     def words(self) -> str:
-        told = _("%(done)d of %(total)d done") % {
+        told = _("%(done)d of %(total)d settled") % {
             "done": self.done - self.skipped,
             "total": self.total,
         }
