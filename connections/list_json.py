@@ -36,8 +36,9 @@ def page_of_list(reader: Membership, chosen: Chosen, number: int) -> Facts:
     """One page of the reader's list: `connections`, `total`, `page` and `pages`.
 
     A `health` is a state of `connections.health.Health`, `since` when it began where that is
-    known. `ppc` is null where no Amazon Ads consent feeds the row. A page beyond the last one has
-    no connections.
+    known. `authorized_by_client`: a client gave the consent by a link, so that `authorized_by` is
+    their name, or null. `ppc` is null where no Amazon Ads consent feeds the row. A page beyond the
+    last one has no connections.
     """
     known = groups_named(reader, chosen).known(chosen)
     facts = list_queries.chosen_facts(reader, number, known, size=PAGE_SIZE)
