@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET
 
 from connections import client_links
 from connections.authorisers import ads_of, authoriser_of, authorisers_of, stores_of
-from connections.listing import NONE, Chosen
-from connections.queue_rows import GONE, uuid_of
+from connections.listing import Chosen
+from connections.queue_rows import giver_of, uuid_of
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.models import Role
 
@@ -44,7 +44,7 @@ def authorisers(request: OrganizationRequest) -> HttpResponse:
 
 def list_url(request: OrganizationRequest, person: UUID) -> str:
     """The same rows as a choice of the list."""
-    chosen = Chosen(authorised=NONE if person == GONE else str(person))
+    chosen = Chosen(authorised=giver_of(person))
     return f"{reverse('account_connections', args=[request.organization.slug])}?{chosen.query}"
 
 

@@ -6,7 +6,7 @@ A consent outlives the membership and the login of whoever gave it, and its hist
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.models import AdsGrant, Connection, Grant
-from connections.narrowing import has_consent
+from connections.narrowing import given_by, has_consent
 from connections.notice_words import rows_fed_by
-from connections.queue_rows import GONE, rows_in_sight
+from connections.queue_rows import CLIENTS, GONE, giver_of, rows_in_sight
 from connections.reach import ads_grants_within
 from connections.words import exact_day
 from sellerlegend.organizations.models import Membership, User
@@ -26,7 +26,8 @@ from sellerlegend.organizations.models import Membership, User
 
 @dataclass(frozen=True)
 class Authoriser:
-    """`id` is GONE for all whose login was deleted: nobody knows their names any more."""
+    """`id` is GONE for all whose login was deleted: nobody knows their names any more; and CLIENTS
+    for all without a login, who gave theirs by a link."""
 
     id: UUID
     name: str
@@ -39,6 +40,11 @@ class Authoriser:
         if self.id == GONE:
             return _("Authorised by somebody whose login was deleted")
         return _("Authorised by %(name)s") % {"name": self.name}
+
+    @property
+    def is_leaver(self) -> bool:
+        """Clients stay, though they are no members."""
+        return not self.is_member and self.id != CLIENTS
 
     @property
     def words(self) -> str:
@@ -75,12 +81,12 @@ class GivenConsent:
 
 
 def authorisers_of(membership: Membership) -> list[Authoriser]:
-    """Those with a living consent; first whoever is no member any more, then by name."""
+    """Those with a living consent; first whoever left, then by name."""
     rows: QuerySet[Any] = living(membership)
-    givers: Iterable[UUID | None] = rows.values_list("spapi_grant__authorized_by", flat=True)
-    stores = Counter(GONE if giver is None else giver for giver in givers)
+    givers = rows.values_list("spapi_grant__authorized_by", "spapi_grant__is_by_client")
+    stores = Counter(key_of(giver, is_by_client=by_client) for giver, by_client in givers)
     ads = Counter(grant.authorized_by_id or GONE for grant, _rows in ads_consents(membership))
-    people = User.objects.in_bulk([key for key in stores | ads if key != GONE])
+    people = User.objects.in_bulk([key for key in stores | ads if key not in (GONE, CLIENTS)])
     members = set(
         Membership.objects.for_organization(membership.organization_id).values_list(
             "user_id", flat=True
@@ -90,11 +96,17 @@ def authorisers_of(membership: Membership) -> list[Authoriser]:
         Authoriser(key, name_in(people, key), key in members, stores[key], ads[key])
         for key in stores | ads
     ]
-    return sorted(found, key=lambda one: (one.is_member, one.name.lower(), one.id))
+    return sorted(found, key=lambda one: (not one.is_leaver, one.name.lower(), one.id))
+
+
+def key_of(giver: UUID | None, *, is_by_client: bool) -> UUID:
+    return CLIENTS if is_by_client else giver or GONE
 
 
 def name_in(people: Mapping[UUID, User], key: UUID) -> str:
-    return str(people[key]) if key in people else _("Somebody whose login was deleted")
+    if key == CLIENTS:
+        return _("Clients, by link")
+    return str(people[key]) if key in people else _("A deleted login")
 
 
 def living(membership: Membership) -> QuerySet[Connection]:
@@ -107,8 +119,8 @@ def authoriser_of(membership: Membership, row_id: UUID) -> UUID | None:
     row = living(membership).filter(pk=row_id).select_related("spapi_grant").first()
     if row is None:
         return None
-    giver: UUID | None = row.spapi_grant.authorized_by_id
-    return GONE if giver is None else giver
+    grant = row.spapi_grant
+    return key_of(grant.authorized_by_id, is_by_client=grant.is_by_client)
 
 
 FedRows = list[tuple[UUID, str]]
@@ -125,8 +137,7 @@ def ads_consents(membership: Membership) -> list[tuple[AdsGrant, FedRows]]:
 
 
 def stores_of(membership: Membership, person: UUID) -> list[GivenConsent]:
-    giver = None if person == GONE else person
-    rows = living(membership).filter(spapi_grant__authorized_by=giver)
+    rows = living(membership).filter(given_by(giver_of(person)))
     found = rows.select_related("spapi_grant").order_by("spapi_grant__authorized_at", "name")
     return [
         GivenConsent(

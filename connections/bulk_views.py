@@ -92,7 +92,7 @@ def connections_client(request: OrganizationRequest) -> HttpResponseBase:
         return ask_for_client(request, selection)
     client = client_from(request, which)
     if client is None and which != "none":
-        return ask_for_client(request, selection, _("Choose a client."))
+        return ask_for_client(request, selection, which_words(which))
     changed = set(
         groups.give_to_client(
             organization=request.organization,
@@ -108,6 +108,12 @@ def connections_client(request: OrganizationRequest) -> HttpResponseBase:
     lines = bulk.lines(request, selection.ids, words_of)
     title = _("Client: %(name)s") % {"name": client.name} if client else _("Without a client")
     return bulk.tell(request, title=title, lines=lines)
+
+
+def which_words(which: str) -> str:
+    if not which:
+        return _("Choose a client.")
+    return _("That client is not there any more: somebody deleted it meanwhile. Choose another.")
 
 
 def ask_for_client(

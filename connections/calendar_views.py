@@ -21,6 +21,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from connections import renewals
+from connections.health import Health
 from connections.listing import OVERDUE, PPC, SPAPI
 from connections.renewals import Month, Renewal
 from connections.words import Jump
@@ -45,8 +46,11 @@ class ListLink:
 
 @dataclass(frozen=True)
 class MonthShown:
+    """`overdue`: how many of its consents stand above, too, where what is over is."""
+
     month: Month
     links: list[ListLink]
+    overdue: int
 
 
 @require_GET
@@ -65,8 +69,10 @@ def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
     slug = request.organization.slug
     context = {
         "overdue": overdue,
+        "overdue_words": overdue_words(overdue),
         "overdue_links": links_to_list(slug, OVERDUE, overdue),
-        "months": [MonthShown(one, links_to_list(slug, one.key, one.renewals)) for one in months],
+        "lost_links": links_to_lost(slug, overdue),
+        "months": [month_shown(slug, one) for one in months],
         "unfolded": unfolded(months, request.GET.get("month", "")),
         "jumps": jumps(overdue, months),
         "without_a_day": renewals.count_without_a_day(request.organization, request.membership),
@@ -76,16 +82,43 @@ def show(request: OrganizationRequest, feed_url: str = "") -> HttpResponse:
     return render(request, "connections/calendar.html", context)
 
 
+def month_shown(slug: str, month: Month) -> MonthShown:
+    overdue = sum(renewal.is_over for renewal in month.renewals)
+    return MonthShown(month, links_to_list(slug, month.key, month.renewals), overdue)
+
+
+def overdue_words(overdue: list[Renewal]) -> str:
+    """Two kinds, which the list shows one at a time."""
+    lost = sum(not renewal.has_its_day for renewal in overdue)
+    late = len(overdue) - lost
+    counted = (
+        (late, ngettext("%(count)d overdue", "%(count)d overdue", late)),
+        (lost, ngettext("%(count)d lost", "%(count)d lost", lost)),
+    )
+    return ", ".join(words % {"count": count} for count, words in counted if count)
+
+
 def links_to_list(slug: str, expiry: str, counted: Iterable[Renewal]) -> list[ListLink]:
-    """To all rows of these consents that end on their own day: the list shows one side's at a time,
-    and one Amazon Ads consent feeds several of its rows."""
-    dated = [renewal for renewal in counted if renewal.has_its_day]
+    """To all rows of these consents that end on their own day."""
+    dated = (renewal for renewal in counted if renewal.has_its_day)
+    return links_by_side(slug, {"expiry": expiry}, dated)
+
+
+def links_to_lost(slug: str, counted: Iterable[Renewal]) -> list[ListLink]:
+    """To those of the others, which Amazon or the seller ended before."""
+    lost = (renewal for renewal in counted if not renewal.has_its_day)
+    return links_by_side(slug, {"health": Health.REVOKED.value}, lost)
+
+
+def links_by_side(slug: str, choice: dict[str, str], counted: Iterable[Renewal]) -> list[ListLink]:
+    """The list shows one side's at a time, and one Amazon Ads consent feeds several of its rows."""
+    consents = list(counted)
     url = reverse("account_connections", args=[slug])
     found = []
     for side, is_ads in ((SPAPI, False), (PPC, True)):
-        rows = frozenset[UUID]().union(*(one.rows for one in dated if one.is_ads == is_ads))
+        rows = frozenset[UUID]().union(*(one.rows for one in consents if one.is_ads == is_ads))
         if rows:
-            query = urlencode({"expiry": expiry, "side": side})
+            query = urlencode(choice | {"side": side})
             found.append(ListLink(rows_words(len(rows), is_ads=is_ads), f"{url}?{query}"))
     return found
 

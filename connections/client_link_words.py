@@ -69,7 +69,7 @@ def who_words(link: ClientLink) -> str:
 def made_words(link: ClientLink) -> str:
     if link.notice_id is not None:
         return _("Made by itself on %(day)s") % {"day": exact_day(link.created_at)}
-    who = str(link.made_by) if link.made_by else _("somebody who left")
+    who = str(link.made_by) if link.made_by else _("a deleted login")
     return _("Made by %(who)s on %(day)s") % {"who": who, "day": exact_day(link.created_at)}
 
 

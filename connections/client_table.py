@@ -179,11 +179,24 @@ def without_repetitions(lines: Iterable[Line]) -> list[Line]:
     found: list[Line] = []
     seen: set[Line] = set()
     for line in lines:
-        said = replace(line, line=0)
+        said = as_compared(line)
         is_again = bool(line.store) and not line.problem and said in seen
         seen.add(said)
         found.append(line.refused("said_before") if is_again else line)
     return found
+
+
+def as_compared(line: Line) -> Line:
+    """Names, addresses and tags are the same in capitals."""
+    return replace(
+        line,
+        line=0,
+        client=line.client.lower(),
+        contact=line.contact.lower(),
+        mail=line.mail.lower(),
+        store=line.store.lower(),
+        tags=tuple(sorted(tag.lower() for tag in line.tags)),
+    )
 
 
 def planned(line: Line, group: Group) -> Line:

@@ -63,7 +63,8 @@ def connections_export(request: OrganizationRequest) -> HttpResponseBase:
         "rows": len(ids),
         "columns": export.titles(),
         "carried": carried,
-        "narrowed_to": narrowed_words(request, Chosen.of(sent)),
+        "is_ticked": is_ticked(sent),
+        "narrowed_to": "" if is_ticked(sent) else narrowed_words(request, Chosen.of(sent)),
         "error": error,
     }
     status = 422 if error else 200
@@ -76,12 +77,17 @@ def rows_of(
     """The rows that were ticked, or else all that the list shows; with the fields that carry the
     choice from the question to the deed."""
     chosen = Chosen.of(sent)
-    ticked = ticked_ids(sent)
-    if not ticked or sent.get("all") == "1":
+    if not is_ticked(sent):
         ids, _total = screen.matching_ids(request, chosen, limit=export.MOST_EXPORTED)
         return ids, [("all", "1"), *parse_qsl(chosen.query)]
+    ticked = ticked_ids(sent)
     ids, _total = screen.matching_ids(request, chosen.only_sorted(), only=ticked, limit=len(ticked))
     return ids, [("row", str(row_id)) for row_id in ids]
+
+
+def is_ticked(sent: QueryDict) -> bool:
+    """Else it is about all that the list shows."""
+    return bool(ticked_ids(sent)) and sent.get("all") != "1"
 
 
 def narrowed_words(request: OrganizationRequest, chosen: Chosen) -> str:

@@ -23,7 +23,7 @@ from connections.attention import LINKS_IN_USE
 from connections.grouping_models import Tagging
 from connections.groups import BETWEEN, Joined
 from connections.health import MOMENTS, NEEDS_A_PERSON, Health, health_of, worst
-from connections.listing import ATTENTION, NONE, OVERDUE, PPC, SPAPI, WINDOWS, Chosen
+from connections.listing import ATTENTION, BY_LINK, NONE, OVERDUE, PPC, SPAPI, WINDOWS, Chosen
 from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, Grant
 from connections.narrowing import YEAR, Place, bounds, speaks_of, words_of
 from sellerlegend.applications.models import LwaApplication
@@ -195,7 +195,9 @@ def row_of(fact: dict[str, Any], ads: list[dict[str, Any]], on_ppc: set[str], si
 def authorisers_in(fact: dict[str, Any]) -> set[str]:
     """As `narrowing.has_consent`."""
     has_none = fact["status"] in (None, Grant.Status.DISCONNECTED)
-    return set() if has_none else {str(fact["person_id"] or NONE)}
+    if has_none:
+        return set()
+    return {BY_LINK if fact["is_by_client"] else str(fact["person_id"] or NONE)}
 
 
 def parts(joined: str | None) -> set[str]:
@@ -227,6 +229,7 @@ def row_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
         authorized_at=F("spapi_grant__authorized_at"),
         is_consent_dated=F("spapi_grant__is_consent_dated"),
         person_id=F("spapi_grant__authorized_by_id"),
+        is_by_client=F("spapi_grant__is_by_client"),
     )
     return rows.values(
         "id",
@@ -239,6 +242,7 @@ def row_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
         "authorized_at",
         "is_consent_dated",
         "person_id",
+        "is_by_client",
     )
 
 

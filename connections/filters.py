@@ -16,7 +16,17 @@ from connections.facets import FOUND, Counts
 from connections.groups import Groups
 from connections.health import Health
 from connections.health_words import counted_sign
-from connections.listing import ATTENTION, MONTH, NONE, OVERDUE, PPC, SPAPI, WINDOWS, Chosen
+from connections.listing import (
+    ATTENTION,
+    BY_LINK,
+    MONTH,
+    NONE,
+    OVERDUE,
+    PPC,
+    SPAPI,
+    WINDOWS,
+    Chosen,
+)
 from connections.rows import region_words
 from sellerlegend.amazon.regions import MARKETPLACES, Region
 
@@ -99,7 +109,9 @@ def client_words(client: str, groups: Groups) -> str:
 
 def person_words(person: str, groups: Groups) -> str:
     if person == NONE:
-        return _("Authorised by somebody who left")
+        return _("Authorised by a deleted login")
+    if person == BY_LINK:
+        return _("Authorised by clients, by link")
     return _("Authorised by %(name)s") % {"name": groups.people[UUID(person)]}
 
 
@@ -209,7 +221,8 @@ class Panel:
     def people(self) -> tuple[Option, ...]:
         people = sorted(self.groups.people.items(), key=lambda person: person[1].casefold())
         names = [(str(key), name) for key, name in people]
-        return self._options("authorised", [*names, (NONE, _("Somebody who left"))])
+        others = [(BY_LINK, _("Clients, by link")), (NONE, _("A deleted login"))]
+        return self._options("authorised", [*names, *others])
 
     @property
     def tags(self) -> list[Option]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from connections.listing import NONE, OVERDUE, WINDOWS, Chosen
+from connections.listing import OVERDUE, WINDOWS, WITHOUT_ID, Chosen
 from connections.narrowing import words_of
 
 SOMEBODY = UUID(int=0)
@@ -26,7 +26,7 @@ def form_of(chosen: Chosen) -> Chosen:
 
 
 def any_of(text: str) -> str:
-    return text if text in ("", NONE) else str(SOMEBODY)
+    return text if text in WITHOUT_ID else str(SOMEBODY)
 
 
 def values_of(chosen: Chosen) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def values_of(chosen: Chosen) -> dict[str, Any]:
     ids = {
         name: UUID(text)
         for name, text in (("client", chosen.client), ("authorised", chosen.authorised))
-        if text not in ("", NONE)
+        if text not in WITHOUT_ID
     }
     return words | tags | ids
 

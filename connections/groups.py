@@ -8,12 +8,23 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Aggregate, CharField, Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    Aggregate,
+    CharField,
+    Count,
+    Exists,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.db.models.functions import Coalesce, Lower, NullIf
+from django.utils.translation import gettext as _
 
 from connections import revisions
 from connections.grouping_models import Client, Tag, Tagging
-from connections.listing import NONE, Chosen
+from connections.listing import WITHOUT_ID, Chosen
 from connections.models import Connection, SpApiGrant
 from connections.reach import within_reach
 from sellerlegend.organizations.audit import Actor, record_event, record_events
@@ -52,7 +63,7 @@ class Groups:
 
 
 def is_known(text: str, ids: Collection[UUID]) -> bool:
-    return text in ("", NONE) or UUID(text) in ids
+    return text in WITHOUT_ID or UUID(text) in ids
 
 
 def groups_of(reader: Membership) -> Groups:
@@ -63,8 +74,16 @@ def groups_of(reader: Membership) -> Groups:
     return Groups(
         tags=dict(within_reach(tags, reader, "taggings__connection").values_list("pk", "name")),
         clients=dict(within_reach(clients, reader, "connections").values_list("pk", "name")),
-        people=dict(authorisers(reader)),
+        people=people_of(reader),
     )
+
+
+def people_of(reader: Membership) -> dict[UUID, str]:
+    words = _("%(name)s, no member any more")
+    return {
+        key: name if is_member else words % {"name": name}
+        for key, name, is_member in authorisers(reader)
+    }
 
 
 def authorisers(reader: Membership) -> QuerySet[Any, Any]:
@@ -76,10 +95,13 @@ def authorisers(reader: Membership) -> QuerySet[Any, Any]:
         "authorized_by__email",
         output_field=CharField(),
     )
+    members = Membership.objects.for_organization(reader.organization_id).filter(
+        user=OuterRef("authorized_by")
+    )
     people: QuerySet[Any, Any] = (
         grants.filter(authorized_by__isnull=False)
-        .annotate(person=name)
-        .values_list("authorized_by_id", "person")
+        .annotate(person=name, is_member=Exists(members))
+        .values_list("authorized_by_id", "person", "is_member")
     )
     return people.distinct()
 

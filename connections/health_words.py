@@ -330,8 +330,17 @@ def given_facts(facts: Facts) -> list[tuple[str, str]]:
 
 
 def who_words(facts: Facts) -> str:
-    found: str = facts["authorized_by"] or facts["authorized_by_email"] or _("somebody who left")
+    found: str = facts["authorized_by"] or facts["authorized_by_email"] or nameless_words(facts)
     return found
+
+
+def nameless_words(facts: Facts) -> str:
+    return _("the client by link") if is_by_client(facts) else _("a deleted login")
+
+
+def is_by_client(facts: Facts) -> bool:
+    """Of a Selling Partner consent: by whom nobody with a login gave it (`list_queries`)."""
+    return facts["authorized_by_email"] is None and facts["authorized_by"] is not None
 
 
 def renew_facts(

@@ -75,7 +75,8 @@ class ImportedToken(ScopedModel):
     fingerprint = models.CharField(max_length=8, blank=True, default="")
     status = models.CharField(max_length=10, choices=Status.choices)
     # Why it was refused or left out, as `import_words.py` knows it; empty while all is well.
-    outcome = models.CharField(max_length=40, blank=True, default="")
+    # One of all reasons, or each thing that is wrong with the row of the file, with blanks between.
+    outcome = models.CharField(max_length=100, blank=True, default="")
     # At first the row of this seller that it would renew, in the end the row that holds it.
     connection = models.ForeignKey(
         "connections.Connection", null=True, on_delete=models.SET_NULL, related_name="+"

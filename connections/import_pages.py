@@ -16,7 +16,7 @@ from connections.authorization import looks_like_a_seller_id
 from connections.catalogue import import_entry
 from connections.client_table import Line
 from connections.import_models import ClientList, ImportedToken, TokenImport
-from connections.import_words import LEFT, PROBLEMS, RESULTS
+from connections.import_words import LEFT, PROBLEMS, RESULTS, problem_words
 from connections.models import Connection
 from connections.reasons import reason_for
 from connections.rows import region_words
@@ -208,7 +208,7 @@ def sign_of(row: ImportedToken, holder: Connection | None) -> Sign:
     if row.status == Status.CHECKED:
         word = _("Ready") if holder is None else _("Only if you tick it")
         return Sign(word, "check" if holder is None else "dashed", "neutral")
-    if row.status == Status.REFUSED and row.outcome in PROBLEMS:
+    if row.status == Status.REFUSED and problem_words(row.outcome):
         return Sign(_("Cannot be imported"), "alert", "warning")
     signs = {
         Status.WAITING: Sign(_("Waiting for Amazon"), "progress", "progress"),
@@ -227,8 +227,8 @@ def note_of(row: ImportedToken, holder: Connection | None, waits_for: str) -> st
         return str(reason_for(waits_for).title) if waits_for else ""
     if row.status == Status.STORED:
         return _stored_words(holder)
-    if row.outcome in PROBLEMS:
-        return str(PROBLEMS[row.outcome])
+    if told := problem_words(row.outcome):
+        return told
     if row.outcome in LEFT:
         return str(LEFT[row.outcome])
     if row.outcome not in RESULTS:

@@ -42,6 +42,10 @@ PROBLEMS: dict[str, Words] = {
         "The connection has a consent that works, and nothing says that the one of the file is "
         "newer. Give the day of the consent if it is."
     ),
+    "kept_newer": _(
+        "The connection has a consent that works and is as new or newer: the one of the file is "
+        "not needed."
+    ),
     # Of clients' lists
     "client_missing": _("The client's name is missing."),
     "client_too_long": _("The client's name is longer than 80 characters."),
@@ -134,6 +138,11 @@ LEFT: dict[str, Words] = {
     "not_chosen": _("You did not choose it."),
     "discarded": _("The file was discarded."),
 }
+
+
+def problem_words(outcome: str) -> str:
+    """Of all that is wrong with a row of a file; empty for another outcome."""
+    return " ".join(str(PROBLEMS[key]) for key in outcome.split() if key in PROBLEMS)
 
 
 def refusal_of(reason: str) -> str:

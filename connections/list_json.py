@@ -17,7 +17,7 @@ from connections import list_queries
 from connections.export import consented_at, renew_by, roles_added, spapi_since
 from connections.groups import groups_named, names_in
 from connections.health import MOMENTS, health_of, moments, worst
-from connections.health_words import dated_end
+from connections.health_words import dated_end, is_by_client
 from connections.listing import Chosen
 from connections.models import Connection
 from sellerlegend.applications.models import LwaApplication
@@ -36,8 +36,9 @@ def page_of_list(reader: Membership, chosen: Chosen, number: int) -> Facts:
     """One page of the reader's list: `connections`, `total`, `page` and `pages`.
 
     A `health` is a state of `connections.health.Health`, `since` when it began where that is
-    known. `ppc` is null where no Amazon Ads consent feeds the row. A page beyond the last one has
-    no connections.
+    known. `authorized_by_client`: a client gave the consent by a link, so that `authorized_by` is
+    their name, or null. `ppc` is null where no Amazon Ads consent feeds the row. A page beyond the
+    last one has no connections.
     """
     known = groups_named(reader, chosen).known(chosen)
     facts = list_queries.chosen_facts(reader, number, known, size=PAGE_SIZE)
@@ -70,6 +71,7 @@ def as_object(fact: Facts, consents: list[Facts], roles: list[datetime]) -> Fact
             "consented_at": consented_at(fact),
             "renew_by": renew_by(fact),
             "authorized_by": fact["authorized_by"] or fact["authorized_by_email"],
+            "authorized_by_client": is_by_client(fact),
             "verified_at": fact["verified_at"],
             "last_success_at": fact["last_success_at"],
             "last_failure_at": fact["last_failure_at"],

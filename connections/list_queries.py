@@ -28,7 +28,7 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.functions import Cast, Coalesce, Lower, NullIf
+from django.db.models.functions import Cast, Coalesce, Lower
 
 from connections import question, refusals
 from connections.client_link_models import ClientLink
@@ -194,7 +194,8 @@ def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any
         authorized_at=F("spapi_grant__authorized_at"),
         authorized_by=Coalesce(
             F("spapi_grant__authorized_by__name"),
-            NullIf(F("spapi_grant__authorized_name"), Value("")),
+            # Without a name as well: who gave it by a link is not NULL, as a deleted login is.
+            Case(When(spapi_grant__is_by_client=True, then=F("spapi_grant__authorized_name"))),
         ),
         authorized_by_email=F("spapi_grant__authorized_by__email"),
         spapi_health=health_of(LwaApplication.SPAPI, at, prefix="spapi_grant__", region="region"),

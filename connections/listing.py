@@ -24,8 +24,12 @@ BY_NAME = "name"
 SPAPI, PPC = "spapi", "ppc"
 OVERDUE = "overdue"
 WINDOWS = ("7", "30", "60", "90")
-# Rows without a client, or without anybody who authorised them.
+# Rows without a client, or authorised by somebody whose login was deleted.
 NONE = "none"
+# Rows that clients authorised, by links.
+BY_LINK = "link"
+# No choice of a client or an authoriser, or one that names no id.
+WITHOUT_ID = ("", NONE, BY_LINK)
 MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 LONGEST_SEARCH = 100
 MOST_TAGS = 10
@@ -88,7 +92,7 @@ class Chosen:
             marketplace=one("marketplace", MARKETPLACES),
             tag=tags_from(parameters),
             client=id_from(parameters.get("client", "")),
-            authorised=id_from(parameters.get("authorised", "")),
+            authorised=giver_from(parameters.get("authorised", "")),
             sort=one("sort", SORT_WORDS) or BY_NAME,
         )
 
@@ -157,6 +161,10 @@ def id_from(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         return ""
+
+
+def giver_from(text: str) -> str:
+    return text if text == BY_LINK else id_from(text)
 
 
 def tags_from(parameters: Mapping[str, str]) -> tuple[int, ...]:

@@ -246,6 +246,9 @@ class SpApiGrant(Grant):
     # False: nobody knows when the consent was given. `authorized_at` is then the latest moment
     # at which it can have been, and no end is computed from it.
     is_consent_dated = models.BooleanField(default=True, db_default=True)
+    # Given by a client without a login, by a link. Else `authorized_by` is NULL only where the
+    # login of whoever gave it was deleted.
+    is_by_client = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [

@@ -20,7 +20,7 @@ from django.utils import timezone
 from connections.attention import fed_by, fed_by_grants
 from connections.grouping_models import Tagging
 from connections.health import NEEDS_A_PERSON, SEVERITY, Health, was_lost_early
-from connections.listing import BY_NAME, NONE, OVERDUE, PPC, SPAPI, Chosen
+from connections.listing import BY_LINK, BY_NAME, NONE, OVERDUE, PPC, SPAPI, Chosen
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, AdsGrant, Connection, Grant
 from sellerlegend.prepared import pattern_of
 
@@ -100,8 +100,17 @@ def belongs_to(client: str) -> Q:
 
 
 def authorised_by(person: str) -> Q:
-    giver = Q(spapi_grant__authorized_by=None if person == NONE else person)
-    return has_consent() & giver
+    return has_consent() & given_by(person)
+
+
+def given_by(person: UUID | str) -> Q:
+    """Of a row's Selling Partner consent: this person gave it, a client (BY_LINK), or somebody
+    whose login was deleted (NONE)."""
+    if person == BY_LINK:
+        return Q(spapi_grant__is_by_client=True)
+    if person == NONE:
+        return Q(spapi_grant__authorized_by=None, spapi_grant__is_by_client=False)
+    return Q(spapi_grant__authorized_by=person)
 
 
 def has_consent() -> Q:

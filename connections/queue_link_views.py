@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 
 from connections import queue_links, queue_walk
 from connections.client_link_batch_pages import Page, answer
-from connections.client_link_batches import prospects_of
 from connections.queue_models import ReconnectQueue
 from connections.queue_rows import uuid_of
 from connections.queue_views import queue_url
@@ -50,6 +49,6 @@ def reconnect_queue_send(request: OrganizationRequest) -> HttpResponseBase:
         else queue_url(request),
         back_label=_("Reconnect queue"),
     )
-    prospects = prospects_of(request.organization.pk, [item.connection for item in items])
+    prospects = queue_links.prospects_of_items(request.organization.pk, items)
     mark = queue_links.marker(items, request.membership, request.actor())
     return answer(request, page, prospects, mark)

@@ -15,17 +15,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.health import EXPIRING_DAYS, NEEDS_A_PERSON, Health, health_of, moments
-from connections.listing import MONTH
+from connections.listing import BY_LINK, MONTH, NONE
 from connections.models import CONSENT_DAYS, Connection
-from connections.narrowing import has_consent, has_end
+from connections.narrowing import given_by, has_consent, has_end
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.reach import within_reach
 from connections.renewals import month_after
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.organizations.models import Membership
 
-# Nobody has this id: the consents of people whose login was deleted.
-GONE = UUID(int=0)
+# Nobody has these ids: the consents of people whose login was deleted, and of clients by links.
+GONE, CLIENTS = UUID(int=0), UUID(int=1)
+# Of a row in a queue: its turn was, and will not come again.
+OVER = "over"
 
 
 def rows_in_sight(membership: Membership) -> QuerySet[Connection]:
@@ -48,6 +50,10 @@ class Obstacle(TextChoices):
     )
     RENEWED = "renewed", gettext_lazy("Its consent was renewed today.")
     QUEUED = "queued", gettext_lazy("It is in your queue already.")
+    OVER = (
+        "over",
+        gettext_lazy("Its turn in your queue is over. Finish the queue to walk it once more."),
+    )
     TOO_MANY = "too_many", gettext_lazy("A queue holds 500 connections at most.")
 
 
@@ -67,8 +73,8 @@ class Candidate:
 def candidates(
     membership: Membership, ids: list[UUID], queued: Mapping[UUID, str]
 ) -> list[Candidate]:
-    """These rows in this order. `queued`: what is in the queue already, with its status; one that
-    was skipped may come again."""
+    """These rows in this order. `queued`: what is in the queue already, with its status or OVER;
+    one that was skipped may come again."""
     state = health_of(LwaApplication.SPAPI, moments(), prefix="spapi_grant__", region="region")
     found: dict[UUID, Any] = {
         fact["id"]: fact
@@ -116,7 +122,7 @@ def candidate_of(fact: dict[str, Any], obstacle: str) -> Candidate:
 
 
 def obstacle_of(fact: dict[str, Any], queued: str) -> str:
-    if queued and queued != ReconnectItem.Status.SKIPPED:
+    if queued not in ("", OVER, ReconnectItem.Status.SKIPPED):
         return Obstacle.QUEUED.value
     if fact["state"] == Health.WAITING:
         return Obstacle.WAITING.value
@@ -129,7 +135,7 @@ def obstacle_of(fact: dict[str, Any], queued: str) -> str:
     # One that was refused again, or lacks a role that we got since, is not done by that.
     if is_of_today and fact["state"] not in NEEDS_A_PERSON:
         return Obstacle.RENEWED.value
-    return ""
+    return Obstacle.OVER.value if queued == OVER else ""
 
 
 # Ready-made choices ------------------------------------------------------------------------
@@ -188,8 +194,7 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
     if pick.kind == "month" and pick.month is not None:
         return living.filter(has_its_end()).filter(ends_in(pick.month))
     if pick.kind == "person":
-        person = None if pick.person == GONE else pick.person
-        return living.filter(spapi_grant__authorized_by=person)
+        return living.filter(given_by(giver_of(pick.person)))
     state = health_of(LwaApplication.SPAPI, moments(), prefix="spapi_grant__", region="region")
     if pick.kind == "needed":
         return living.annotate(state=state).filter(state__in=NEEDED)
@@ -200,6 +205,11 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
             & ~Q(state__in=NEEDED)
         )
     return living.none()
+
+
+def giver_of(person: UUID | None) -> str:
+    """As the list's filter calls whoever has this id."""
+    return {GONE: NONE, CLIENTS: BY_LINK, None: NONE}.get(person, str(person))
 
 
 def picks_of(membership: Membership) -> list[tuple[Pick, int]]:

@@ -33,13 +33,15 @@ from connections import revisions
 from connections.client_link_models import ClientLink
 from connections.models import AuthorizationRequest, Grant
 from connections.queue_models import ReconnectItem, ReconnectQueue
-from connections.queue_rows import Candidate, rows_in_sight
+from connections.queue_rows import OVER, Candidate, rows_in_sight
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, User
 from sellerlegend.transitions import advance
 
 Status = ReconnectItem.Status
 Cause = ReconnectItem.Cause
+# Why an item counts as skipped that nobody skipped: the event of it says so.
+NOT_WALKED = "queue_finished"
 
 
 class QueueOver(ValueError):
@@ -140,6 +142,11 @@ def is_out(item: Any) -> bool:
     return item.status == Status.LINKED and not item.passed
 
 
+def is_over(item: Any) -> bool:
+    """Had its turn, or needs none any more; what was skipped may come again."""
+    return not (item.status == Status.SKIPPED or is_pending(item) or is_out(item))
+
+
 def walk_of(queue: ReconnectQueue, membership: Membership) -> Walk:
     return Walk(queue, list(items_of(queue, membership)))
 
@@ -178,9 +185,11 @@ def readable_queues(organization: Organization, user: User) -> QuerySet[Reconnec
 
 
 def queued_statuses(queue: ReconnectQueue | None) -> dict[UUID, str]:
+    """OVER for those whose turn will not come any more."""
     if queue is None:
         return {}
-    return dict(all_of(queue).values_list("connection_id", "status"))
+    told = all_of(queue).annotate(passed=passed_over(queue.organization_id))
+    return {item.connection_id: OVER if is_over(item) else item.status for item in told}
 
 
 def last_trip(item: ReconnectItem) -> AuthorizationRequest | None:
@@ -300,7 +309,7 @@ def finish(*, queue: ReconnectQueue, actor: Actor) -> None:
         left = all_of(queue).filter(status__in=[Status.WAITING, Status.AT_AMAZON])
         passed = passed_over(queue.organization_id)
         for item in left.annotate(passed=passed).filter(passed=""):
-            advance(item, to=Status.SKIPPED, actor=actor)
+            advance(item, to=Status.SKIPPED, actor=actor, reason=NOT_WALKED)
         _settle(queue, actor)
         if queue.status == ReconnectQueue.Status.OPEN:
             _close(queue, actor)

@@ -143,11 +143,20 @@ def passed_words(item: Any) -> str:
     if cause == Cause.DISCONNECTED:
         return _("Somebody disconnected it in the meantime.")
     grant = grant_of(item)
-    who = grant.authorized_by if item.passed and grant is not None else item.reconnected_by
-    if who is None:
+    who = renewer_of(item, grant)
+    if not who:
         return _("Reconnected by somebody else in the meantime.")
-    words = {"who": name_of(who), "day": exact_day(grant.authorized_at) if grant else ""}
+    words = {"who": who, "day": exact_day(grant.authorized_at) if grant else ""}
     return _("Reconnected by %(who)s on %(day)s.") % words
+
+
+def renewer_of(item: Any, grant: SpApiGrant | None) -> str:
+    """Empty for nobody of whom we know."""
+    if not item.passed or grant is None:
+        return name_of(item.reconnected_by) if item.reconnected_by is not None else ""
+    if grant.is_by_client:
+        return grant.authorized_name or _("the client by link")
+    return name_of(grant.authorized_by) if grant.authorized_by is not None else ""
 
 
 def grant_of(item: Any) -> SpApiGrant | None:
@@ -156,7 +165,7 @@ def grant_of(item: Any) -> SpApiGrant | None:
 
 
 def name_of(user: User | None) -> str:
-    return (user.name or user.email) if user is not None else _("somebody who left")
+    return (user.name or user.email) if user is not None else _("a deleted login")
 
 
 # The store whose turn it is ----------------------------------------------------------------
@@ -279,7 +288,7 @@ class Progress:
 
     @property
     def words(self) -> str:
-        told = _("%(done)d of %(total)d done") % {
+        told = _("%(done)d of %(total)d settled") % {
             "done": self.done - self.skipped,
             "total": self.total,
         }

@@ -20,6 +20,7 @@ from connections.health_words import (
     days_until,
     is_end_unknown,
     spapi_health,
+    who_words,
 )
 from connections.models import Grant
 from connections.reader import Reader
@@ -177,7 +178,7 @@ def region_words(region: str) -> str:
 def authorized_words(fact: Facts) -> str:
     if fact["authorized_at"] is None:
         return ""
-    who = fact["authorized_by"] or fact["authorized_by_email"] or _("somebody who left")
+    who = who_words(fact)
     if fact["imported_at"] is not None:
         day = exact_day(fact["imported_at"])
         return _("Imported by %(who)s on %(day)s") % {"who": who, "day": day}

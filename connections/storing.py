@@ -187,6 +187,7 @@ def _first_grant(row: Connection, token: Secret, actor: Actor) -> None:
         authorized_at=timezone.now(),
         authorized_by=actor.user,
         authorized_name=actor.name,
+        is_by_client=actor.kind == AuditEvent.ActorKind.CLIENT,
     )
     sealed = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     for name, value in sealed.items():
@@ -218,6 +219,7 @@ def _next_grant(
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
     columns |= {"authorized_at": now, "authorized_by": actor.user, **gaps.columns_of(gap)}
     columns["authorized_name"] = actor.name
+    columns["is_by_client"] = actor.kind == AuditEvent.ActorKind.CLIENT
     columns |= {"imported_at": None, "is_consent_dated": True}
     capabilities.forget(row)
     question.answer(row.organization_id, [row.pk], actor=actor)

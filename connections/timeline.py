@@ -133,7 +133,7 @@ def who_of(event: AuditEvent) -> str:
     if event.actor is None and event.code == "authorization_refused":
         return _("Another browser or login")
     if event.actor is None:
-        return _("Somebody who left")
+        return _("A deleted login")
     return event.actor.name or event.actor.email
 
 

@@ -185,6 +185,7 @@ NOT_FOR_TENANTS = frozenset(
         "application_role_added",
         "calendar_feed_ended",
         "calendar_feed_made",
+        "check_left_out",
         "client_list_confirmed",
         "client_changed",
         "client_created",

@@ -67,7 +67,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Checked:
-    """One row of the file. `problem`: a key of PROBLEMS, or "" for one that can be imported.
+    """One row of the file. `problem`: keys of PROBLEMS, or "" for one that can be imported.
     `renews`: the row of the organization that would get this consent; it has to be ticked."""
 
     line: int
@@ -81,7 +81,8 @@ class Checked:
     renews: UUID | None = None
 
     def refused(self, problem: str) -> Checked:
-        return replace(self, problem=problem, token=None)
+        """For this besides: who corrects a file wants to know of everything at once."""
+        return replace(self, problem=f"{self.problem} {problem}".strip(), token=None)
 
     @property
     def fingerprint(self) -> str:
@@ -139,19 +140,24 @@ def is_newer(day: date | None, given_at: datetime | None, *, is_dated: bool) -> 
 def checked(record: Record, known: list[Known]) -> Checked:
     name, problem = cleaned_name(record["name"])
     row = Checked(record.line, name)
-    if problem:
-        return row.refused(problem)
+    row = row.refused(problem) if problem else row
+    row = with_seller(with_place(row, record), record["seller"], known)
+    return with_token(with_day(row, record["day"]), record["token"])
+
+
+def with_place(row: Checked, record: Record) -> Checked:
     region, marketplace = record["region"], record["marketplace"]
     place = place_of(region, marketplace)
     if place is None:
         return row.refused(place_problem(region, marketplace))
-    row = replace(row, region=place.region.value, marketplace_id=place.marketplace_id)
-    row = replace(row, seller=record["seller"][:SELLER_LENGTH] or seller_by_name(row, known))
-    if not row.seller:
-        return row.refused("seller_missing")
-    if record["seller"] and (record["seller"] != row.seller or not is_seller_id(row.seller)):
-        return replace(row, seller="").refused("seller_malformed")
-    return with_token(with_day(row, record["day"]), record["token"])
+    return replace(row, region=place.region.value, marketplace_id=place.marketplace_id)
+
+
+def with_seller(row: Checked, text: str, known: list[Known]) -> Checked:
+    if text and (len(text) > SELLER_LENGTH or not is_seller_id(text)):
+        return row.refused("seller_malformed")
+    row = replace(row, seller=text or seller_by_name(row, known))
+    return row if row.seller else row.refused("seller_missing")
 
 
 def cleaned_name(text: str) -> tuple[str, str]:
@@ -200,13 +206,11 @@ def with_day(row: Checked, text: str) -> Checked:
 
 @sensitive_variables()
 def with_token(row: Checked, text: str) -> Checked:
-    if row.problem:
-        return row
     if not text:
         return row.refused("token_missing")
     if not TOKEN_SHAPE.fullmatch(text):
         return row.refused("token_malformed")
-    return replace(row, token=Secret(text))
+    return row if row.problem else replace(row, token=Secret(text))
 
 
 # Among the others --------------------------------------------------------------------------
@@ -249,7 +253,7 @@ def against(row: Checked, known: list[Known]) -> Checked:
         return row.refused("name_taken")
     newer = is_newer(row.consented_on, mine.given_at, is_dated=mine.is_dated)
     if mine.is_living and not newer:
-        return row.refused("kept_better")
+        return row.refused("kept_newer" if row.consented_on else "kept_better")
     return replace(row, renews=mine.id, name=row.name if mine.is_removed else mine.name)
 
 

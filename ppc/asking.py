@@ -4,8 +4,10 @@ and *Retry now* of the staff, and for the commands."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum, auto
+from enum import Enum
 from uuid import UUID
+
+from django.utils.translation import gettext as _
 
 from connections import ads_consents
 from connections.models import Connection
@@ -18,8 +20,15 @@ Sides = frozenset[Side]
 class Obstacle(Enum):
     """Why Amazon is not asked about a row."""
 
-    WAITS = auto()
-    ENDED = auto()
+    WAITS = "waits"
+    ENDED = "ended"
+
+
+def obstacle_words(obstacle: Obstacle) -> str:
+    return {
+        Obstacle.WAITS: _("Waits for its first consent"),
+        Obstacle.ENDED: _("No consent to check: reconnect it first"),
+    }[obstacle]
 
 
 def sides_of(connection: Connection) -> Sides:

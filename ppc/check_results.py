@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -24,7 +26,7 @@ from connections.reasons import reason_for
 from connections.rows import region_words
 from connections.words import Facts, Sign, url_of, waiting_words
 from marketplaces import verification as marketplace_verification
-from ppc import checking
+from ppc import asking, checking
 from ppc.asking import Sides
 from ppc.cell import ppc_health
 from ppc.checking import Plan
@@ -73,11 +75,21 @@ class Line:
 
 
 @dataclass(frozen=True)
+class LeftLine:
+    """A row that was chosen and not asked, and why."""
+
+    name: str
+    note: str
+    words: str
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """`absent`: rows that are gone, or that the reader does not see any more."""
 
     asked_at: datetime
     lines: tuple[Line, ...]
+    left: tuple[LeftLine, ...]
     absent: int
 
     @property
@@ -129,16 +141,37 @@ def result_of(batch: UUID, reader: Reader, membership: Membership) -> CheckResul
     asked = _asked(batch, membership.organization_id)
     if asked is None:
         return None
-    rows = list(
-        within_reach(
-            Connection.objects.for_organization(membership.organization_id), membership
-        ).filter(pk__in=asked.plans)
-    )
+    every = Connection.objects.for_organization(membership.organization_id)
+    in_reach = within_reach(every, membership)
+    rows = list(in_reach.filter(pk__in=asked.plans))
     knows_all = not membership.is_limited or asked.by == membership.user_id
     if not (rows or knows_all):
         return None
     absent = len(asked.plans) - len(rows) if knows_all else 0
-    return CheckResult(asked.at, tuple(_lines(asked, rows, reader)), absent)
+    left = tuple(_left_lines(batch, in_reach, membership.organization_id))
+    return CheckResult(asked.at, tuple(_lines(asked, rows, reader)), left, absent)
+
+
+def _left_lines(
+    batch: UUID, in_reach: QuerySet[Connection], organization_id: UUID
+) -> Iterable[LeftLine]:
+    """By name."""
+    events = AuditEvent.objects.for_organization(organization_id).filter(
+        code="check_left_out",
+        at__gte=timezone.now() - RESULTS_KEPT,
+        details__batch=str(batch),
+    )
+    event = events.first()
+    why = event.details["rows"] if event is not None else {}
+    for row in in_reach.filter(pk__in=why).order_by(Lower("name"), "pk"):
+        note = " · ".join(filter(None, [row.selling_partner_id, region_words(row.region)]))
+        yield LeftLine(row.name, note, _left_words(why[str(row.pk)]))
+
+
+def _left_words(why: str) -> str:
+    if why == checking.ALREADY:
+        return _("Was being checked already")
+    return asking.obstacle_words(asking.Obstacle(why))
 
 
 def _asked(batch: UUID, organization_id: UUID) -> Asked | None:

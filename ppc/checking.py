@@ -29,6 +29,8 @@ from sellerlegend.organizations.models import Membership, Organization
 
 VERIFY = "ppc.verify"
 CHECK = "ppc.check"
+# Why a row is not asked, beside the obstacles: another check of it is on the way.
+ALREADY = "already"
 PROVING = (upkeep.RESYNC, VERIFY, CHECK)
 
 
@@ -119,6 +121,8 @@ def begin_checks(*, organization: Organization, rows: Iterable[UUID], actor: Act
         batch = Batch(uuid4(), {pk: plan for pk, plan in planned.items() if plan.asked})
         _enqueue_missing(organization, {pk: subjects[pk] for pk in batch.rows}, live)
         _record(batch, [row for row in found if row.pk in batch.rows], actor)
+        if batch.rows:
+            _record_left(batch, [row for row in found if row.pk not in batch.rows], planned, actor)
     return batch
 
 
@@ -158,6 +162,26 @@ def _record(batch: Batch, fresh: list[Connection], actor: Actor) -> None:
             sides=sorted(plan.asked),
             **also,
         )
+
+
+def _record_left(
+    batch: Batch, left: list[Connection], planned: dict[UUID, Plan], actor: Actor
+) -> None:
+    """One event of the organization: nothing has happened to these rows."""
+    why = {str(row.pk): _why_left(row, planned[row.pk]) for row in left}
+    if left:
+        organization = left[0].organization_key()
+        record_event(
+            "check_left_out",
+            actor=actor,
+            organization=Organization(pk=organization),
+            batch=str(batch.id),
+            rows=why,
+        )
+
+
+def _why_left(row: Connection, plan: Plan) -> str:
+    return ALREADY if plan.already else asking.obstacle_of(row.selling_partner_id).value
 
 
 def _live_subjects(organization_id: UUID, subjects: dict[UUID, dict[Side, set[UUID]]]) -> set[UUID]:

@@ -83,7 +83,7 @@ def consents(connection: Connection, reader: Membership) -> list[Consent]:
 
 def given_words(grant: AdsGrant) -> str:
     return _("Given by %(who)s on %(day)s") % {
-        "who": grant.authorized_by or _("somebody who left"),
+        "who": grant.authorized_by or _("a deleted login"),
         "day": formats.date_format(timezone.localtime(grant.authorized_at), "DATE_FORMAT"),
     }
 

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from connections import bulk, departures
@@ -200,7 +199,6 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
         organization=request.organization, rows=selection.ids, actor=request.actor()
     )
     if begun.rows:
-        say_left(request, selection.count - len(begun.rows))
         url = reverse("connections_check_result", args=[request.organization.slug, begun.id])
         return leave_for(request, url)
 
@@ -208,24 +206,11 @@ def connections_check(request: OrganizationRequest) -> HttpResponseBase:
 
     def words_of(fact: Facts) -> tuple[str, bool]:
         obstacle = obstacles.get(fact["id"])
-        return obstacle_words(obstacle) if obstacle else _("Was being checked already"), True
+        return asking.obstacle_words(obstacle) if obstacle else _("Was being checked already"), True
 
     lines = bulk.lines(request, selection.ids, words_of)
     title = done_words = _("Nothing new to check")
     return bulk.tell(request, title=title, lines=lines, done_words=f"{done_words}.")
-
-
-def say_left(request: OrganizationRequest, count: int) -> None:
-    """Of those that are not on the page with the result."""
-    if count:
-        words = ngettext(
-            "%(count)d connection is not asked: it is being checked already, or has no consent to "
-            "check.",
-            "%(count)d connections are not asked: they are being checked already, or have no "
-            "consent to check.",
-            count,
-        )
-        messages.info(request, words % {"count": count})
 
 
 @require_GET
@@ -253,7 +238,7 @@ def planned_words(fact: Facts, plans: dict[UUID, checking.Plan]) -> tuple[str, b
         return asked_words(plan.asked), False
     if plan.already:
         return _("Is being checked already"), True
-    return obstacle_words(asking.obstacle_of(fact["selling_partner_id"])), True
+    return asking.obstacle_words(asking.obstacle_of(fact["selling_partner_id"])), True
 
 
 def asked_words(sides: asking.Sides) -> str:
@@ -268,10 +253,3 @@ def half_asked_words(asked: asking.Sides) -> str:
     if Side.PPC in asked:
         return _("Amazon Ads is asked; Selling Partner is being checked already")
     return _("Selling Partner is asked; Amazon Ads is being checked already")
-
-
-def obstacle_words(obstacle: asking.Obstacle) -> str:
-    return {
-        asking.Obstacle.WAITS: _("Waits for its first consent"),
-        asking.Obstacle.ENDED: _("No consent to check: reconnect it first"),
-    }[obstacle]

@@ -1,6 +1,6 @@
 """The end of a login: the person's row and everything that hangs on it goes.
 
-Audit events and consents stay and name nobody any more; the screen then says "somebody who left".
+Audit events and consents stay and name nobody any more; the screen then says "a deleted login".
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from sellerlegend.organizations.models import AuditEvent, Invitation, Organization, Role, User
+from sellerlegend.organizations.scoping import across_organizations
 
 Kind = AuditEvent.ActorKind
 SHOWN = 20
@@ -26,6 +27,15 @@ CODES: dict[str, str | Promise] = {
     "member_left": gettext_lazy("%(person)s left"),
     "ownership_transferred": gettext_lazy("Made %(person)s the owner"),
 }
+
+
+def last_organization_of(user: User) -> str:
+    """The name of the one in which somebody without a membership acted last, be it that they
+    joined it. Empty for who is new here; one that was deleted is not told of."""
+    with across_organizations("a person without a membership is told which one ended"):
+        events = AuditEvent.objects.filter(actor=user, organization__deleted_at=None)
+        last = events.exclude(organization=None).order_by("-id")
+        return last.values_list("organization__name", flat=True).first() or ""
 
 
 @dataclass(frozen=True)
@@ -68,4 +78,4 @@ def who_of(kind: str, actor: User | None) -> str:
         return _("Support")
     if kind == Kind.WORKER:
         return _("Automatically")
-    return str(actor) if actor else _("Somebody who left")
+    return str(actor) if actor else _("A deleted login")

@@ -10,12 +10,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from connections import client_links
 from connections.authorisers import authorisers_of
 from connections.reach_choices import reach_words
+from connections.words import Jump
 from ppc import parting
 from sellerlegend.organizations import invitations, members, people_history
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
@@ -112,11 +115,14 @@ def member_remove(request: OrganizationRequest, member_id: UUID) -> HttpResponse
     if member.pk == request.membership.pk:
         return HttpResponseRedirect(reverse("member_leave", args=[request.organization.slug]))
     links = client_links.open_links_by_maker(request.organization.pk).get(member.user_id, 0)
+    consents = consents_of(request, member)
     if request.method == "POST":
         ends_links = request.POST.get("end_links") == "yes"
         done = _("%(who)s has no access any more.") % {"who": member.user}
         if links and not ends_links:
             done += " " + _("The links to clients that they made go on.")
+        if consents is not None:
+            done = format_html('{} <a href="{}">{}</a>', done, consents.url, consents.label)
         return change(
             request,
             lambda: parting.remove_member(
@@ -124,8 +130,24 @@ def member_remove(request: OrganizationRequest, member_id: UUID) -> HttpResponse
             ),
             done,
         )
-    context = {"member": member, "links": links}
+    context = {"member": member, "links": links, "consents": consents}
     return render_part(request, "organizations/member_remove.html", "dialog", context)
+
+
+def consents_of(request: OrganizationRequest, member: Membership) -> Jump | None:
+    """To what this person authorised, all of which goes on without them. None: nothing."""
+    known = authorisers_of(request.membership)
+    given = next((one for one in known if one.id == member.user_id), None)
+    if given is None:
+        return None
+    count = given.stores + given.ads
+    words = ngettext(
+        "Replace the consent they gave, which goes on until it ends at Amazon",
+        "Replace the %(count)d consents they gave, which go on until they end at Amazon",
+        count,
+    )
+    url = reverse("authorisers", args=[request.organization.slug])
+    return Jump(words % {"count": count}, count, f"{url}?person={member.user_id}")
 
 
 @form_page

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from connections import appstore
 from ppc import erasure, farewell, leaving
 from sellerlegend.applications.ages import secret_ages
-from sellerlegend.organizations import services, setup
+from sellerlegend.organizations import people_history, services, setup
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     SignedInRequest,
@@ -69,7 +69,10 @@ def organization_new(request: SignedInRequest) -> HttpResponse:
             return redirect("appstore_start", start.ticket)
         return redirect("account_connections", slug=organization.slug)
     status = 422 if form.is_bound else 200
-    return render(request, "organizations/new.html", {"form": form}, status=status)
+    is_member = Membership.objects.for_user(request.user).exists()
+    left = "" if is_member else people_history.last_organization_of(request.user)
+    context = {"form": form, "left": left}
+    return render(request, "organizations/new.html", context, status=status)
 
 
 @form_page

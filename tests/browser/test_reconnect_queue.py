@@ -86,7 +86,7 @@ def test_three_stores_by_keyboard(
     confirm_at_seller_central(page, aspen.seller_id)
     page.wait_for_url("**/reconnect-queue")
     expect(page.locator("main").get_by_text("Aspen is reconnected.")).to_be_visible()
-    expect(page.get_by_text("1 of 3 done")).to_be_visible()
+    expect(page.get_by_text("1 of 3 settled")).to_be_visible()
     expect(page.get_by_text("Sign out of Seller Central of Aspen first")).to_be_visible()
     assert turn(page) == "Birch"
     objections = {str(look): objections_in(page, look, complaints) for look in LOOKS}
@@ -104,11 +104,11 @@ def test_three_stores_by_keyboard(
     press(page, "Try again at Seller Central")
     confirm_at_seller_central(page, birch.seller_id)
     page.wait_for_url("**/reconnect-queue")
-    expect(page.get_by_text("2 of 3 done")).to_be_visible()
+    expect(page.get_by_text("2 of 3 settled")).to_be_visible()
 
     # A break, and the end.
     press(page, "Stop for today")
-    expect(page.get_by_text("Reconnect queue: 2 of 3 done.")).to_be_visible()
+    expect(page.get_by_text("Reconnect queue: 2 of 3 settled.")).to_be_visible()
     press(page, "Continue with the queue")
     assert turn(page) == "Cedar"
     press(page, "Next store: open Seller Central")

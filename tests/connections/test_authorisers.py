@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from connections.grouping_models import Reach
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.queue_models import ReconnectItem
-from connections.queue_rows import GONE
+from connections.queue_rows import CLIENTS, GONE
 from ppc import leaving
+from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from tests import factories, trips
 
@@ -112,11 +116,75 @@ def test_a_deleted_login_leaves_its_consents_without_a_name(
 ) -> None:
     leaving.delete_login(leaver)
 
-    assert counted(browser, page) == [("Somebody whose login was deleted", False, 2, 0)]
+    assert counted(browser, page) == [("A deleted login", False, 2, 0)]
     detail = browser.get(f"{page}?person={GONE}")
     assert "Authorised by somebody whose login was deleted" in detail.text
     assert [one.name for one in detail.context["stores"]] == ["Aspen", "Birch"]
     assert detail.context["list_url"].endswith("?authorised=none")
+
+
+def test_what_clients_gave_by_links_is_no_leavers(
+    browser: Client,
+    organization: Organization,
+    page: str,
+    leaver: User,
+    stores: list[Connection],
+) -> None:
+    """Neither in the table, nor in the list, its filters and rows, nor in the queue."""
+    given_by(factories.make_connection(organization, name="Cedar"), None, is_by_client=True)
+    leaving.delete_login(leaver)
+
+    assert counted(browser, page) == [
+        ("A deleted login", False, 2, 0),
+        ("Clients, by link", False, 1, 0),
+    ]
+    assert browser.get(page).content.decode().count("No member any more") == 1
+    assert [one.name for one in browser.get(f"{page}?person={GONE}").context["stores"]] == [
+        "Aspen",
+        "Birch",
+    ]
+    detail = browser.get(f"{page}?person={CLIENTS}")
+    assert [one.name for one in detail.context["stores"]] == ["Cedar"]
+    assert "No member of this organization any more" not in detail.content.decode()
+    listed = browser.get(detail.context["list_url"]).content.decode()
+    assert re.findall(r'connection-account__name">([^<]+)<', listed) == ["Cedar"]
+    assert "Authorised by the client by link on " in listed
+    assert "Authorised by clients, by link" in listed
+    filters = browser.get(reverse("connection_filters", args=[organization.slug])).content.decode()
+    assert "Clients, by link (1)" in filters
+    assert "A deleted login (2)" in filters
+    queue_url = f"{reverse('reconnect_queue_add', args=[organization.slug])}?person={CLIENTS}"
+    assert [one.name for one in browser.get(queue_url).context["able"]] == ["Cedar"]
+
+
+def test_the_filter_says_who_is_no_member_any_more(
+    browser: Client, organization: Organization, leaver: User, stores: list[Connection]
+) -> None:
+    url = reverse("connection_filters", args=[organization.slug])
+    assert "Lea Leaver (2)" in browser.get(url).content.decode()
+
+    Membership.objects.for_organization(organization).filter(user=leaver).delete()
+
+    assert "Lea Leaver, no member any more (2)" in browser.get(url).content.decode()
+
+
+def test_consents_of_clients_from_before_are_known_by_name_or_by_the_record(
+    organization: Organization, leaver: User
+) -> None:
+    named, unnamed, of_leaver = (
+        given_by(factories.make_connection(organization), None) for _ in range(3)
+    )
+    given_by(named, None, authorized_name="Maria")
+    client = Actor.client(factories.unknown_id(), made_by=None)
+    record_event("spapi_grant_active", actor=client, subject=factories.grant_of(unnamed))
+    record_event("spapi_grant_active", actor=client, subject=factories.grant_of(of_leaver))
+    grants = SpApiGrant.objects.for_organization(organization)
+    grants.filter(connection=unnamed).update(authorized_at=timezone.now())
+
+    import_module("connections.migrations.0022_consents_of_clients").note(apps, None)
+
+    by_clients = grants.filter(is_by_client=True)
+    assert set(by_clients.values_list("connection_id", flat=True)) == {named.pk, unnamed.pk}
 
 
 def test_all_of_one_person_can_be_walked(

@@ -91,6 +91,7 @@ def test_a_client_without_a_login_reconnects_exactly_his_row(
     assert (after.pk, after.version) == (before.pk, before.version + 1)
     assert after.authorized_at > before.authorized_at
     assert (after.authorized_by, after.authorized_name) == (None, "Maria")
+    assert after.is_by_client
     assert factories.grant_of(other).version == others_grant.version
     assert events_of(asked) == [
         "client_link_made",
@@ -198,6 +199,7 @@ def test_a_consent_of_our_own_people_ends_the_link(
     assert asked.link.status == Status.REVOKED
     assert phone.get(asked.path).status_code == 410
     assert factories.grant_of(row).authorized_name == ""
+    assert not factories.grant_of(row).is_by_client
 
 
 # What the page says -------------------------------------------------------------------------

@@ -341,6 +341,8 @@ def test_a_row_that_is_said_again_counts_once(organization: Organization) -> Non
     other_place = line("Bolt", store="S", place="CA", seller="A8")
 
     assert plans(organization, said, said, said) == ["create", "said_before", "said_before"]
+    in_capitals = line("BOLT", store="s", place="us", seller="A8")
+    assert plans(organization, said, in_capitals) == ["create", "said_before"]
     assert plans(organization, said, other_place) == ["name_twice"] * 2
     assert plans(organization, line("Bolt"), line("Bolt")) == ["client", "client"]
 

@@ -204,14 +204,17 @@ def test_the_question_says_how_many_and_carries_the_choice(
     )
 
     filtered = browser.get(url_of(organization), {"all": "1", "health": "revoked"})
-    ticked = browser.get(url_of(organization), {"row": str(row.pk)})
+    ticked = browser.get(url_of(organization), {"row": str(row.pk), "health": "revoked"})
 
     text = filtered.content.decode()
     assert "<strong>1 connection</strong>, 21 columns." in text
     assert "Only: Revoked, or new consent needed." in text
     assert '<input type="hidden" name="all" value="1">' in text
     assert '<input type="hidden" name="health" value="revoked">' in text
+    assert "The rows that the list shows, each" in text
     assert f'<input type="hidden" name="row" value="{row.pk}">' in ticked.content.decode()
+    assert "The connections that you ticked, each" in ticked.content.decode()
+    assert "Only:" not in ticked.content.decode()
 
 
 @pytest.mark.parametrize(

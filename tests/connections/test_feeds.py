@@ -173,18 +173,22 @@ def test_a_month_holds_what_the_list_shows_for_it_on_either_side(
         body = page(browser, organization).content.decode()
         august = body.split('id="month-2027-08"')[1].split("</details>")[0]
         overdue = body.split('id="overdue"')[1].split("</section>")[0]
-        (spapi, ppc), (over,) = links_to_list(august), links_to_list(overdue)
+        (spapi, ppc), (over, gone) = links_to_list(august), links_to_list(overdue)
 
         assert jumps(body) == {"Overdue or lost": 4, "Aug 2027": 4}
-        assert [spapi[1], ppc[1], over[1]] == [
+        assert "3 overdue, 1 lost" in overdue
+        assert "4 renewals, 2 of them overdue" in " ".join(august.split())
+        assert [spapi[1], ppc[1], over[1], gone[1]] == [
             "Selling Partner of 3 connections",
             "PPC of 2 connections",
             "Selling Partner of 3 connections",
+            "Selling Partner of 1 connection",
         ]
         assert august.count('<span class="visually-hidden">, August 2027</span></a>') == 2
         assert listed(browser, spapi[0]) == ["Ahead", "Late", "Over"]
         assert listed(browser, ppc[0]) == ["Before", "Lost"]
         assert listed(browser, over[0]) == ["Before", "Late", "Over"]
+        assert listed(browser, gone[0]) == ["Lost"]
         assert august.count("Renewal overdue") == 2
         reader = Membership.objects.for_organization(organization).get(user=viewer)
         picked = queue_rows.picked(reader, Pick("month", month=date(2027, 8, 1)))

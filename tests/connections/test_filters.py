@@ -334,21 +334,23 @@ def test_tags_clients_and_who_authorised(organization: Organization) -> None:
     User.objects.filter(pk=ada.pk).update(name="Ada")
     a, b = row(organization, "A", authorized_by=ada), row(organization, "B", authorized_by=ada)
     c = row(organization, "C", authorized_by=None)
+    row(organization, "D", authorized_by=None, is_by_client=True)
     hot, new = make_tag(organization, "hot", a, b), make_tag(organization, "new", b, c)
     acme = make_client(organization, "Acme Brands", a)
 
     assert names(organization, tag=hot.pk) == ["A", "B"]
     assert names(organization, tag=[hot.pk, new.pk]) == ["B"]
     assert names(organization, client=acme.pk) == ["A"]
-    assert names(organization, client="none") == ["B", "C"]
+    assert names(organization, client="none") == ["B", "C", "D"]
     assert names(organization, authorised=ada.pk) == ["A", "B"]
     assert names(organization, authorised="none") == ["C"]
+    assert names(organization, authorised="link") == ["D"]
     found = counts(organization)
     assert found["tag"] == {str(hot.pk): 2, str(new.pk): 2}
     assert counts(organization, tag=hot.pk)["tag"] == {str(hot.pk): 2, str(new.pk): 1}
-    assert sorted(found["client"].values()) == [1, 2]
-    assert found["client"]["none"] == 2
-    assert found["authorised"]["none"] == 1
+    assert sorted(found["client"].values()) == [1, 3]
+    assert found["client"]["none"] == 3
+    assert found["authorised"] == {str(ada.pk): 2, "none": 1, "link": 1}
 
 
 def test_what_is_another_organizations_is_as_not_chosen(

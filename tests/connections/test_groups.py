@@ -287,6 +287,11 @@ def test_a_client_for_all_that_match(
     assert said(result.content.decode(), "Was so already") == 1
     owners = Connection.objects.for_organization(organization)
     assert set(owners.values_list("client_id", flat=True)) == {acme.pk}
+    gone = browser.post(
+        url("connections_client"), {"row": ids(rows), "which": str(factories.unknown_id())}
+    )
+    assert "somebody deleted it meanwhile" in gone.text
+    assert "Choose a client." in browser.post(url("connections_client"), {"row": ids(rows)}).text
     browser.post(url("connections_client"), {"row": ids(rows), "which": "none"})
     assert set(owners.values_list("client_id", flat=True)) == {None}
 

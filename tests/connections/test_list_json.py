@@ -85,6 +85,7 @@ def test_a_row_is_its_facts(browser: Client, organization: Organization) -> None
             "consented_at": (now - timedelta(days=30)).isoformat(),
             "renew_by": (now + timedelta(days=335)).isoformat(),
             "authorized_by": factories.owner_of(organization).email,
+            "authorized_by_client": False,
             "verified_at": now.isoformat(),
             "last_success_at": now.isoformat(),
             "last_failure_at": None,

@@ -22,10 +22,12 @@ from connections.client_link_models import ClientLink
 from connections.grouping_models import Client as StoresOwner
 from connections.models import Connection, SpApiGrant
 from connections.queue_models import ReconnectItem, ReconnectQueue
+from connections.queue_rows import candidates
+from connections.queue_walk import queued_statuses
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import COMMAND
-from sellerlegend.organizations.models import Organization, Role, User
+from sellerlegend.organizations.models import Membership, Organization, Role, User
 from tests import client_trips, factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.client_trips import Asked
@@ -224,7 +226,7 @@ def test_what_was_mailed_and_what_waits_for_a_hand_is_told_apart(
     result, summary = text_of(answer), text_of(page)
     assert "1 link goes out by mail." in result
     assert "2 links have no address: copy them here and hand them over." in result
-    assert "0 of 3 done, 1 sent as a link, 2 links to copy and hand over" in summary
+    assert "0 of 3 settled, 1 sent as a link, 2 links to copy and hand over" in summary
     assert [(tally.count, tally.sign.word) for tally in page.context["tallies"]] == [
         (1, "Sent as link"),
         (2, "Link to copy and hand over"),
@@ -264,8 +266,19 @@ def test_the_queue_hears_when_the_client_consents(
         "Birch": "Reconnected",
         "Cedar": by_hand,
     }
+    add_url = path("reconnect_queue_add", queue.organization)
+    asked = desk.get(add_url, {"row": [str(row.pk) for row in rows]})
+    assert [(one.name, one.obstacle) for one in asked.context["unable"]] == [
+        ("Aspen", "queued"),
+        ("Birch", "renewed"),
+        ("Cedar", "queued"),
+    ]
+    with time_machine.travel(timezone.now() + timedelta(days=2)):
+        membership = Membership.objects.for_organization(queue.organization).get(user=queue.user)
+        [again] = candidates(membership, [rows[1].pk], queued_statuses(queue))
+        assert again.obstacle_words.startswith("Its turn in your queue is over.")
     page = text_of(desk.get(path("reconnect_queue", queue.organization)))
-    assert "1 of 3 done, 1 sent as a link, 1 link to copy and hand over" in page
+    assert "1 of 3 settled, 1 sent as a link, 1 link to copy and hand over" in page
     assert "Nothing is left to walk: clients are asked" in page
 
 
@@ -320,6 +333,20 @@ def test_a_link_that_was_asked_again_is_waited_for(
     client_links.make_again(link=link, actor=COMMAND)
 
     assert told(desk, queue)["Aspen"] == "Sent as link"
+
+
+def test_who_was_skipped_on_purpose_is_ticked_by_hand(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    """Also once the queue is finished, where what was not walked is ticked."""
+    desk.post(path("reconnect_queue_skip", queue.organization), {"item": item_of(rows[0]).pk})
+
+    for _again in range(2):
+        page = desk.get(send_url(queue))
+        ticked = [(one.connection.name, one.is_ticked) for one in page.context["prospects"]]
+        assert ticked == [("Aspen", False), ("Birch", True), ("Cedar", True)]
+        assert text_of(page).count("You skipped it in the queue.") == 1
+        desk.post(path("reconnect_queue_finish", queue.organization))
 
 
 def test_skipped_rows_of_a_finished_queue_are_sent_too(

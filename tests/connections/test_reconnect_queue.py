@@ -308,7 +308,7 @@ def test_the_store_whose_turn_it_is_stands_there_with_its_seller_central(
     assert "A1TANNE0000001" in page
     assert "Europe (EU)" in page
     assert "sellercentral-europe.amazon.com" in page
-    assert "0 of 1 done" in page
+    assert "0 of 1 settled" in page
     assert '<progress value="0" max="1"' in page
     assert "Open Seller Central" in page
     assert "Sign out of Seller Central of" not in page
@@ -331,7 +331,7 @@ def test_a_consent_leads_back_with_the_next_store_prepared(
     assert states(organization) == [("Aspen", "reconnected"), ("Birch", "waiting")]
     assert item_of(northstar).reconnected_by == member
     assert "Aspen is reconnected. Its consent counts for another year." in page
-    assert "1 of 2 done" in page
+    assert "1 of 2 settled" in page
     assert '<h2 id="turn-title">Birch</h2>' in page
     assert "Next store: open Seller Central" in page
     assert "Sign out of Seller Central of Aspen first" in page
@@ -373,7 +373,7 @@ def test_another_seller_changes_nothing_and_is_told_on_the_item(
     assert f"Sign out of Seller Central of {BLUE_HARBOR} first" in page
     assert "Try again at Seller Central" in page
     assert NORTHSTAR in page
-    assert "0 of 2 done" in page
+    assert "0 of 2 settled" in page
 
     reconnect(browser, northstar)
 
@@ -765,11 +765,11 @@ def test_the_list_says_how_far_one_is(
         )
     )
 
-    assert "Reconnect queue: 0 of 2 done, 1 skipped." in mine
+    assert "Reconnect queue: 0 of 2 settled, 1 skipped." in mine
     assert url("reconnect_queue", organization) in mine
     assert "Reconnect queue:" not in theirs
     page = text_of(walk_page(browser, organization))
-    assert "0 of 2 done, 1 skipped" in page
+    assert "0 of 2 settled, 1 skipped" in page
     assert '<progress value="1" max="2"' in page
 
 
@@ -805,7 +805,7 @@ def test_forty_stores_with_a_break_after_twelve(
         tomorrow = trips.sign_in(member)
         tomorrow.organization = organization.pk  # type: ignore[attr-defined]
         page = text_of(tomorrow.get(url("account_connections", organization)))
-        assert "Reconnect queue: 12 of 40 done." in page
+        assert "Reconnect queue: 12 of 40 settled." in page
         assert walk_page(tomorrow, organization).context["turn"].name == "Store 12"
         walk(tomorrow, 28)
 

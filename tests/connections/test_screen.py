@@ -382,7 +382,7 @@ def test_a_row_survives_the_person_who_authorised_it(organization: Organization)
     connection = factories.make_connection(organization)
     change_grant(connection, authorized_by=None)
 
-    assert row_of(connection).authorized.startswith("Authorised by somebody who left on ")
+    assert row_of(connection).authorized.startswith("Authorised by a deleted login on ")
 
 
 def test_an_mws_token_is_masked_and_dated(organization: Organization, browser: Client) -> None:

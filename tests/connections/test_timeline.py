@@ -214,7 +214,7 @@ def test_a_person_who_left_is_named_so(organization: Organization, browser: Clie
     record_event("connection_confirmed", actor=Actor.person(person), subject=connection)
     person.delete()
 
-    assert "Confirmed that it is the right store Somebody who left" in story(browser, connection)
+    assert "Confirmed that it is the right store A deleted login" in story(browser, connection)
 
 
 def test_a_return_that_was_somebody_elses_names_nobody(
@@ -231,7 +231,7 @@ def test_a_return_that_was_somebody_elses_names_nobody(
     told = story(browser, connection)
 
     assert "A return from Amazon was not accepted Another browser or login" in told
-    assert "Somebody who left" not in told
+    assert "A deleted login" not in told
 
 
 def test_a_viewer_may_read_it(organization: Organization) -> None:

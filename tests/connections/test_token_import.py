@@ -337,6 +337,31 @@ def test_a_consent_that_works_is_not_replaced_by_one_of_an_unknown_day(
     assert factories.grant_of(row).fingerprint == before.fingerprint
 
 
+def test_an_older_consent_is_told_as_that(
+    organization: Organization, browser: Client, amazon: RunningEmulator
+) -> None:
+    row, before = connected(organization, amazon)
+    day = (before.authorized_at - timedelta(days=30)).date().isoformat()
+
+    found = bring(
+        browser, organization, table(("Northstar", "US", NORTHSTAR, authorize(amazon), day))
+    )
+
+    assert outcomes(found) == [("refused", "kept_newer")]
+    page = browser.get(reverse("token_import", args=[organization.slug, found.pk])).text
+    assert "is as new or newer: the one of the file is not needed." in page
+    assert "Give the day" not in page
+    assert factories.grant_of(row).fingerprint == before.fingerprint
+
+
+def test_all_that_is_wrong_with_a_row_is_told(organization: Organization, browser: Client) -> None:
+    found = bring(browser, organization, table(("Northstar", "US", "", "Atza|IwEB", "")))
+
+    page = browser.get(reverse("token_import", args=[organization.slug, found.pk])).text
+    assert "The Seller ID is missing" in page
+    assert "This is not a refresh token" in page
+
+
 def test_a_newer_proved_consent_renews_the_row_that_was_ticked(
     organization: Organization, browser: Client, amazon: RunningEmulator
 ) -> None:
@@ -633,6 +658,8 @@ def problem_of(organization: Organization, *cells: str) -> str:
         (("A", "US", NORTHSTAR, TOKEN, "2026-02-30"), "day_malformed"),
         (("A", "US", NORTHSTAR, TOKEN, "2199-01-01"), "day_in_the_future"),
         (("A", "US", NORTHSTAR, TOKEN, "2019-01-01"), "consent_over"),
+        (("A", "US", "", "", "31.03.2026"), "seller_missing day_malformed token_missing"),
+        (("", "", "A1-NORTH", TOKEN, ""), "name_missing place_missing seller_malformed"),
         (("A", "US", NORTHSTAR, TOKEN, ""), ""),
         (("A", "de", NORTHSTAR, TOKEN, ""), ""),
         (("A", "www.amazon.co.uk", NORTHSTAR, TOKEN, ""), ""),

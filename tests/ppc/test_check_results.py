@@ -297,6 +297,27 @@ def test_a_limited_member_sees_the_rows_in_reach(
     assert browser.get(outside).status_code == 404
 
 
+def test_what_was_not_asked_stays_there_with_its_reason(
+    row: Connection, other: Connection, organization: Organization, browser: Client, member: User
+) -> None:
+    factories.make_waiting_connection(organization, name="Third")
+    begun(browser, other)
+    url = begun(browser, *Connection.objects.for_organization(organization))
+
+    page = " ".join(browser.get(url).text.split())
+    factories.limit(member, organization, row, other)
+    limited = " ".join(browser.get(url).text.split())
+
+    assert "2 connections were not asked about" in page
+    left = re.findall(r'<li> (\w+) .*?bulk-lines__words">([^<]+)<', page)
+    assert left == [
+        ("Second", "Was being checked already"),
+        ("Third", "Waits for its first consent"),
+    ]
+    assert "1 connection was not asked about" in limited
+    assert "Third" not in limited
+
+
 def test_a_check_of_others_and_one_that_is_old_are_not_there(
     row: Connection, organization: Organization, browser: Client, amazon: RunningEmulator
 ) -> None:

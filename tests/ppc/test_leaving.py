@@ -77,7 +77,7 @@ def test_everything_of_the_person_goes_and_the_consent_stays(
     assert elsewhere.get(reverse("profile")).status_code == 302
     assert factories.grant_of(row).status == Grant.Status.ACTIVE
     after = owner.get(reverse("account_connections", args=[organization.slug])).text
-    assert "Authorised by somebody who left" in after
+    assert "Authorised by a deleted login" in after
     assert "Ada" not in after
     left = AuditEvent._base_manager.get(code="member_left")
     assert (left.organization_id, left.actor_id) == (organization.pk, None)

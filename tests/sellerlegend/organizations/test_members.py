@@ -15,12 +15,12 @@ from pytest_django import Settings
 from connections import renewals
 from connections.feed_models import CalendarFeed
 from connections.grouping_models import Reach, SavedView
-from connections.models import AuthorizationRequest, Connection
+from connections.models import AuthorizationRequest, Connection, SpApiGrant
 from connections.notice_models import Notice, NoticeSnooze, NotificationChoice
 from connections.reach import within_reach
 from ppc import parting, restoring
 from sellerlegend.organizations import members, people_history
-from sellerlegend.organizations.audit import Actor
+from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import (
     AuditEvent,
     Invitation,
@@ -344,6 +344,47 @@ def test_what_the_person_had_here_ends_with_it(
     assert [Client().get(feed).status_code for feed in feeds] == [404, 200]
     gone.user.refresh_from_db()
     assert gone.user.last_organization_id is None
+
+
+def test_a_removal_offers_to_replace_what_the_person_authorised(
+    organization: Organization, owner: User
+) -> None:
+    gone, without = (member_with(organization, Role.MEMBER) for _ in range(2))
+    rows = [factories.make_connection(organization) for _ in range(2)]
+    SpApiGrant.objects.for_organization(organization).filter(connection__in=rows).update(
+        authorized_by=gone.user
+    )
+    client = signed_in_freshly(owner)
+    url = f"{reverse('authorisers', args=[organization.slug])}?person={gone.user_id}"
+    words = "Replace the 2 consents they gave"
+
+    question = client.get(reverse("member_remove", args=[organization.slug, gone.pk]))
+    assert f'<a href="{url}">{words}' in question.text
+    assert (
+        words
+        not in client.get(
+            reverse("member_remove", args=[organization.slug, without.pk])
+        ).content.decode()
+    )
+    post(client, "member_remove", gone)
+
+    assert f'has no access any more. <a href="{url}">{words}' in page(client, organization)
+
+
+def test_who_was_removed_is_told_that_the_access_ended(
+    organization: Organization, owner: User
+) -> None:
+    gone = member_with(organization, Role.MEMBER)
+    record_event("invitation_accepted", actor=Actor.person(gone.user), organization=organization)
+    client, newcomer = signed_in_freshly(gone.user), signed_in_freshly(factories.make_user())
+    words = "Your access to Northstar Trading has ended."
+    new = reverse("organization_new")
+    assert words not in client.get(new).text
+
+    parting.remove_member(by=membership(organization, owner), member_id=gone.pk)
+
+    assert words in client.get(reverse("home"), follow=True).text
+    assert "has ended" not in newcomer.get(new).text
 
 
 def test_a_trip_to_amazon_of_who_was_removed_connects_nothing(
