@@ -184,16 +184,16 @@ def reconnect_queue_take_up(request: OrganizationRequest) -> HttpResponse:
 def reconnect_queue_finish(request: OrganizationRequest) -> HttpResponse:
     """What was not walked counts as skipped. GET asks, POST does."""
     queue = queue_walk.open_queue(request.organization, request.user)
-    if queue is None:
-        return back(request)
     if request.method != "POST":
         return ask_first(
             request,
             title=_("End this queue?"),
-            intro=left_words(queue_walk.walk_of(queue, request.membership)),
+            intro=left_words(request, queue),
             deed=_("End this queue, skip the rest"),
             back_url=queue_url(request),
         )
+    if queue is None:
+        return back(request)
     try:
         queue_walk.finish(queue=queue, actor=request.actor())
     except queue_walk.QueueOver:
@@ -201,7 +201,10 @@ def reconnect_queue_finish(request: OrganizationRequest) -> HttpResponse:
     return back(request, queue)
 
 
-def left_words(walk: queue_walk.Walk) -> str:
+def left_words(request: OrganizationRequest, queue: ReconnectQueue | None) -> str:
+    if queue is None:
+        return _("That was done already, perhaps in another tab.")
+    walk = queue_walk.walk_of(queue, request.membership)
     progress = queue_words.progress_of(walk, queue_words.lines_of(walk))
     left = progress.total - progress.done
     words = ngettext(
