@@ -85,17 +85,10 @@ def say_how_it_ended(request: SignedInRequest, ending: Ending) -> None:
     name = name_in_reach(trip)
     if name and ending.outcome in words:
         messages.success(request, words[ending.outcome] % {"name": name})
-    elif ending.outcome == "merged":
-        words_without = _(
-            "Your organization knows this seller already, in a row that you do not see. It has the "
-            "new consent, and the row that waited for it is gone."
-        )
-        messages.success(request, words_without)
 
 
 def name_in_reach(trip: AuthorizationRequest) -> str:
-    """Of the row where the trip ended, for the person who made it. A seller that came back may
-    have been known in a row that this person does not see."""
+    """Of the row where the trip ended, for the person who made it and sees it still."""
     rows = Connection.objects.for_organization(trip.organization)
     seen = within_reach(rows.filter(pk=trip.connection_id), authorization.membership_of(trip))
     return seen.values_list("name", flat=True).first() or ""

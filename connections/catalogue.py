@@ -149,6 +149,7 @@ OUTCOME_NUMBERS: dict[str, tuple[int, Who]] = {
     "row_removed": (117, Who.YOU),
     "link_over": (118, Who.YOU),
     "other_row": (119, Who.YOU),
+    "renewal_unproved": (123, Who.YOU),
 }
 REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "unknown": (200, Who.YOU),

@@ -1,7 +1,7 @@
 """The way back from Amazon: RFC 6749 §4.1 with the rules of RFC 9700 §2.1, §4.4 and §4.7.
 
 Order in the callback: state, browser and person, kind, membership again, consume, `error`,
-code, expected seller, exchange, store. The exchange runs outside any transaction. Every
+code, expected seller, exchange, proof, store. Exchange and proof run outside any transaction. Every
 refusal changes nothing but the request row and leaves one audit event with a reference code.
 """
 
@@ -19,14 +19,16 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import QueryDict
 
-from connections import authorization, client_links, queue_walk, revisions, storing
+from connections import authorization, capabilities, client_links, queue_walk, revisions, storing
 from connections.authorization import Browser, CallbackParams, is_seller_id
 from connections.departures import VaultClosed, require_open_vault
 from connections.endings import Ending, ending_again, ending_with
 from connections.exchange import exchange, named
-from connections.models import AdsGrant, AuthorizationRequest, Connection
+from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
 from connections.reasons import SUCCESSES
+from marketplaces import newcomers
 from marketplaces import services as marketplace_services
+from marketplaces.newcomers import Proof
 from ppc import services as ppc_services
 from ppc import upkeep as ppc_upkeep
 from sellerlegend import crypto, outage
@@ -46,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 Kind = AuthorizationRequest.Kind
 Status = AuthorizationRequest.Status
+
 
 # How long a fresh consent waits for a database that is away; a page may take a minute.
 STORE_SECONDS = 10.0
@@ -159,8 +162,8 @@ def _check_seller(
     )
     if not may_store:
         return "row_removed"
-    is_elsewhere = request.client_link_id and storing.is_of_another_row(connection, seller)
-    return "other_row" if is_elsewhere else ""
+    is_for_others = storing.is_for_others(connection=connection, seller=seller, actor=actor)
+    return "other_row" if is_for_others else ""
 
 
 def _row_of(request: AuthorizationRequest) -> Connection | None:
@@ -185,16 +188,26 @@ def _ppc_ended_since(request: AuthorizationRequest) -> bool:
 
 
 def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, actor: Actor) -> str:
-    """One try at the token endpoint, outside a transaction; then one short transaction."""
+    """One try at the token endpoint, and the proof where one is needed, outside a transaction;
+    then one short transaction."""
     is_ads = request.kind == Kind.ADS
     require_open_vault(request.organization)
-    token = exchange(request, params).refresh_token
+    known = None if is_ads else storing.living_row(request)
+    reply = exchange(request, params)
+    token = reply.refresh_token
     if token is None:
         return "unexpected_reply"
     outcome = "interrupted"
     try:
-        store = partial(_store_ads if is_ads else _store_spapi, request, params, token, actor)
+        proof = _prove(known, request, reply.access_token) if known is not None else Proof.NOT_ASKED
+        store = partial(_store_ads, request, token, actor)
+        if not is_ads:
+            store = partial(_store_spapi, request, params, token, actor, proof)
         outcome = _stored_whole(request, store)
+    except newcomers.NotProved:
+        outcome = "renewal_unproved"
+    except AmazonError:
+        raise
     except Exception:
         _remember_interruption(request)
         raise
@@ -202,6 +215,14 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, a
         if outcome not in SUCCESSES:
             logger.warning("grant_orphaned", extra=named(token, request))
     return outcome
+
+
+def _prove(known: Connection, request: AuthorizationRequest, access_token: Secret) -> Proof:
+    try:
+        return newcomers.prove(known, request.returned_selling_partner_id, access_token)
+    finally:
+        # As after the exchange: that took some seconds.
+        outage.drop_a_dead_connection()
 
 
 def _stored_whole(request: AuthorizationRequest, store: Callable[[], str]) -> str:
@@ -249,12 +270,17 @@ NOT_STORED: dict[type[Exception], str] = {
     storing.RowRemoved: "row_removed",
     storing.OfAnotherRow: "other_row",
     storing.DisconnectedMeanwhile: "disconnected_meanwhile",
+    storing.NotProved: "renewal_unproved",
     client_links.LinkOver: "link_over",
 }
 
 
 def _store_spapi(
-    request: AuthorizationRequest, params: CallbackParams, token: Secret, actor: Actor
+    request: AuthorizationRequest,
+    params: CallbackParams,
+    token: Secret,
+    actor: Actor,
+    proof: Proof,
 ) -> str:
     connection = request.connection
     if connection is None:
@@ -268,7 +294,12 @@ def _store_spapi(
                     token=token,
                     actor=actor,
                     began_at=request.created_at,
+                    is_proved=proof != Proof.NOT_ASKED,
                 )
+                if proof == Proof.OF_THE_SELLER:
+                    grants = SpApiGrant.objects.for_organization(request.organization_id)
+                    grant: SpApiGrant = grants.get(connection=stored.row)
+                    capabilities.confirm_seller(grant, request.returned_selling_partner_id)
                 client_links.note_consented(stored.row, request.client_link_id, actor)
                 if params.mws_auth_token is not None:
                     storing.store_mws_auth_token(connection=stored.row, token=params.mws_auth_token)
@@ -291,9 +322,7 @@ def _outcome_of(stored: storing.Stored, asked: Connection) -> str:
     return "reconnected" if stored.row.pk == asked.pk else "merged"
 
 
-def _store_ads(
-    request: AuthorizationRequest, _params: CallbackParams, token: Secret, actor: Actor
-) -> str:
+def _store_ads(request: AuthorizationRequest, token: Secret, actor: Actor) -> str:
     with transaction.atomic():
         revisions.touch(request.organization_id, [])  # the lock: now the row stays or is gone
         row = _row_of(request)

@@ -196,6 +196,13 @@ class Grant(ScopedModel):
         """When Amazon ends this consent: 365 days after it was given. None: no fixed end."""
         return self.authorized_at + timedelta(days=CONSENT_DAYS)
 
+    @property
+    def is_living(self) -> bool:
+        """In use, and its year is not over."""
+        ends = self.reauthorize_by
+        is_over = ends is not None and ends <= timezone.now()
+        return self.status in (self.Status.ACTIVE, self.Status.DOUBTED) and not is_over
+
     def place(self) -> Place:
         """Where the refresh token lives: part of what its ciphertext is bound to."""
         return Place(self._meta.db_table, "refresh_token", self.owner_id(), self.pk)

@@ -263,14 +263,26 @@ OUTCOMES: dict[str, Reason] = {
     "other_row": Reason(
         _("This store is connected already, in a row of its own"),
         _(
-            "A link to a client is for one row. We stopped before anything was exchanged or "
-            "changed."
+            "It is not one of those that you look after here. We stopped before anything was "
+            "exchanged or changed."
         ),
         _(
-            "Sign in with the store that was asked for. If this is the one, it is reconnected from "
-            "the row that it has."
+            "Sign in with the store that was asked for. If this is the one, ask the owner or an "
+            "administrator of the organization to reconnect it from its row."
         ),
         "list",
+    ),
+    "renewal_unproved": Reason(
+        _("Amazon did not confirm the new consent"),
+        _(
+            "It reads nothing of this store, or is of another one. The consent that this "
+            "connection had is kept and works as before."
+        ),
+        _(
+            "Sign in to Seller Central as the primary user of this store and start again. If it "
+            "happens twice, write to support with this reference."
+        ),
+        "restart",
     ),
     "row_gone": Reason(
         _("This connection was removed in the meantime"),

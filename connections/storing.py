@@ -23,13 +23,14 @@ from connections import (
     revisions,
     superseding,
 )
-from connections.models import Connection, Grant, SpApiGrant
+from connections.models import AuthorizationRequest, Connection, Grant, SpApiGrant
+from connections.reach import is_within
 from connections.services import create_beside, live_work
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.audit import Actor, record_event
-from sellerlegend.organizations.models import AuditEvent, Organization
+from sellerlegend.organizations.models import AuditEvent, Membership, Organization
 
 
 class RowGone(ValueError):
@@ -37,7 +38,8 @@ class RowGone(ValueError):
 
 
 class OfAnotherRow(ValueError):
-    """The client of a link came back with a seller that has another row."""
+    """The seller has another row, which is not for whoever came back: the client of a link, or a
+    member who does not see it."""
 
 
 class RowRemoved(ValueError):
@@ -46,6 +48,10 @@ class RowRemoved(ValueError):
 
 class DisconnectedMeanwhile(ValueError):
     """Somebody disconnected the account while the trip to Amazon went on: the newer fact wins."""
+
+
+class NotProved(ValueError):
+    """The row has a consent that works, and nothing says that the new one is as good."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,10 @@ def store_spapi_grant(
     token: Secret,
     actor: Actor,
     began_at: datetime | None = None,
+    is_proved: bool = False,
 ) -> Stored:
-    """Write a proven consent.
+    """Write a consent that Amazon gave. `is_proved`: a call was made with it, and it is this
+    seller's; what works is replaced by nothing less.
 
     A row the organization already has for (seller, region) wins with its name and id; the waiting
     row goes. A removed one comes back by an administrator's trip alone. A row that another trip
@@ -73,7 +81,7 @@ def store_spapi_grant(
     caller's transaction, and takes the organization's lock first, so two consents of one seller
     cannot both believe to be the first. `began_at`: of the trip, else now; who disconnected the
     seller or removed its row since then is not overruled by it. Raises RowGone, RowRemoved,
-    DisconnectedMeanwhile, and OfAnotherRow where a client came by a link.
+    DisconnectedMeanwhile, OfAnotherRow and NotProved.
     """
     began_at = began_at or timezone.now()
     revisions.lock_list(connection.organization_id)
@@ -91,7 +99,7 @@ def store_spapi_grant(
     if known is None:
         _first_grant(row, token, actor)
     else:
-        _next_grant(row, token, actor, began_at)
+        _next_grant(row, token, actor, began_at, is_proved=is_proved)
         # A job that waits because the old consent was refused, or fails with it just now, must
         # not speak about the new one.
         ledger.start_over(live_work(row))
@@ -104,10 +112,33 @@ def may_store(*, connection: Connection, seller: str, actor: Actor, began_at: da
     return not _is_kept_removed(rows, actor, began_at)
 
 
-def is_of_another_row(connection: Connection, seller: str) -> bool:
-    """Whether this seller has a row in the region, and it is not this one."""
+def living_row(trip: AuthorizationRequest) -> Connection | None:
+    """The row whose consent works and would be replaced by that of this trip."""
+    if trip.connection is None:
+        return None
+    _asked, known = _asked_and_known(trip.connection, trip.returned_selling_partner_id)
+    if known is None:
+        return None
+    grants = SpApiGrant.objects.for_organization(known.organization_id)
+    grant: SpApiGrant | None = grants.filter(connection=known).defer("refresh_token").first()
+    return known if grant is not None and grant.is_living else None
+
+
+def is_for_others(*, connection: Connection, seller: str, actor: Actor) -> bool:
+    """Asked before a code is spent: whether the row of this seller is not for whoever came back."""
     _asked, known = _asked_and_known(connection, seller)
-    return known is not None and known.pk != connection.pk
+    return _is_out_of_reach(connection, known, actor)
+
+
+def _is_out_of_reach(asked: Connection, known: Connection | None, actor: Actor) -> bool:
+    """A client's link is for one row alone, and a limited member changes none that he does not
+    see: the Seller ID that leads there is a word of the browser."""
+    if known is None or known.pk == asked.pk:
+        return False
+    if actor.kind == AuditEvent.ActorKind.CLIENT:
+        return True
+    members = Membership.objects.for_organization(asked.organization_id)
+    return not is_within(members.filter(user=actor.user).first(), known.pk)
 
 
 def _is_kept_removed(rows: Iterable[Connection | None], actor: Actor, began_at: datetime) -> bool:
@@ -134,13 +165,13 @@ def _asked_and_known(
 def _row_to_hold(
     asked: Connection, known: Connection | None, *, seller: str, actor: Actor
 ) -> Connection:
-    """The row that holds this seller's consent from now on; a waiting one beside it goes, unless a
-    client came by a link, which is for one row alone (OfAnotherRow)."""
+    """The row that holds this seller's consent from now on; a waiting one beside it goes. Raises
+    OfAnotherRow."""
     if known is None:
         row = asked if asked.waits_for_consent else create_beside(connection=asked, actor=actor)
         row.selling_partner_id = seller
         return row
-    if known.pk != asked.pk and actor.kind == AuditEvent.ActorKind.CLIENT:
+    if _is_out_of_reach(asked, known, actor):
         raise OfAnotherRow(asked.name)
     if known.pk != asked.pk and asked.waits_for_consent:
         record_event("connection_merged", actor=actor, subject=asked, into=str(known.pk))
@@ -169,7 +200,9 @@ def _first_grant(row: Connection, token: Secret, actor: Actor) -> None:
     )
 
 
-def _next_grant(row: Connection, token: Secret, actor: Actor, began_at: datetime) -> None:
+def _next_grant(
+    row: Connection, token: Secret, actor: Actor, began_at: datetime, *, is_proved: bool
+) -> None:
     grants = SpApiGrant.objects.for_organization(row.organization)
     grant: SpApiGrant | None = grants.filter(connection=row).first()
     if grant is None:
@@ -178,6 +211,8 @@ def _next_grant(row: Connection, token: Secret, actor: Actor, began_at: datetime
     is_over = grant.status == Grant.Status.DISCONNECTED
     if is_over and grant.status_changed_at > began_at:
         raise DisconnectedMeanwhile(row.name)
+    if grant.is_living and not is_proved:
+        raise NotProved(row.name)
     now = timezone.now()
     gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)

@@ -20,7 +20,7 @@ from connections import capabilities, imported_tokens, revisions, services, stor
 from connections.import_models import ImportedToken, TokenImport
 from connections.imported_tokens import Accepted
 from connections.models import Connection, SpApiGrant
-from connections.token_table import Checked, is_living, is_newer, moment_of
+from connections.token_table import Checked, is_newer, moment_of
 from sellerlegend.jobs import ledger
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role, User
@@ -159,7 +159,7 @@ def waiting_row(organization_id: UUID, row_id: UUID) -> ImportedToken | None:
 def needs_proof(row: ImportedToken) -> bool:
     """A consent that works gives way only to one whose seller Amazon confirmed."""
     grant = _grant_of(_known_row(row))
-    return grant is not None and is_living(grant)
+    return grant is not None and grant.is_living
 
 
 def store(row: ImportedToken, accepted: Accepted, *, is_proved: bool) -> Connection:
@@ -176,6 +176,7 @@ def store(row: ImportedToken, accepted: Accepted, *, is_proved: bool) -> Connect
             token=accepted.token,
             actor=Actor.person(user),
             began_at=row.token_import.confirmed_at,
+            is_proved=is_proved,
         ).row
     except storing.DisconnectedMeanwhile:
         raise NotImported("import_disconnected_meanwhile") from None
@@ -240,7 +241,7 @@ def _require_better(
     certainly newer and certainly of the same seller. Raises NotImported."""
     if known is not None and known.pk != row.connection_id:
         raise NotImported("import_connected_meanwhile")
-    if grant is None or not is_living(grant):
+    if grant is None or not grant.is_living:
         return
     if not is_proved:
         raise NotImported("import_seller_unproved")

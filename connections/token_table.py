@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from connections.authorization import is_seller_id
 from connections.forms import NameField, holds_a_token
-from connections.models import CONSENT_DAYS, Connection, Grant, SpApiGrant
+from connections.models import CONSENT_DAYS, Connection, SpApiGrant
 from connections.places import place_of
 from connections.uploaded_tables import Column, Record, read_table
 from sellerlegend import crypto
@@ -110,21 +110,14 @@ def known_rows(organization_id: UUID) -> list[Known]:
                 name=row.name,
                 region=row.region,
                 seller=row.selling_partner_id or row.expected_selling_partner_id,
-                is_living=grant is not None and is_living(grant),
+                is_living=grant is not None and grant.is_living,
                 is_removed=row.removed_at is not None,
-                fingerprint=grant.fingerprint if grant and is_living(grant) else "",
+                fingerprint=grant.fingerprint if grant and grant.is_living else "",
                 given_at=grant.authorized_at if grant else None,
                 is_dated=grant is not None and grant.is_consent_dated,
             )
         )
     return found
-
-
-def is_living(grant: SpApiGrant) -> bool:
-    """In use, and its year is not over."""
-    ends = grant.reauthorize_by
-    is_over = ends is not None and ends <= timezone.now()
-    return grant.status in (Grant.Status.ACTIVE, Grant.Status.DOUBTED) and not is_over
 
 
 def moment_of(day: date) -> datetime:

@@ -7,27 +7,20 @@ job. A worker that is killed in between leaves the row as it was.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-
-from django.conf import settings
 
 from connections import imported_tokens, token_imports, verdicts
 from connections.import_models import ImportedToken
 from connections.import_words import refusal_of
 from connections.imported_tokens import Accepted
 from connections.token_imports import NotImported
-from marketplaces import services
-from sellerlegend.amazon import probes, sellers
-from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, GrantInvalid, HeldBack
-from sellerlegend.amazon.probes import ProbeKind
-from sellerlegend.amazon.regions import MARKETPLACES, Region
+from marketplaces import newcomers, services
+from marketplaces.newcomers import Newcomer
+from sellerlegend.amazon.errors import AmazonError, AmazonUnavailable, GrantInvalid
 from sellerlegend.amazon.sellers import ParticipationReply
-from sellerlegend.jobs import breakers, incidents, outcomes, rates
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Incident, Job
-
-logger = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 900.0
 
@@ -87,75 +80,22 @@ def _failed(claim: Claim, row: ImportedToken, error: AmazonError) -> None:
 def _proof_of(row: ImportedToken) -> Proof:
     """Raises AmazonError kinds."""
     accepted = imported_tokens.ask(row)
-    reply = _participations(row, accepted)
-    return Proof(accepted, reply, _is_seller_confirmed(row, accepted, reply))
+    newcomer = Newcomer(
+        organization_id=row.organization_id,
+        region=row.region,
+        selling_partner_id=row.selling_partner_id,
+        marketplace_id=row.marketplace_id,
+        access_token=accepted.access_token,
+    )
+    reply = newcomers.participations(newcomer)
+    return Proof(accepted, reply, _is_seller_confirmed(row, newcomer, reply))
 
 
-def _participations(row: ImportedToken, accepted: Accepted) -> ParticipationReply:
-    """Within Amazon's plan, as for a consent that is stored already."""
-    plan = rates.MARKETPLACE_PARTICIPATIONS
-    _take_turn(row, plan)
-    with (
-        outcomes.on_behalf_of(row.organization_id),
-        breakers.guarded(f"sellers.{row.region}", operation=plan.operation),
-    ):
-        return sellers.get_marketplace_participations(
-            endpoints=settings.AMAZON_ENDPOINTS,
-            region=Region(row.region),
-            access_token=accepted.access_token,
-        )
-
-
-def _is_seller_confirmed(row: ImportedToken, accepted: Accepted, reply: ParticipationReply) -> bool:
-    """Whether the call that names the Seller ID succeeds with this token. Anything else proves
-    nothing: a role may be missing. Where nothing depends on it, an outage is no reason to wait.
-    Raises AmazonUnavailable."""
-    marketplace_id = _probed_marketplace(row, reply)
-    plan = rates.PROBES[ProbeKind.LISTINGS]
+def _is_seller_confirmed(row: ImportedToken, newcomer: Newcomer, reply: ParticipationReply) -> bool:
+    """Where nothing depends on it, an outage is no reason to wait. Raises AmazonUnavailable."""
     try:
-        _take_turn(row, plan)
-        with (
-            outcomes.on_behalf_of(row.organization_id),
-            breakers.guarded(f"{ProbeKind.LISTINGS}.{row.region}", operation=plan.operation),
-        ):
-            return probes.has_role(
-                ProbeKind.LISTINGS,
-                endpoints=settings.AMAZON_ENDPOINTS,
-                region=Region(row.region),
-                access_token=accepted.access_token,
-                selling_partner_id=row.selling_partner_id,
-                marketplace_id=marketplace_id,
-            )
+        return newcomers.is_seller_confirmed(newcomer, reply)
     except AmazonUnavailable:
         if token_imports.needs_proof(row):
             raise
         return False
-    except (AmazonError, ValueError) as error:
-        logger.info("seller_not_confirmed", extra={"cause": type(error).__name__})
-        return False
-
-
-def _probed_marketplace(row: ImportedToken, reply: ParticipationReply) -> str:
-    """Where the seller sells, the one of the file if it is among them."""
-    selling = sorted(
-        item.marketplace_id
-        for item in reply.participations
-        if item.is_participating and item.marketplace_id in MARKETPLACES
-    )
-    if row.marketplace_id in selling or not selling:
-        return row.marketplace_id
-    return selling[0]
-
-
-def _take_turn(row: ImportedToken, plan: rates.UsagePlan) -> None:
-    """Raises HeldBack when Amazon's plan for this seller is spent."""
-    key = rates.bucket_key(
-        application_id=settings.SPAPI_APPLICATION_ID,
-        organization_id=row.organization_id,
-        selling_partner_id=row.selling_partner_id,
-        region=row.region,
-        plan=plan,
-    )
-    wait = rates.take(key, plan)
-    if wait:
-        raise HeldBack(operation=plan.operation, retry_after=wait, throttled=True)

@@ -155,6 +155,7 @@ def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> 
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
             actor=Actor.person(owner_of(connection.organization)),
+            is_proved=True,
         )
     return stored.row
 

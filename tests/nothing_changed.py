@@ -12,13 +12,14 @@ from django.db import connection
 from django.db.models import Model
 
 from connections.models import AuthorizationRequest
-from sellerlegend.jobs.models import Breaker
+from sellerlegend.jobs.models import Breaker, RateBucket
 from sellerlegend.organizations.models import Allowance, AuditEvent
 from tests.amazon_emulator.running import RunningEmulator
 
 DOMAIN = ("organizations", "jobs", "connections", "marketplaces", "ppc")
-# Events are counted; a refusal may use up somebody's tries, and an outage is remembered.
-NOT_COMPARED = (AuditEvent, Allowance, Breaker)
+# Events and calls are counted; a refusal may use up somebody's tries, a call Amazon's plan, and an
+# outage is remembered.
+NOT_COMPARED = (AuditEvent, Allowance, Breaker, RateBucket)
 # Calls to Amazon that the product makes; what a browser does there is the person's business.
 SERVER_SIDE = frozenset({"lwa", "sellers", "ads"})
 # What a trip may remember about its own end.

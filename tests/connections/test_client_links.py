@@ -1000,6 +1000,7 @@ def test_grants_of_people_and_of_clients_are_told_apart(
             seller=SELLER,
             token=Secret("Atzr|next"),
             actor=Actor.person(factories.owner_of(row.organization)),
+            is_proved=True,
         )
 
     grant = SpApiGrant._base_manager.get()

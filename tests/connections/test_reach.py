@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +22,7 @@ from connections import (
     reach,
     reach_choices,
     revisions,
+    storing,
 )
 from connections.grouping_models import Client as Customer
 from connections.grouping_models import Reach, Tag, Tagging
@@ -29,9 +31,11 @@ from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.reach_choices import Extent
 from connections.renewals import renewals_of
+from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations import members
+from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
@@ -434,22 +438,50 @@ def test_a_trip_ends_at_nothing_when_the_row_left_the_reach(
     assert not tells_of(page, inside)
 
 
-def test_a_seller_who_is_known_outside_gets_no_name_there(
-    amazon: RunningEmulator, organization: Organization, browser: Client, member: User
+@pytest.mark.parametrize("is_tampered", [False, True], ids=["signed in as it", "edited"])
+def test_a_seller_who_is_known_outside_stops_the_trip_before_the_exchange(
+    amazon: RunningEmulator,
+    organization: Organization,
+    browser: Client,
+    member: User,
+    is_tampered: bool,
 ) -> None:
-    """The waiting row joins one that the person does not see."""
+    """Else it would overwrite the consent of a row that the person does not see."""
     outside = factories.make_connection(organization, name="Outside store", seller=SELLER_IN)
     waiting = factories.make_waiting_connection(organization, name="Waits")
     factories.limit(member, organization, waiting)
-    callback = trips.confirm(trips.leave(browser, waiting), SELLER_IN)
+    signed_in_as = SELLER_OUT if is_tampered else SELLER_IN
+    callback = trips.confirm(trips.leave(browser, waiting), signed_in_as)
+    callback = callback.with_params(selling_partner_id=SELLER_IN)
 
-    answer = browser.get(str(callback), follow=True)
+    with nothing_changes(amazon, events=("authorization_ended",), ended=callback.trip):
+        answer = browser.get(str(callback), follow=True)
+
     page = answer.content.decode()
-
-    assert callback.trip.outcome == "merged"
-    assert "in a row that you do not see" in page
+    assert callback.trip.outcome == "other_row"
+    assert "It is not one of those that you look after here." in page
     assert outside.name not in page
     assert str(outside.pk) not in f"{page}{answer.redirect_chain}"
+
+
+def test_a_seller_that_came_into_a_row_outside_meanwhile_is_not_overwritten(
+    amazon: RunningEmulator, organization: Organization, member: User
+) -> None:
+    """Under the lock it is asked again."""
+    outside = factories.make_connection(organization, seller=SELLER_IN)
+    waiting = factories.make_waiting_connection(organization, name="Waits")
+    factories.limit(member, organization, waiting)
+
+    with pytest.raises(storing.OfAnotherRow), transaction.atomic():
+        storing.store_spapi_grant(
+            connection=waiting,
+            seller=SELLER_IN,
+            token=Secret("Atzr|another"),
+            actor=Actor.person(member),
+            is_proved=True,
+        )
+
+    assert factories.grant_of(outside).version == 1
 
 
 def test_a_start_at_amazon_knows_the_reach(

@@ -459,6 +459,7 @@ while True:
             storing.store_spapi_grant(
                 connection=row, seller=row.selling_partner_id,
                 token=Secret(f"Atzr|{row.pk}|{number}"), actor=Actor.person(people[row.pk]),
+                is_proved=True,
             )
         print(row.pk, number, flush=True)
 """
