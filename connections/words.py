@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,9 +16,6 @@ from connections.reader import Reader
 from connections.reasons import Reason
 
 Facts = dict[str, Any]
-
-# A page on which nothing moves asks every 15 seconds (`static/js/poll.js`).
-SOON = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -144,11 +141,6 @@ def waiting_words(reason: str, due: datetime) -> str:
     if reason == "client_misconfigured":
         return _("Waiting for us, next try %(time)s") % {"time": clock_time(due)}
     return _("Waiting for Amazon, next try %(time)s") % {"time": clock_time(due)}
-
-
-def waits_long(reason: str | None, due: datetime) -> bool:
-    """For a next try that a page which looks now and then sees soon enough."""
-    return bool(reason) and due - timezone.now() > SOON
 
 
 def progress_words(done: int, total: int) -> str:

@@ -29,7 +29,6 @@ from connections.words import (
     reconnect_button,
     url_of,
     waiting_words,
-    waits_long,
 )
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.regions import MARKETPLACES
@@ -132,18 +131,9 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         or nothing_listed(fact, known)
         or (joined_words(counts) if is_working else "")
         or late_data_words(fact),
-        is_moving=is_read_soon(fact) or any(is_moving(part) for part in known),
+        is_moving=fact["reading_due"] is not None
+        or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
-
-
-def is_read_soon(fact: Facts) -> bool:
-    due = fact["reading_due"]
-    return due is not None and not waits_long(fact["reading_reason"], due)
-
-
-def is_moving(part: Facts) -> bool:
-    is_working = part["onboarding"] == Onboarding.WORKING
-    return is_working and not waits_long(part["job_reason"], part["job_due"])
 
 
 def waiting_cell(fact: Facts, reader: Reader) -> Cell:

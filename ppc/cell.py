@@ -29,7 +29,6 @@ from connections.words import (
     progress_words,
     url_of,
     waiting_words,
-    waits_long,
 )
 from ppc.models import PpcLink
 from sellerlegend.amazon.regions import MARKETPLACES
@@ -130,13 +129,8 @@ def ppc_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         progress=progress_words(done, len(countable)),
         button=button,
         note=finish_words(parts, is_ended=is_ended) or late_data_words(fact, parts),
-        is_moving=any(is_moving(part) for part in parts),
+        is_moving=any(part["link_status"] == Link.WORKING for part in parts),
     )
-
-
-def is_moving(part: Facts) -> bool:
-    is_working = part["link_status"] == Link.WORKING
-    return is_working and not waits_long(part["link_job_reason"], part["link_job_due"])
 
 
 def ppc_health(fact: Facts, known: list[Facts], reader: Reader) -> SideHealth | None:

@@ -314,7 +314,7 @@ def test_ppc_is_connected_when_every_profile_is_linked(organization: Organizatio
 def test_what_waits_says_for_whom_and_until_when(organization: Organization) -> None:
     connection = factories.make_connection(organization)
     account = factories.make_account(connection, US, onboarding="working")
-    due = (timezone.now() + timedelta(days=1)).replace(hour=10, minute=42)
+    due = timezone.now().replace(hour=10, minute=42)
     for subject, reason in ((account, "amazon_unavailable"), (connection, "client_misconfigured")):
         Job.objects.for_organization(organization).create(
             kind=f"test.{reason}",
@@ -330,29 +330,7 @@ def test_what_waits_says_for_whom_and_until_when(organization: Organization) -> 
         ("United States", "Waiting for Amazon, next try 10:42 AM", False)
     ]
     assert row.spapi.note == "Waiting for us, next try 10:42 AM"
-    assert not row.is_moving
-
-
-@pytest.mark.parametrize(("seconds", "is_moving"), [(-5, True), (5, True), (60, False)])
-def test_what_waits_moves_when_its_next_try_is_near(
-    organization: Organization, seconds: int, is_moving: bool
-) -> None:
-    connection = factories.make_connection(organization)
-    account = factories.make_account(connection, US, onboarding="onboarded")
-    link = factories.make_link(account, status="working")
-    other = factories.make_account(connection, CANADA, onboarding="working")
-    for subject in (link, other):
-        Job.objects.for_organization(organization).create(
-            kind="test.waits",
-            subject_id=subject.pk,
-            status=Job.Status.WAITING,
-            waiting_reason="amazon_unavailable",
-            next_attempt_at=timezone.now() + timedelta(seconds=seconds),
-        )
-
-    row = row_of(connection)
-
-    assert (row.spapi.is_moving, row.ppc.is_moving) == (is_moving, is_moving)
+    assert row.is_moving
 
 
 def test_reading_the_marketplaces_is_said_and_moves(
