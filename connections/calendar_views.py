@@ -27,7 +27,7 @@ from connections.renewals import Month, Renewal
 from connections.words import Jump
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
-from sellerlegend.organizations.access import OrganizationRequest, organization_view
+from sellerlegend.organizations.access import OrganizationRequest, ask_first, organization_view
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
 
@@ -167,14 +167,25 @@ def calendar_feed_make(request: OrganizationRequest) -> HttpResponseBase:
     return show(request, feed_url=url)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.VIEWER)
 def calendar_feed_end(request: OrganizationRequest) -> HttpResponseBase:
+    url = reverse("renewal_calendar", args=[request.organization.slug])
+    if request.method != "POST":
+        return ask_first(
+            request,
+            title=_("End the calendar link?"),
+            intro=_(
+                "Calendar programs that read it get nothing new any more. A new link has another "
+                "address."
+            ),
+            deed=_("End the link"),
+            back_url=url,
+        )
     if renewals.end_feed(
         organization=request.organization, user=request.user, actor=request.actor()
     ):
         messages.success(request, _("The calendar link does not work any more."))
-    url = reverse("renewal_calendar", args=[request.organization.slug])
     return HttpResponseRedirect(url, status=303)
 
 

@@ -29,6 +29,7 @@ from sellerlegend.amazon.secret import Secret
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations.access import (
     OrganizationRequest,
+    ask_first,
     organization_view,
     render_part,
 )
@@ -149,10 +150,18 @@ def client_link_list(request: OrganizationRequest) -> HttpResponse:
     return render(request, "connections/client_links.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.MEMBER)
 @of_link
 def client_link_revoke(request: OrganizationRequest, link: ClientLink) -> HttpResponseBase:
+    if request.method != "POST":
+        return ask_first(
+            request,
+            title=_("End the link for %(name)s?") % {"name": link.connection.name},
+            intro=_("Whoever has it cannot open it any more. You can make another one later."),
+            deed=_("End the link"),
+            back_url=list_url(request),
+        )
     if client_links.revoke(link=link, actor=request.actor()):
         messages.success(request, _("The link does not work any more."))
     else:

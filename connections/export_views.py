@@ -23,7 +23,7 @@ from connections.filters import chips
 from connections.groups import groups_named
 from connections.listing import Chosen
 from connections.reader import Reader
-from connections.selection import asked_by_form, ticked_ids
+from connections.selection import asked_by_form, ticked_ids, unticked_ids
 from connections.views import form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.audit import record_event
@@ -78,8 +78,10 @@ def rows_of(
     choice from the question to the deed."""
     chosen = Chosen.of(sent)
     if not is_ticked(sent):
-        ids, _total = screen.matching_ids(request, chosen, limit=export.MOST_EXPORTED)
-        return ids, [("all", "1"), *parse_qsl(chosen.query)]
+        but = unticked_ids(sent)
+        ids, _total = screen.matching_ids(request, chosen, limit=export.MOST_EXPORTED, but=but)
+        left_out = [("but", str(row_id)) for row_id in but]
+        return ids, [("all", "1"), *parse_qsl(chosen.query), *left_out]
     ticked = ticked_ids(sent)
     ids, _total = screen.matching_ids(request, chosen.only_sorted(), only=ticked, limit=len(ticked))
     return ids, [("row", str(row_id)) for row_id in ids]

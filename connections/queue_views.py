@@ -23,7 +23,12 @@ from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_rows import Candidate, Pick, candidates, picked, picks_of, uuid_of
 from connections.selection import asked_by_form, selection_of
 from connections.views import cannot_leave, connection_of, form_page
-from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
+from sellerlegend.organizations.access import (
+    OrganizationRequest,
+    ask_first,
+    organization_view,
+    render_part,
+)
 from sellerlegend.organizations.limits import costly, opens_trip
 from sellerlegend.organizations.models import Role
 
@@ -174,11 +179,19 @@ def reconnect_queue_take_up(request: OrganizationRequest) -> HttpResponse:
     return taken(request, queue_walk.take_up, _("%(name)s is in the queue again, at its end."))
 
 
-@require_POST
+@form_page
 @organization_view(Role.MEMBER)
 def reconnect_queue_finish(request: OrganizationRequest) -> HttpResponse:
-    """What was not walked counts as skipped."""
+    """What was not walked counts as skipped. GET asks, POST does."""
     queue = queue_walk.open_queue(request.organization, request.user)
+    if request.method != "POST":
+        return ask_first(
+            request,
+            title=_("End this queue?"),
+            intro=left_words(request, queue),
+            deed=_("End this queue, skip the rest"),
+            back_url=queue_url(request),
+        )
     if queue is None:
         return back(request)
     try:
@@ -188,6 +201,22 @@ def reconnect_queue_finish(request: OrganizationRequest) -> HttpResponse:
     else:
         messages.success(request, _("The queue is over. What was left of it counts as skipped."))
     return back(request, queue)
+
+
+def left_words(request: OrganizationRequest, queue: ReconnectQueue | None) -> str:
+    if queue is None:
+        return _("That was done already, perhaps in another tab.")
+    walk = queue_walk.walk_of(queue, request.membership)
+    progress = queue_words.progress_of(walk, queue_words.lines_of(walk))
+    left = progress.total - progress.done
+    words = ngettext(
+        "%(count)d store was not walked yet and will count as skipped. To go on another day, stop "
+        "for today instead: then everything is kept.",
+        "%(count)d stores were not walked yet and will count as skipped. To go on another day, "
+        "stop for today instead: then everything is kept.",
+        left,
+    )
+    return words % {"count": left}
 
 
 # Filling it --------------------------------------------------------------------------------

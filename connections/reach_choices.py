@@ -123,7 +123,9 @@ def choices_of(organization_id: UUID) -> dict[str, list[tuple[str, str]]]:
         "tags": [(str(tag.pk), tag.name) for tag in tags],
         "clients": [(str(client.pk), client.name) for client in clients],
         "connections": [
-            (str(key), f"{name} ({region})")
-            for key, name, region in rows.values_list("pk", "name", "region")
+            (str(key), f"{name} ({', '.join(filter(None, [region, seller]))})")
+            for key, name, region, seller in rows.values_list(
+                "pk", "name", "region", "selling_partner_id"
+            )
         ],
     }

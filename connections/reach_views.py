@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,12 @@ def many(label: Any) -> forms.MultipleChoiceField:
     )
 
 
+def plain(text: str) -> str:
+    """To compare without case and accents."""
+    letters = unicodedata.normalize("NFD", text)
+    return "".join(one for one in letters if not unicodedata.combining(one)).casefold()
+
+
 class ReachForm(forms.Form):
     """Ids of another organization are no choices, so they come back as a mistake."""
 
@@ -44,6 +51,8 @@ class ReachForm(forms.Form):
     tags = many(gettext_lazy("Connections with these tags"))
     clients = many(gettext_lazy("Connections of these clients"))
     connections = many(gettext_lazy("These connections"))
+    # By the search, of all lists together.
+    found = 0
 
     def __init__(self, *args: Any, member: Membership, **kwargs: Any) -> None:
         extent = reach_choices.extent_of(member)
@@ -86,11 +95,12 @@ class ReachForm(forms.Form):
         for name in LISTS:
             if name in self.fields:
                 field, ticked = self.fields[name], self.ticked(name)
+                choices = list(field.choices)  # type: ignore[attr-defined]  # MultipleChoice
+                found = {key for key, label in choices if plain(words) in plain(label)}
                 field.choices = [  # type: ignore[attr-defined]  # MultipleChoice
-                    (key, label)
-                    for key, label in field.choices  # type: ignore[attr-defined]
-                    if key in ticked or words.lower() in label.lower()
+                    choice for choice in choices if choice[0] in ticked | found
                 ]
+                self.found += len(found)
 
     def clean(self) -> dict[str, Any]:
         """Who has just ticked something did not mean all. What was ticked before may stay."""

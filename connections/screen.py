@@ -8,6 +8,7 @@ that did not change costs one cache look-up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -135,15 +136,22 @@ def panel_context(request: OrganizationRequest) -> dict[str, Any]:
 
 
 def matching_ids(
-    request: OrganizationRequest, chosen: Chosen, *, limit: int, only: list[UUID] | None = None
+    request: OrganizationRequest,
+    chosen: Chosen,
+    *,
+    limit: int,
+    only: list[UUID] | None = None,
+    but: Sequence[UUID] = (),
 ) -> tuple[list[UUID], int]:
     """The rows of the reader's list in its order, at most `limit` of them, and how many there
-    are. `only`: those among them."""
+    are. `only`: those among them; `but`: without these."""
     organization_id = request.organization.pk
     known = groups_named(request.membership, chosen).known(chosen)
     rows = within_reach(list_queries.chosen_rows(organization_id, known), request.membership)
     if only is not None:
         rows = rows.filter(pk__in=only)
+    if but:
+        rows = rows.exclude(pk__in=but)
     found = list(rows.values("id", "total")[:limit])
     return [fact["id"] for fact in found], found[0]["total"] if found else 0
 

@@ -1,6 +1,7 @@
 """Which rows a bulk action is about: those that were ticked, or all that the list shows.
 
-A form sends `row=<id>` for each tick, or `all=1` beside the parameters of the list's address.
+A form sends `row=<id>` for each tick, or `all=1` beside the parameters of the list's address, and
+`but=<id>` for each row that was unticked since.
 Every bulk action asks first (GET) and does it then (POST); between the two the selection is
 carried by id, so that what was shown is what is done. With JavaScript the question comes as a form
 too, with `ask=1`: ticks of many pages do not fit into an address.
@@ -91,7 +92,8 @@ def selection_of(request: OrganizationRequest) -> Selection:
     sent = request.POST if request.method == "POST" else request.GET
     chosen = Chosen.of(sent)
     if sent.get("all") == "1":
-        ids, total = screen.matching_ids(request, chosen, limit=MOST_SELECTED)
+        unticked = unticked_ids(sent)
+        ids, total = screen.matching_ids(request, chosen, limit=MOST_SELECTED, but=unticked)
         return Selection(tuple(ids), total)
     ticked = ticked_ids(sent)
     few = ticked[:MOST_SELECTED]
@@ -99,12 +101,17 @@ def selection_of(request: OrganizationRequest) -> Selection:
     return Selection(tuple(ids), len(ticked))
 
 
-def ticked_ids(sent: QueryDict) -> list[UUID]:
+def ticked_ids(sent: QueryDict, name: str = "row") -> list[UUID]:
     """Each once. What is no id is dropped: it is no row of anybody's."""
     found: dict[UUID, None] = {}
-    for text in sent.getlist("row"):
+    for text in sent.getlist(name):
         try:
             found[UUID(text)] = None
         except ValueError:
             continue
     return list(found)
+
+
+def unticked_ids(sent: QueryDict) -> list[UUID]:
+    """Those left out of all that the list shows."""
+    return ticked_ids(sent, "but")[:MOST_SELECTED]

@@ -120,3 +120,9 @@ def render_part(
     response = render(request, name, dict(context), status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def ask_first(request: Any, *, title: str, intro: str, deed: str, back_url: str) -> HttpResponse:
+    """The question before a deed that cannot be taken back: a POST to the same address does it."""
+    context = {"title": title, "intro": intro, "deed": deed, "back_url": back_url}
+    return render_part(request, "organizations/question.html", "dialog", context)

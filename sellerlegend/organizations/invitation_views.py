@@ -19,6 +19,7 @@ from sellerlegend.organizations import invitation_mails, invitations, limits
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     SignedInRequest,
+    ask_first,
     organization_view,
     render_part,
 )
@@ -102,10 +103,19 @@ def invitation_resend(request: OrganizationRequest, invitation_id: UUID) -> Http
     return send_and_say(request, fresh, token)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.ADMIN)
 def invitation_revoke(request: OrganizationRequest, invitation_id: UUID) -> HttpResponseBase:
-    if invitations.revoke(invitation_of(request, invitation_id), actor=request.actor()):
+    invitation = invitation_of(request, invitation_id)
+    if request.method != "POST":
+        return ask_first(
+            request,
+            title=_("Revoke the invitation of %(email)s?") % {"email": invitation.email},
+            intro=_("The link in the mail opens nothing any more. You can invite again later."),
+            deed=_("Revoke"),
+            back_url=reverse("people", args=[request.organization.slug]),
+        )
+    if invitations.revoke(invitation, actor=request.actor()):
         messages.success(request, _("The invitation was revoked. Its link opens nothing any more."))
     return back(request)
 

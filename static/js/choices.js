@@ -7,21 +7,29 @@ let typing = 0;
 
 const boxesIn = (place) => [...place.querySelectorAll(".choice-list input[type=checkbox]")];
 
+// As the server compares: without case and accents.
+const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
 function narrow(form) {
-  const words = form.querySelector("[data-narrow]").value.trim().toLowerCase();
+  const words = plain(form.querySelector("[data-narrow]").value.trim());
   const boxes = boxesIn(form);
+  let found = 0;
   for (const box of boxes) {
     const line = box.closest("li");
-    line.hidden = !box.checked && !line.textContent.toLowerCase().includes(words);
+    const isFound = plain(line.textContent).includes(words);
+    line.hidden = !box.checked && !isFound;
+    found += Number(isFound);
   }
   clearTimeout(typing);
-  typing = setTimeout(() => tellShown(form, boxes), PAUSE);
+  typing = setTimeout(() => tellShown(form, boxes, found), PAUSE);
 }
 
-function tellShown(form, boxes) {
+function tellShown(form, boxes, found) {
   const shown = boxes.filter((box) => !box.closest("li").hidden).length;
   const told = form.querySelector("[data-narrow-shown]");
-  told.textContent = told.dataset.narrowShown.replace("{count}", shown).replace("{total}", boxes.length);
+  const { narrowShown, narrowNone } = told.dataset;
+  const words = found ? narrowShown : narrowNone;
+  told.textContent = words.replace("{count}", shown).replace("{total}", boxes.length);
 }
 
 document.addEventListener("click", (event) => {

@@ -11,22 +11,32 @@ const owner = document.getElementById("row-actions")?.dataset.ticksOwner;
 const form = () => document.getElementById("selection");
 const boxes = () => [...document.querySelectorAll(".connection-account__tick")];
 
+// All pages of a list have the same.
+function filter() {
+  const chosen = [...new URLSearchParams(location.search)];
+  const told = chosen.filter(([name, value]) => value && !["page", "sort"].includes(name));
+  return JSON.stringify(told.sort());
+}
+
+// `all` is the filter of which all are ticked, `but` what was unticked since.
 function kept() {
-  const { of, ids } = JSON.parse(sessionStorage.getItem(TICKS) ?? "{}");
-  return new Set(of === owner ? ids : []);
+  const found = JSON.parse(sessionStorage.getItem(TICKS) ?? "{}");
+  const { ids = [], all = null, but = [] } = found.of === owner ? found : {};
+  return { ids: new Set(ids), isAll: all === filter(), but: new Set(but) };
 }
 
-function keep(ids) {
-  sessionStorage.setItem(TICKS, JSON.stringify({ of: owner, ids: [...ids] }));
+function keep({ ids, isAll, but }) {
+  const all = isAll ? { all: filter(), but: [...but] } : {};
+  sessionStorage.setItem(TICKS, JSON.stringify({ of: owner, ids: [...ids], ...all }));
 }
 
-function keepPage() {
-  const ids = kept();
+function keepPage(ticks) {
+  const marked = ticks.isAll ? ticks.but : ticks.ids;
   for (const box of boxes()) {
-    if (!box.checked) ids.delete(box.value);
-    else if (ids.size < Number(form().dataset.most)) ids.add(box.value);
+    if (box.checked === ticks.isAll) marked.delete(box.value);
+    else if (marked.size < Number(form().dataset.most)) marked.add(box.value);
   }
-  keep(ids);
+  if (ticks.but.size >= Number(form().dataset.total)) ticks.isAll = false;
 }
 
 // What takes the focus stays clear of the bar at the foot of the window.
@@ -36,9 +46,9 @@ const foot = new ResizeObserver(() => {
   if (height) boxes().find((box) => box === document.activeElement)?.scrollIntoView({ block: "nearest" });
 });
 
-function hiddenField(id) {
+function hiddenField(name, value) {
   const field = document.createElement("input");
-  Object.assign(field, { type: "hidden", name: "row", value: id });
+  Object.assign(field, { type: "hidden", name, value });
   return field;
 }
 
@@ -53,18 +63,22 @@ function show() {
   const bar = form();
   if (!bar) return;
   foot.observe(bar.querySelector(".bulk-bar__actions"));
-  const isAll = bar.querySelector("#select-all").checked;
-  const page = bar.querySelector("#select-page");
-  const ids = kept();
-  for (const box of boxes()) box.checked = isAll || ids.has(box.value);
+  const { ids, isAll, but } = kept();
+  for (const box of boxes()) box.checked = isAll ? !but.has(box.value) : ids.has(box.value);
   const here = boxes().filter((box) => box.checked).length;
   const away = isAll ? [] : [...ids].filter((id) => !document.getElementById(`select-${id}`));
-  const count = isAll ? Number(bar.dataset.total) : here + away.length;
+  const count = isAll ? Number(bar.dataset.total) - but.size : here + away.length;
+  const page = bar.querySelector("#select-page");
   page.checked = here > 0 && here === boxes().length;
   page.indeterminate = here > 0 && !page.checked;
+  const every = bar.querySelector("#select-all");
+  every.checked = isAll;
+  every.indeterminate = isAll && but.size > 0;
   bar.classList.toggle("bulk-bar--some", count > 0);
-  bar.querySelector("[data-ticked-away]").replaceChildren(...away.map(hiddenField));
-  bar.querySelector("[data-untick]").hidden = !away.length;
+  const [name, told] = isAll ? ["but", [...but]] : ["row", away];
+  const fields = told.map((id) => hiddenField(name, id));
+  bar.querySelector("[data-ticked-away]").replaceChildren(...fields);
+  bar.querySelector("[data-untick]").hidden = count === 0;
   const place = bar.querySelector("[data-selected-count]");
   const isFull = !isAll && count >= Number(bar.dataset.most);
   place.hidden = count === 0;
@@ -77,7 +91,6 @@ function counted() {
 
 function forget() {
   sessionStorage.removeItem(TICKS);
-  if (form()) form().querySelector("#select-all").checked = false;
   show();
 }
 
@@ -94,13 +107,13 @@ document.addEventListener("submit", ({ target }) => {
 
 document.addEventListener("change", ({ target }) => {
   if (target.form?.id !== "selection") return;
+  const ticks = kept();
   if (target.matches("#select-page")) {
     for (const box of boxes()) box.checked = target.checked;
   }
-  if (!target.matches("#select-all")) {
-    form().querySelector("#select-all").checked = false;
-    keepPage();
-  }
+  if (!target.matches("#select-all")) keepPage(ticks);
+  else Object.assign(ticks, { isAll: target.checked, but: new Set() });
+  keep(ticks);
   show();
   announce(counted());
 });
@@ -125,9 +138,14 @@ addEventListener("pageshow", show);
 if (document.querySelector("[data-selection-done]")) finish();
 else sessionStorage.removeItem(ACTING);
 // Ticked while this file was on its way.
-const early = boxes().filter((box) => box.checked).map((box) => box.value);
+const early = [...boxes(), form()?.querySelector("#select-all")].filter((box) => box?.checked);
 if (early.length && performance.getEntriesByType("navigation")[0]?.type === "navigate") {
-  keep([...kept(), ...early]);
+  const ticks = kept();
+  for (const box of early) {
+    if (box.id === "select-all") ticks.isAll = true;
+    else ticks.ids.add(box.value);
+  }
+  keep(ticks);
 }
 show();
 

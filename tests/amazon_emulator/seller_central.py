@@ -152,10 +152,9 @@ class SellerCentral:
 
     def _consent_page(self, application: Application, host: str) -> Reply:
         region = SELLER_CENTRAL_HOSTS[host]
-        accounts = [
-            (seller.seller_id, f"{seller.name} ({seller.seller_id})")
-            for seller in self.world.sellers_in(region)
-        ]
+        # By name, as a list of hundreds is searched: by typing in it.
+        sellers = sorted(self.world.sellers_in(region), key=lambda one: (one.name, one.seller_id))
+        accounts = [(one.seller_id, f"{one.name} ({one.seller_id})") for one in sellers]
         roles = "".join(f"<li>{escape(role)}</li>" for role in application.roles)
         return pages.page(
             f"Authorize {application.name}",

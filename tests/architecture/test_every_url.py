@@ -127,17 +127,17 @@ ORGANIZATION_ROUTES = (
     Route("reconnect_queue_skip", ACTION, Role.MEMBER),
     Route("reconnect_queue_put_last", ACTION, Role.MEMBER),
     Route("reconnect_queue_take_up", ACTION, Role.MEMBER),
-    Route("reconnect_queue_finish", ACTION, Role.MEMBER),
+    Route("reconnect_queue_finish", FORM, Role.MEMBER),
     # Of one's own, named by a parameter (`tests/connections/test_queue_links.py`).
     Route("reconnect_queue_send", FORM, Role.MEMBER),
     Route("marketplaces_onboard_many", FORM, Role.MEMBER),
     Route("renewal_calendar", READ[:1], Role.VIEWER),
     Route("calendar_feed_make", ACTION, Role.VIEWER),
-    Route("calendar_feed_end", ACTION, Role.VIEWER),
+    Route("calendar_feed_end", FORM, Role.VIEWER),
     Route("people", READ[:1], Role.VIEWER),
     Route("member_invite", FORM, Role.ADMIN),
     Route("invitation_resend", ACTION, Role.ADMIN, INVITATION),
-    Route("invitation_revoke", ACTION, Role.ADMIN, INVITATION),
+    Route("invitation_revoke", FORM, Role.ADMIN, INVITATION),
     Route("member_role", FORM, Role.ADMIN, MEMBER),
     Route("member_remove", FORM, Role.ADMIN, MEMBER),
     Route("member_reach", FORM, Role.ADMIN, MEMBER),
@@ -148,7 +148,7 @@ ORGANIZATION_ROUTES = (
     Route("client_link_again", FORM, Role.MEMBER, ("link_id",)),
     Route("client_links_of_person", FORM, Role.ADMIN, ("person_id",)),
     Route("client_reminders_switch", ACTION, Role.ADMIN),
-    Route("client_link_revoke", ACTION, Role.MEMBER, ("link_id",)),
+    Route("client_link_revoke", FORM, Role.MEMBER, ("link_id",)),
 )
 
 PERSONAL_ROUTES = (

@@ -335,6 +335,12 @@ def asked_client(page: Page) -> None:
     assert address not in page.content()
 
 
+def ending_link(page: Page) -> None:
+    asked_client(page)
+    page.get_by_role("link", name="End the link").first.click()
+    expect(page.get_by_role("dialog", name="End the link for")).to_be_visible()
+
+
 def asked_again(page: Page) -> None:
     """Where a notice of a client who does not answer leads."""
     asked_client(page)
@@ -353,6 +359,7 @@ def queue_as_links(page: Page) -> None:
     """Of a queue that was ended, so that no other page meets one."""
     page.goto("/o/northstar-trading/reconnect-queue/add?pick=needed")
     page.get_by_role("button", name=re.compile("Start the queue|Add to my queue")).click()
+    page.get_by_role("link", name="End this queue, skip the rest").click()
     page.get_by_role("button", name="End this queue, skip the rest").click()
     page.get_by_role("link", name="Send the rest as links").click()
     expect(page.get_by_role("button", name="Make the links")).to_be_visible()
@@ -462,6 +469,7 @@ CONNECTIONS = (
     Place("ask the client page", page_of(ask_client)),
     Place("the client's link, shown once", shown_once),
     Place("links to clients", asked_client),
+    Place("the end of a client's link", ending_link),
     Place("asking a client again", asked_again),
     Place("links of one person", links_of_one_person),
     Place("the rest of a queue as links", queue_as_links),

@@ -114,6 +114,8 @@ def test_the_lists_of_a_reach_are_narrowed_by_keyboard_and_keep_their_ticks(
     search.fill("")
     expect(rows.get_by_role("checkbox")).to_have_count(total)
     expect(rows.get_by_label(first, exact=True)).to_be_checked()
+    search.fill("no such thing")
+    expect(form.locator("[data-narrow-shown]")).to_have_text("Nothing was found.")
 
 
 def test_a_narrowed_reach_is_accessible(window: SignedIn, complaints: Complaints) -> None:

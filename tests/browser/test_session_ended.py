@@ -1,8 +1,11 @@
-"""A session that ends under an open dialog takes nothing away of what was typed there."""
+"""A session that ends under an open dialog takes nothing away of what was typed there, nor do
+rights that end."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -95,3 +98,32 @@ def test_a_dialog_whose_session_has_ended_is_accessible(page: Page, complaints: 
 
     assert {look: words for look, words in found.items() if words} == {}
     assert not scrolls_sideways(page), "scrolls sideways at 320 pixels"
+
+
+def become(page: Page, cookies: Callable[[str], Any], email: str) -> None:
+    """What the page asks from now on, somebody with fewer rights asks."""
+    found = cookies(email)["cookies"]
+    page.context.add_cookies([one for one in found if one["name"].endswith("session")])
+
+
+def test_a_refused_dialog_is_told_in_the_page_that_stays(
+    window: SignedIn, cookies: Callable[[str], Any], complaints: Complaints
+) -> None:
+    complaints.expected |= {403, 404}
+    page = window("admin@example.com")
+    page.goto(NORTHSTAR)
+    page.locator(".connection-account__tick").first.check()
+    page.get_by_role("button", name="Tag the ticked connections").click()
+    dialog = page.get_by_role("dialog", name="Tag connections")
+    dialog.get_by_label("New tag").fill("Never put on")
+
+    become(page, cookies, "viewer@example.com")
+    dialog.get_by_role("button", name="Put the tag on").click()
+
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    expect(dialog.get_by_label("New tag")).to_have_value("Never put on")
+    become(page, cookies, "outsider@example.com")
+    with page.expect_response(lambda answer: answer.status == 404):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(dialog).to_be_visible()
+    expect(page.locator("tbody.connection-row").first).to_be_attached()

@@ -142,6 +142,35 @@ def test_back_shows_what_is_ticked_and_what_can_be_done(window: SignedIn) -> Non
     expect(count(page)).to_have_text("25 selected, 25 of them not on this page")
 
 
+def test_all_that_match_stay_ticked_on_every_page_but_what_is_unticked(window: SignedIn) -> None:
+    page = window()
+    address = many_rows(page)
+    page.locator("#select-all").check()
+    page.get_by_role("link", name="Next").click()
+    page.wait_for_url("**page=2")
+    expect(ticked(page)).to_have_count(ON_A_PAGE)
+    expect(page.locator("#announcer")).to_have_text(f"{ROWS} selected")
+    expect(page.locator("#bulk-2")).to_be_visible()
+
+    page.locator(TICKS).first.uncheck()
+    expect(page.locator("#announcer")).to_have_text(f"{ROWS - 1} selected")
+    assert page.locator("#select-all").evaluate("box => box.checked && box.indeterminate")
+    page.goto(f"{address}?page=3")
+    expect(count(page)).to_have_text(f"{ROWS - 1} selected")
+    page.locator("#bulk-2").click()
+    dialog = page.get_by_role("dialog", name="Tag connections")
+    expect(dialog).to_contain_text(f"{ROWS - 1} connections chosen.")
+    page.keyboard.press("Escape")
+
+    page.goto(f"{address}?q=Store+00")
+    expect(page.locator("#bulk-2")).to_be_attached()
+    expect(ticked(page)).to_have_count(0)
+    page.goto(address)
+    page.get_by_role("button", name="Clear the selection").click()
+    expect(page.locator("#announcer")).to_have_text("Nothing is selected any more.")
+    expect(ticked(page)).to_have_count(0)
+
+
 @pytest.mark.parametrize("width", [320, 720, 1440])
 def test_ticks_of_other_pages_are_cleared_by_keyboard(window: SignedIn, width: int) -> None:
     page = window(viewport={"width": width, "height": 800})
@@ -189,6 +218,7 @@ def test_a_queue_that_was_started_has_taken_the_ticks(window: SignedIn) -> None:
     page.get_by_role("button", name="Reconnect queue the ticked connections").click()
     page.get_by_role("button", name="Start the queue").click()
     expect(page.locator("main").get_by_text("added to your queue.")).to_be_visible()
+    page.get_by_role("link", name="End this queue, skip the rest").click()
     page.get_by_role("button", name="End this queue, skip the rest").click()
     page.goto(NORTHSTAR)
 

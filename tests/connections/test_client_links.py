@@ -996,10 +996,13 @@ def test_asking_again_makes_a_new_link_for_the_same_person(
 def test_ending_a_link_needs_no_fresh_sign_in(row: Connection, member: User, phone: Client) -> None:
     asked = client_trips.ask(row)
     desk = trips.sign_in(member)
+    address = reverse("client_link_revoke", args=[row.organization.slug, asked.pk])
 
-    answer = desk.post(
-        reverse("client_link_revoke", args=[row.organization.slug, asked.pk]), follow=True
-    )
+    question = desk.get(address)
+
+    assert f"End the link for {row.name}?" in question.text
+    assert asked.link.is_live
+    answer = desk.post(address, follow=True)
 
     assert "The link does not work any more." in answer.content.decode()
     assert phone.get(asked.path).status_code == 410

@@ -217,6 +217,21 @@ def test_the_question_says_how_many_and_carries_the_choice(
     assert "Only:" not in ticked.content.decode()
 
 
+def test_what_was_unticked_of_all_stays_out_of_the_file(
+    organization: Organization, browser: Client
+) -> None:
+    factories.make_connection(organization, name="Fine")
+    unticked = factories.make_connection(organization, name="Unticked")
+    chosen = {"all": "1", "but": str(unticked.pk)}
+
+    asked = browser.get(url_of(organization), chosen)
+    rows = exported(browser, organization, **chosen)
+
+    assert "<strong>1 connection</strong>" in asked.text
+    assert f'<input type="hidden" name="but" value="{unticked.pk}">' in asked.text
+    assert [row["Name"] for row in rows] == ["Fine"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("http://x","y")', "\u00a0=1", "  =cmd|' /C'!A0"],

@@ -381,7 +381,10 @@ def test_a_new_link_ends_the_old_one(organization: Organization, browser_of_view
 
     assert Client().get(old).status_code == 404
     assert Client().get(new).status_code == 200
-    browser_of_viewer.post(reverse("calendar_feed_end", args=[organization.slug]))
+    end = reverse("calendar_feed_end", args=[organization.slug])
+    assert "End the calendar link?" in browser_of_viewer.get(end).text
+    assert Client().get(new).status_code == 200
+    browser_of_viewer.post(end)
     assert Client().get(new).status_code == 404
     assert not CalendarFeed._base_manager.exists()
 

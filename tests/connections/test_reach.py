@@ -577,8 +577,8 @@ def test_a_search_narrows_the_lists_and_keeps_every_tick(
 
     assert found.status_code == 200
     assert shown(found, "connections") == [
-        ("Harbour & Co (NA)", False),
-        (f"{inside.name} (NA)", True),
+        ("Harbour & Co (NA, A3HARBOUR00001)", False),
+        (f"{inside.name} (NA, {inside.selling_partner_id})", True),
     ]
     assert shown(found, "tags") == []
     assert shown(found, "sees") == [("All connections", False), ("Only what is ticked below", True)]
@@ -586,6 +586,10 @@ def test_a_search_narrows_the_lists_and_keeps_every_tick(
     assert "<span data-ticked-count>0</span> of 1 ticked" in found.text
     assert 'value="harbOUR &amp;"' in found.text
     assert len(shown(owner.post(url, ticks | {"words": "", "search": "yes"}), "connections")) == 3
+    for words, count in (("a3harb", 2), ("Hárbour", 2), ("nowhere", 1)):
+        found = owner.post(url, ticks | {"words": words, "search": "yes"})
+        assert len(shown(found, "connections")) == count, words
+        assert ('"Nothing was found.">Nothing was found.</span>' in found.text) is (count == 1)
     assert owner.post(url, ticks).status_code == 303
     assert [reach.connection_id for reach in Reach._base_manager.all()] == [inside.pk]
 

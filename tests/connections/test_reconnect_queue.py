@@ -472,6 +472,24 @@ def test_a_finished_queue_is_read_for_thirty_days_and_a_new_one_can_start(
     assert browser.get(address).status_code == 404
 
 
+def test_ending_a_queue_asks_first_and_says_how_many_are_skipped(
+    browser: Client, organization: Organization, northstar: Connection, harbor: Connection
+) -> None:
+    fill(browser, organization, northstar, harbor)
+    press(browser, "skip", item_of(harbor))
+
+    asked = browser.get(url("reconnect_queue_finish", organization))
+
+    assert "1 store was not walked yet and will count as skipped." in text_of(asked)
+    assert states(organization) == [("Aspen", "waiting"), ("Birch", "skipped")]
+    shown = walk_page(browser, organization).text
+    assert f'href="{url("reconnect_queue_finish", organization)}"' in shown
+    assert f'action="{url("reconnect_queue_finish", organization)}"' not in shown
+    browser.post(url("reconnect_queue_finish", organization))
+    assert states(organization) == [("Aspen", "skipped"), ("Birch", "skipped")]
+    assert "That was done already" in browser.get(url("reconnect_queue_finish", organization)).text
+
+
 def test_what_failed_stays_failed_when_the_queue_is_ended(
     amazon: RunningEmulator,
     browser: Client,

@@ -64,6 +64,18 @@ def test_all_means_all_that_the_list_shows(
     assert (found.asked, found.absent, found.words) == (2, 0, "2 connections")
 
 
+def test_what_was_unticked_is_left_out_of_all(
+    organization: Organization, rows: dict[str, Connection]
+) -> None:
+    """However long the list is; what is no row of the reader's leaves nothing out."""
+    unticked = [str(rows["Banana"].pk), str(uuid4()), "no id"]
+
+    found = selection.selection_of(request_of(organization, "post", all="1", but=unticked))
+
+    assert names_of(rows, list(found.ids)) == ["Apple", "Cherry"]
+    assert (found.asked, found.absent, found.words) == (2, 0, "2 connections")
+
+
 def test_a_filter_does_not_drop_what_was_ticked(
     organization: Organization, rows: dict[str, Connection]
 ) -> None:

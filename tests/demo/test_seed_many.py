@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
+from django.urls import reverse
 
 from connections import health
 from connections.models import AdsGrant, Connection, SpApiGrant
+from connections.queue_models import ReconnectItem
 from marketplaces import verification as proofs
 from ppc import checking
 from ppc.models import AdsProfile, PpcLink
@@ -21,6 +24,7 @@ from tests.demo.seed_many import LOGINS, seed_many
 
 pytestmark = pytest.mark.django_db
 ROWS = 60
+STORES, BREAK_AFTER = 40, 12
 
 
 def test_a_check_of_what_many_rows_share_succeeds(amazon: RunningEmulator) -> None:
@@ -93,3 +97,29 @@ def test_sellers_of_the_visitor_are_still_let_in(amazon: RunningEmulator) -> Non
     browser = trips.sign_in(factories.owner_of(organization))
     back = trips.confirm(trips.leave(browser, row), BLUE_HARBOR)
     assert trips.come_back(browser, back) == "connected"
+
+
+def test_forty_stores_are_reconnected_with_a_break_after_twelve(amazon: RunningEmulator) -> None:
+    organization = factories.make_organization("Agency")
+    person = factories.make_member(organization)
+    seed_many(organization.pk, ROWS, amazon.url)
+    add, open_next = (
+        reverse(name, args=[organization.slug])
+        for name in ("reconnect_queue_add", "reconnect_queue_open")
+    )
+    browser = trips.sign_in(person)
+    able = browser.get(add, {"all": "1"}).context["able"]
+    assert len(able) >= STORES
+    browser.post(add, {"row": [str(one.id) for one in able[:STORES]]})
+    items = ReconnectItem.objects.for_organization(organization).order_by("position")
+
+    for number, item in enumerate(items.select_related("connection"), start=1):
+        if number == BREAK_AFTER + 1:
+            browser = trips.sign_in(person)
+        consent_url = browser.post(open_next, {"item": str(item.pk)}).headers["Location"]
+        shown = requests.get(consent_url, timeout=10).text
+        assert f'value="{item.connection.selling_partner_id}"' in shown
+        back = trips.confirm(consent_url, item.connection.selling_partner_id or "")
+        assert trips.come_back(browser, back) == "reconnected", (number, item.connection.name)
+
+    assert items.filter(status=ReconnectItem.Status.RECONNECTED).count() == STORES

@@ -70,6 +70,18 @@ def test_the_active_account_is_chosen_and_authorized_when_nobody_switches(
     assert query_of(reply)["selling_partner_id"] == demo.BLUE_HARBOR
 
 
+def test_accounts_stand_by_name_so_that_typing_finds_one_of_many(
+    emulator: RunningEmulator, caller: Caller
+) -> None:
+    for seller, name in (("A9ZEBRA", "Zebra"), ("A9ASPEN2", "Aspen"), ("A9ASPEN1", "Aspen")):
+        emulator.world.add_seller(seller_id=seller, name=name, marketplaces=["US"])
+
+    page = caller.get(caller.consent_path()).text
+
+    places = [page.index(f'value="{seller}"') for seller in ("A9ASPEN1", "A9ASPEN2", "A9ZEBRA")]
+    assert places == sorted(places)
+
+
 def test_cancel_stays_on_a_page_of_amazon(emulator: RunningEmulator, caller: Caller) -> None:
     reply = caller.post(
         caller.consent_path(), data={"seller": demo.NORTHSTAR, "decision": "cancel"}

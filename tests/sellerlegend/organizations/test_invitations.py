@@ -372,6 +372,19 @@ def test_a_newer_invitation_replaces_the_one_before(
     assert codes(organization) == ["invitation_sent", "invitation_revoked", "invitation_sent"]
 
 
+def test_revoking_asks_first(organization: Organization, browser: Client, guest: User) -> None:
+    invite(browser, organization)
+    address = reverse("invitation_revoke", args=[organization.slug, the_invitation().pk])
+
+    question = browser.get(address)
+
+    assert f"Revoke the invitation of {GUEST}?" in question.text
+    assert f'action="{address}"' not in browser.get(people(organization)).text
+    assert invitations.open_ones(organization.pk).count() == 1
+    browser.post(address)
+    assert not invitations.open_ones(organization.pk).exists()
+
+
 def test_sending_again_makes_a_new_link_for_a_week(
     organization: Organization, browser: Client, guest: User
 ) -> None:
