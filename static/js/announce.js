@@ -6,6 +6,11 @@ const announcer = document.getElementById("announcer");
 const dialog = document.getElementById("dialog");
 const SLOW = 2000;
 let waiting = [];
+// What the page's scripts say at its start is said in one go, however late the last one comes.
+const started = new Promise((resolve) => {
+  if (document.readyState === "complete") resolve();
+  for (const name of ["DOMContentLoaded", "load"]) addEventListener(name, resolve, { once: true });
+});
 
 function speak() {
   if (dialog?.open) return;
@@ -19,7 +24,7 @@ document.body.addEventListener("announce", ({ detail }) => {
   if (waiting.length > 1) return;
   // The same words again are news only to a place that was empty.
   announcer.textContent = "";
-  requestAnimationFrame(speak);
+  started.then(() => requestAnimationFrame(speak));
 });
 
 dialog?.addEventListener("close", () => {
