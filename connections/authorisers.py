@@ -38,7 +38,9 @@ class Authoriser:
     @property
     def title(self) -> str:
         if self.id == GONE:
-            return _("Authorised by somebody whose login was deleted")
+            return _("Authorised by a deleted login")
+        if self.id == CLIENTS:
+            return _("Authorised by clients, by link")
         return _("Authorised by %(name)s") % {"name": self.name}
 
     @property

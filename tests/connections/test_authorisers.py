@@ -118,7 +118,7 @@ def test_a_deleted_login_leaves_its_consents_without_a_name(
 
     assert counted(browser, page) == [("A deleted login", False, 2, 0)]
     detail = browser.get(f"{page}?person={GONE}")
-    assert "Authorised by somebody whose login was deleted" in detail.text
+    assert "Authorised by a deleted login" in detail.text
     assert [one.name for one in detail.context["stores"]] == ["Aspen", "Birch"]
     assert detail.context["list_url"].endswith("?authorised=none")
 
@@ -145,6 +145,7 @@ def test_what_clients_gave_by_links_is_no_leavers(
     ]
     detail = browser.get(f"{page}?person={CLIENTS}")
     assert [one.name for one in detail.context["stores"]] == ["Cedar"]
+    assert "<h1>Authorised by clients, by link</h1>" in " ".join(detail.text.split())
     assert "No member of this organization any more" not in detail.content.decode()
     listed = browser.get(detail.context["list_url"]).content.decode()
     assert re.findall(r'connection-account__name">([^<]+)<', listed) == ["Cedar"]

@@ -142,7 +142,7 @@ def jumps(body: str) -> dict[str, int]:
 
 
 def links_to_list(section: str) -> list[tuple[str, str]]:
-    return re.findall(r'<a href="([^"]+\?expiry=[^"]+)">([^<]+)<', unescape(section))
+    return re.findall(r'<a href="([^"]+\?(?:expiry|health)=[^"]+)">([^<]+)<', unescape(section))
 
 
 def listed(browser: Client, url: str) -> list[str]:
