@@ -13,7 +13,7 @@ function giveFocusBack() {
   const twin = opener?.id ? document.getElementById(opener.id) : null;
   const menu = (twin ?? opener)?.closest?.("details.menu")?.querySelector("summary");
   const around = places.map((place) => document.querySelector(place));
-  const field = opener?.form?.querySelector("input:not([type='hidden'])");
+  const field = (twin ?? opener)?.form?.querySelector("input:not([type='hidden'])");
   const target = [opener, twin, menu, ...around, field, document.getElementById("main")].find(reachable);
   target?.focus();
   opener = null;
