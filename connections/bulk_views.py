@@ -29,6 +29,9 @@ def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
     selection = selection_of(request)
     if request.method != "POST" or not selection.count:
         return ask_for_tag(request, selection)
+    takes_off = {"add": False, "remove": True}.get(request.POST.get("do", ""))
+    if takes_off is None:
+        return ask_for_tag(request, selection, _("Put the tag on, or take it off: press one."))
     try:
         tag = tag_from(request)
     except groups.NameTaken:
@@ -37,7 +40,6 @@ def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
         return ask_for_tag(request, selection, _("You have as many tags as there can be."))
     if tag is None:
         return ask_for_tag(request, selection, _("Choose a tag, or type the name of a new one."))
-    takes_off = request.POST.get("do") == "remove"
     change = groups.untag_rows if takes_off else groups.tag_rows
     changed = set(
         change(

@@ -8,7 +8,6 @@ refusal changes nothing but the request row and leaves one audit event with a re
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import Error as DatabaseFault
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.http import QueryDict
 
 from connections import authorization, capabilities, client_links, queue_walk, revisions, storing
@@ -48,10 +47,6 @@ logger = logging.getLogger(__name__)
 
 Kind = AuthorizationRequest.Kind
 Status = AuthorizationRequest.Status
-
-
-# How long a fresh consent waits for a database that is away; a page may take a minute.
-STORE_SECONDS = 10.0
 
 
 def finish_spapi_authorization(*, browser: Browser, query: QueryDict) -> Ending:
@@ -199,12 +194,12 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, a
         return "unexpected_reply"
     outcome = "interrupted"
     try:
-        proof = _prove(known, request, reply.access_token) if known is not None else Proof.NOT_ASKED
-        store = partial(_store_ads, request, token, actor)
-        if not is_ads:
-            store = partial(_store_spapi, request, params, token, actor, proof)
-        outcome = _stored_whole(request, store)
-    except newcomers.NotProved:
+        if is_ads:
+            outcome = _stored_whole(request, partial(_store_ads, request, token, actor))
+        else:
+            store = partial(_store_spapi, request, params, token, actor)
+            outcome = _proved_and_stored(request, known, reply.access_token, store)
+    except (newcomers.NotProved, storing.NotProved):
         outcome = "renewal_unproved"
     except AmazonError:
         raise
@@ -217,29 +212,34 @@ def _exchange_and_store(request: AuthorizationRequest, params: CallbackParams, a
     return outcome
 
 
-def _prove(known: Connection, request: AuthorizationRequest, access_token: Secret) -> Proof:
+def _proved_and_stored(
+    request: AuthorizationRequest,
+    known: Connection | None,
+    access_token: Secret,
+    store: Callable[[Proof], str],
+) -> str:
+    """`known`: the row with a consent that works, which this one would replace."""
+    proof = Proof.NOT_ASKED if known is None else _prove(known, request, access_token)
     try:
-        return newcomers.prove(known, request.returned_selling_partner_id, access_token)
+        return _stored_whole(request, partial(store, proof))
+    except storing.NotProved:
+        known = storing.living_row(request)
+    # Another trip was faster, and what it brought works since.
+    proof = Proof.NOT_ASKED if known is None else _prove(known, request, access_token)
+    return _stored_whole(request, partial(store, proof))
+
+
+def _prove(known: Connection, request: AuthorizationRequest, access_token: Secret) -> Proof:
+    seller = request.returned_selling_partner_id
+    try:
+        return outage.patiently(partial(newcomers.prove, known, seller, access_token))
     finally:
         # As after the exchange: that took some seconds.
         outage.drop_a_dead_connection()
 
 
 def _stored_whole(request: AuthorizationRequest, store: Callable[[], str]) -> str:
-    """A code is exchanged once: neither a lost deadlock nor a restart of the database must lose
-    what it brought."""
-    ends_at = time.monotonic() + STORE_SECONDS
-    try:
-        return store()
-    except (OperationalError, InterfaceError) as error:
-        failure: Exception = error
-    while time.monotonic() < ends_at:
-        outage.pause_before_another_try(failure)
-        try:
-            return _stored_before(request) or store()
-        except (OperationalError, InterfaceError) as error:
-            failure = error
-    raise failure
+    return outage.patiently(store, again=lambda: _stored_before(request) or store())
 
 
 def _stored_before(request: AuthorizationRequest) -> str:
@@ -270,7 +270,6 @@ NOT_STORED: dict[type[Exception], str] = {
     storing.RowRemoved: "row_removed",
     storing.OfAnotherRow: "other_row",
     storing.DisconnectedMeanwhile: "disconnected_meanwhile",
-    storing.NotProved: "renewal_unproved",
     client_links.LinkOver: "link_over",
 }
 

@@ -84,7 +84,8 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
     believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
     # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
     held = believed and _are_refusals_amazons(grant)
-    if believed and not held and _did_staff_end_the_incident(grant, first):
+    is_doubted = grant.status == Grant.Status.DOUBTED
+    if is_doubted and believed and not held and _did_staff_end_the_incident(grant, first):
         believed, refusals, first = False, 1, now  # Amazon has to say it anew
     columns = {
         "refusals": refusals,

@@ -13,15 +13,20 @@ from django.utils.translation import ngettext
 
 from connections.detail_facts import UNLOCKS
 from connections.due_notices import ROLE_STEP
+from connections.models import AdsGrant, SpApiGrant
 from connections.notice_models import Notice
 from sellerlegend.applications.models import ApplicationRole, LwaApplication
+from sellerlegend.organizations.scoping import across_organizations
 
 
 def roles_lacked(notices: Iterable[Notice]) -> dict[UUID, list[str]]:
-    """By notice, the roles that its consent is older than. No query without such a notice."""
+    """By notice, the roles that its consent is older than; without those whose consent is refused
+    something besides, which is the greater news. No query without such a notice."""
     told = [notice for notice in notices if notice.step.startswith(ROLE_STEP)]
     if not told:
         return {}
+    refused = _refused_something({notice.subject_id for notice in told})
+    told = [notice for notice in told if notice.subject_id not in refused]
     roles = list(ApplicationRole.objects.order_by("added_at", "name"))
     return {
         notice.pk: [
@@ -31,6 +36,17 @@ def roles_lacked(notices: Iterable[Notice]) -> dict[UUID, list[str]]:
         ]
         for notice in told
     }
+
+
+def _refused_something(grants: set[UUID]) -> set[UUID]:
+    with across_organizations("what notices are about, whose organization the caller knows"):
+        return {
+            key
+            for model in (SpApiGrant, AdsGrant)
+            for key in model.objects.filter(
+                pk__in=grants, permission_missing_since__isnull=False
+            ).values_list("pk", flat=True)
+        }
 
 
 def _application_of(notice: Notice) -> LwaApplication:

@@ -137,8 +137,11 @@ def _is_out_of_reach(asked: Connection, known: Connection | None, actor: Actor) 
         return False
     if actor.kind == AuditEvent.ActorKind.CLIENT:
         return True
+    if actor.user is None:
+        return False
     members = Membership.objects.for_organization(asked.organization_id)
-    return not is_within(members.filter(user=actor.user).first(), known.pk)
+    member = members.filter(user=actor.user).first()
+    return member is None or not is_within(member, known.pk)
 
 
 def _is_kept_removed(rows: Iterable[Connection | None], actor: Actor, began_at: datetime) -> bool:

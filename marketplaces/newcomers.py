@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from connections.health_models import Capability, CapabilityCheck
 from connections.models import Connection
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon import probes, sellers
@@ -67,20 +68,52 @@ def prove(known: Connection, seller: str, access_token: Secret) -> Proof:
         access_token=access_token,
     )
     stores = _known_stores(known)
+    if not stores:
+        return _prove_where_nothing_was_read(newcomer)
+    reply = _participations_if_allowed(newcomer)
     try:
-        reply = participations(newcomer)
         if is_seller_confirmed(newcomer, reply):
             return Proof.OF_THE_SELLER
-    except AccessTokenRejected as error:
-        raise NotProved(type(error).__name__) from None
-    except AccessDenied as error:
-        if stores:
-            raise NotProved(type(error).__name__) from None
-        return Proof.OF_ITS_STORES  # the one in its place reads nothing either
-    seen = {(item.marketplace_id, item.store_name[:200]) for item in reply.participations}
-    if stores and not stores & seen:
-        raise NotProved("other stores")
+    except AmazonUnavailable:
+        if reply is None:
+            raise
+    if reply is None:
+        is_as_good = _lost_its_stores(known)
+    else:
+        seen = {(item.marketplace_id, item.store_name[:200]) for item in reply.participations}
+        is_as_good = bool(stores & seen)
+    if not is_as_good:
+        raise NotProved(seller)
     return Proof.OF_ITS_STORES
+
+
+def _prove_where_nothing_was_read(newcomer: Newcomer) -> Proof:
+    """The consent in its place has shown nothing either: the new one is no worse."""
+    try:
+        reply = _participations_if_allowed(newcomer)
+        is_confirmed = is_seller_confirmed(newcomer, reply)
+    except AmazonUnavailable:
+        is_confirmed = False
+    return Proof.OF_THE_SELLER if is_confirmed else Proof.OF_ITS_STORES
+
+
+def _participations_if_allowed(newcomer: Newcomer) -> ParticipationReply | None:
+    try:
+        return participations(newcomer)
+    except AccessTokenRejected as error:
+        raise NotProved(newcomer.selling_partner_id) from error
+    except AccessDenied:
+        return None
+
+
+def _lost_its_stores(known: Connection) -> bool:
+    """Whether the consent in use reads them no more either: its role may be gone."""
+    lost = CapabilityCheck.objects.for_organization(known.organization_id).filter(
+        connection=known,
+        capability=Capability.MARKETPLACES,
+        state=CapabilityCheck.State.MISSING,
+    )
+    return bool(lost.exists())
 
 
 def _known_stores(known: Connection) -> set[tuple[str, str]]:
@@ -105,7 +138,7 @@ def participations(newcomer: Newcomer) -> ParticipationReply:
         )
 
 
-def is_seller_confirmed(newcomer: Newcomer, reply: ParticipationReply) -> bool:
+def is_seller_confirmed(newcomer: Newcomer, reply: ParticipationReply | None) -> bool:
     """Whether the call that names the Seller ID succeeds with this token. Any answer but that one
     proves nothing: a role may be missing. Raises AmazonUnavailable."""
     marketplace_id = _probed_marketplace(newcomer, reply)
@@ -131,11 +164,11 @@ def is_seller_confirmed(newcomer: Newcomer, reply: ParticipationReply) -> bool:
         return False
 
 
-def _probed_marketplace(newcomer: Newcomer, reply: ParticipationReply) -> str:
+def _probed_marketplace(newcomer: Newcomer, reply: ParticipationReply | None) -> str:
     """Where the seller sells, the one that was asked for if it is among them."""
     selling = sorted(
         item.marketplace_id
-        for item in reply.participations
+        for item in (reply.participations if reply is not None else ())
         if item.is_participating and item.marketplace_id in MARKETPLACES
     )
     if newcomer.marketplace_id in selling or not selling:

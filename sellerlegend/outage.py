@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from traceback import walk_tb
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 from django.db import InterfaceError, OperationalError, connection
@@ -32,6 +32,8 @@ CONFLICTS = frozenset({"40001", "40P01"})
 GONE = "000"
 CONNECTION_FAULTS = frozenset({GONE, "080", "57P", "25P"})
 RESTART_PAUSE_SECONDS = 0.5
+# How long what cannot be had again waits for a database that is away; a page may take a minute.
+PATIENCE_SECONDS = 10.0
 # Statements that save nothing by themselves.
 READING = re.compile(r"\s*(SELECT|SAVEPOINT|RELEASE|ROLLBACK|SET|SHOW)\b", re.IGNORECASE)
 # Attributes of a 503: why a second try may end better.
@@ -39,6 +41,7 @@ CONNECTION_LOST = "database_connection_lost"
 CONFLICT = "database_conflict"
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
+T = TypeVar("T")
 
 
 class DatabaseOutageMiddleware:
@@ -174,6 +177,21 @@ def pause_before_another_try(error: Exception) -> None:
         return
     drop_a_dead_connection()
     time.sleep(RESTART_PAUSE_SECONDS)
+
+
+def patiently(step: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+    """A code of Amazon's is exchanged once: neither a lost deadlock nor a restart of the database
+    must lose what it brought. `again`: what is done after such a fault, else the same."""
+    ends_at = 0.0
+    while True:
+        try:
+            return step()
+        except (OperationalError, InterfaceError) as error:
+            ends_at = ends_at or time.monotonic() + PATIENCE_SECONDS
+            if time.monotonic() >= ends_at:
+                raise
+            pause_before_another_try(error)
+        step = again or step
 
 
 def pause_after_conflict() -> None:

@@ -242,6 +242,8 @@ class Walk(RuleBasedStateMachine):
             assert self.new_calls() == []
             return
         found.outcome = outcome
+        # Its proof may have used what is thrown away now.
+        self.every_call_is_made_for_the_owner_of_its_token()
         if outcome in STORED:
             self.store(found)
         elif outcome not in ("ads_connected", "ads_renewed"):

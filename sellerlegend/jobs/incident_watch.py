@@ -177,6 +177,8 @@ def _is_over(incident: Incident, now: datetime, *, is_bad: bool) -> bool:
     if good_since != incident.good_since:
         Incident.objects.filter(pk=incident.pk).update(good_since=good_since)
         incident.good_since = good_since
+    if is_bad and incidents.is_freshly_refusing(incident, now):
+        return False  # one by one, between calls that are answered
     if good_since is not None and good_since <= now - long_enough:
         return True
     return not is_bad and _is_long_forgotten(incident, now)

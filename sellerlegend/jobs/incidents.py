@@ -122,7 +122,9 @@ def has_staff_ended_since(moment: datetime, surface: Incident.Surface, region: s
     """Whether they said of one that held refusals that it is over: nothing has shown it."""
     here = Q(surface=surface) & (Q(region=region) if region else Q())
     ended = Incident.objects.filter(here | Q(surface=Incident.Surface.LWA), closed_at__gt=moment)
-    return bool(ended.filter(cause=Incident.Cause.REFUSING, closed_by__isnull=False).exists())
+    # One that staff opened held refusals whatever its cause.
+    held = Q(cause=Incident.Cause.REFUSING) | Q(opened_by__isnull=False)
+    return bool(ended.filter(held, closed_by__isnull=False).exists())
 
 
 def is_freshly_refusing(incident: Incident, now: datetime) -> bool:

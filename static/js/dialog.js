@@ -4,6 +4,7 @@ const dialog = document.getElementById("dialog");
 const notices = document.getElementById("notices");
 const failure = document.getElementById("request-failed");
 let opener = null;
+let isSignedOut = false;
 // What it stood in, for an opener that is gone: a menu or details, and its row.
 let places = [];
 
@@ -88,6 +89,7 @@ document.body.addEventListener("htmx:timeout", showFailure);
 document.body.addEventListener("htmx:beforeOnLoad", (event) => {
   if (!dialog.open || !words(event.detail.xhr).matches?.("[data-signed-out]")) return;
   event.preventDefault();
+  isSignedOut = true;
   showFailure(event);
 });
 
@@ -97,11 +99,31 @@ async function renewForms() {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   if (answer.redirected || !token) return;
+  isSignedOut = false;
   for (const field of document.querySelectorAll("[name=csrfmiddlewaretoken]")) field.value = token;
 }
 
 document.body.addEventListener("htmx:confirm", (event) => {
-  if (!dialog.contains(event.detail.elt) || !dialog.querySelector("[data-signed-out]")) return;
+  const { elt, issueRequest, triggeringEvent } = event.detail;
+  if (!isSignedOut || elt.matches("[data-poll-url]")) return;
   event.preventDefault();
-  renewForms().finally(() => event.detail.issueRequest(true));
+  const pressed = kept(triggeringEvent?.submitter);
+  renewForms().catch(() => {}).then(() => {
+    issueRequest(true);
+    pressed?.remove();
+  });
+});
+
+// htmx forgets the pressed button as soon as something else has the focus.
+function kept(button) {
+  if (!button?.name || !button.form) return null;
+  const field = document.createElement("input");
+  Object.assign(field, { type: "hidden", name: button.name, value: button.value });
+  button.form.append(field);
+  return field;
+}
+
+// Also for what is sent from the page behind it.
+dialog.addEventListener("close", () => {
+  if (isSignedOut) renewForms().catch(() => {});
 });

@@ -18,21 +18,26 @@ function filter() {
   return JSON.stringify(told.sort());
 }
 
-// `all` is the filter of which all are ticked, `but` what was unticked since.
+// `all` is the filter of which all are ticked, `but` what was unticked since, of `total`. When that
+// is another number now, nobody knows what is left of them: then "all" is over.
 function kept() {
   const found = JSON.parse(sessionStorage.getItem(TICKS) ?? "{}");
-  const { ids = [], all = null, but = [] } = found.of === owner ? found : {};
-  return { ids: new Set(ids), isAll: all === filter(), but: new Set(but) };
+  const { ids = [], all = null, but = [], total = 0 } = found.of === owner ? found : {};
+  const isSame = !but.length || total === Number(form()?.dataset.total ?? total);
+  const isAll = all === filter() && isSame;
+  return { ids: new Set(ids), isAll, but: new Set(isAll ? but : []) };
 }
 
 function keep({ ids, isAll, but }) {
-  const all = isAll ? { all: filter(), but: [...but] } : {};
+  const total = Number(form()?.dataset.total ?? 0);
+  const all = isAll ? { all: filter(), but: [...but], total } : {};
   sessionStorage.setItem(TICKS, JSON.stringify({ of: owner, ids: [...ids], ...all }));
 }
 
 function keepPage(ticks) {
   const marked = ticks.isAll ? ticks.but : ticks.ids;
   for (const box of boxes()) {
+    if (!box.checked) ticks.ids.delete(box.value);
     if (box.checked === ticks.isAll) marked.delete(box.value);
     else if (marked.size < Number(form().dataset.most)) marked.add(box.value);
   }

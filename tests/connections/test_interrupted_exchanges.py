@@ -13,7 +13,7 @@ from django.test import Client
 
 from connections import flows, reasons
 from connections.models import AdsGrant, Connection, SpApiGrant
-from sellerlegend import crypto
+from sellerlegend import crypto, outage
 from sellerlegend.amazon import lwa
 from sellerlegend.amazon.errors import AmazonUnavailable
 from sellerlegend.amazon.secret import Secret
@@ -166,7 +166,7 @@ def test_a_consent_that_cannot_be_stored_is_named_and_the_trip_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     before = len(grants())
-    monkeypatch.setattr(flows, "STORE_SECONDS", 0.2)
+    monkeypatch.setattr(outage, "PATIENCE_SECONDS", 0.2)
     around(monkeypatch, flows, "_record_success", before=break_the_connection, times=99)
 
     answer = browser.get(str(callback))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from connections import storing
+from connections import capabilities, exchange, flows, storing
+from connections.health_models import Capability, CapabilityCheck
 from connections.models import Connection, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.secret import Secret
@@ -21,6 +23,7 @@ from tests.nothing_changed import nothing_changes
 from tests.trips import Callback
 
 pytestmark = pytest.mark.django_db
+State = CapabilityCheck.State
 
 NORTHSTAR, BLUE_HARBOR = "A1NORTHSTAR001", "A2BLUEHARBOR02"
 
@@ -95,7 +98,7 @@ def test_one_that_reads_nothing_replaces_none_that_works(
 ) -> None:
     amazon.scenario("missing_role")
 
-    with nothing_changes(amazon, events=("authorization_ended",), ended=callback.trip, calls=2):
+    with nothing_changes(amazon, events=("authorization_ended",), ended=callback.trip, calls=3):
         ending = trips.come_back(browser, callback)
 
     assert ending == "renewal_unproved"
@@ -135,6 +138,45 @@ def test_without_the_role_that_confirms_it_the_stores_tell(
     row.refresh_from_db()
     assert factories.grant_of(row).version == version
     assert row.seller_proved_at is None
+
+
+def test_while_only_the_call_that_names_the_seller_fails_the_stores_tell(
+    amazon: RunningEmulator, browser: Client, callback: Callback, row: Connection
+) -> None:
+    amazon.faults.add(surface="sellers", operation="searchListingsItems", status=503, times=9)
+
+    assert trips.come_back(browser, callback) == "reconnected"
+
+    row.refresh_from_db()
+    assert row.seller_proved_at is None
+
+
+def test_where_the_old_one_lost_its_stores_as_well_the_new_one_is_no_worse(
+    amazon: RunningEmulator, browser: Client, callback: Callback, row: Connection
+) -> None:
+    capabilities.record(factories.grant_of(row), {Capability.MARKETPLACES: State.MISSING})
+    amazon.scenario("missing_role")
+
+    assert trips.come_back(browser, callback) == "reconnected"
+
+
+def test_another_trip_that_was_faster_costs_no_consent(
+    amazon: RunningEmulator, browser: Client, organization: Organization
+) -> None:
+    """The row got its consent between the look before the exchange and the storing."""
+    waiting = factories.make_waiting_connection(organization, name="Waits")
+    callback = trips.confirm(trips.leave(browser, waiting), NORTHSTAR)
+    token = amazon.world.authorize(NORTHSTAR, "NA")
+
+    def first(*arguments: Any, **named: Any) -> Any:
+        factories.consent(waiting, seller=NORTHSTAR, refresh_token=token)
+        return exchange.exchange(*arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(flows, "exchange", first)
+        assert trips.come_back(browser, callback) == "reconnected"
+
+    assert factories.grant_of(waiting).version == 2
 
 
 def test_where_nothing_was_read_yet_the_new_one_is_no_worse(

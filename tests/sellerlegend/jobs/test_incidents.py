@@ -711,6 +711,40 @@ def test_what_staff_ended_too_early_ends_no_consent(
     assert again.cause == "refusing"
 
 
+@pytest.mark.parametrize("cause", ["failing", "refusing"])
+def test_what_one_of_staffs_own_held_is_asked_anew_as_well(
+    clock: time_machine.Traveller, grants: list[SpApiGrant], cause: str
+) -> None:
+    open_by_hand(surface="lwa", region="", cause=cause)
+    for minutes in (0, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        refuse_consents(grants)
+    assert statuses(grants) == ["doubted"]
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user(is_staff=True)))
+
+    clock.shift(MINUTE)
+    refuse_consents(grants)
+
+    assert statuses(grants) == ["doubted"]
+
+
+def test_what_ended_long_ago_keeps_its_first_refusal(
+    clock: time_machine.Traveller, grants: list[SpApiGrant]
+) -> None:
+    """The gap without access is counted from there."""
+    for minutes in (0, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        refuse_consents(grants[:1])
+    assert statuses(grants[:1]) == ["invalid"]
+    open_by_hand(surface="lwa", region="", cause="refusing")
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user(is_staff=True)))
+    clock.shift(timedelta(days=1))
+
+    refuse_consents(grants[:1])
+
+    assert factories.grant_of(grants[0].connection).first_refused_at == START
+
+
 def test_what_is_refused_after_staff_ended_it_is_believed_a_quarter_of_an_hour_later(
     clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
 ) -> None:
