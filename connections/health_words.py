@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.gaps import Gap
+from connections.gap_words import gap_words
 from connections.health import NEEDS_A_PERSON, STALE_AFTER, Health
 from connections.health_reasons import HEALTH
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, KEPT_AFTER_END, Grant
@@ -366,28 +366,6 @@ def failure_words(state: str, facts: Facts) -> str:
         return when if is_refused else _("%(time)s, over since then") % {"time": when}
     why = reason_for(facts["last_failure_code"]).title
     return _("%(time)s: %(why)s") % {"time": when, "why": why}
-
-
-def gap_words(facts: Facts) -> str:
-    if facts["gap_started_at"] is None:
-        return ""
-    began = exact_time(facts["gap_started_at"])
-    if facts["gap_ended_at"] is None:
-        return _("No access since %(began)s") % {"began": began}
-    ended, days = exact_time(facts["gap_ended_at"]), gap_days(facts)
-    words = _("No access from %(began)s to %(ended)s")
-    if days:
-        words = ngettext(
-            "No access from %(began)s to %(ended)s: %(days)d day",
-            "No access from %(began)s to %(ended)s: %(days)d days",
-            days,
-        )
-    return words % {"began": began, "ended": ended, "days": days}
-
-
-def gap_days(facts: Facts) -> int:
-    """Whole days, as the timeline counts them."""
-    return Gap(facts["gap_started_at"], facts["gap_ended_at"], "").days
 
 
 # Which consent speaks for a side ---------------------------------------------------------------

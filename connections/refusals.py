@@ -101,10 +101,8 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
         if _current(grant).filter(refusals=grant.refusals).update(**columns) != 1:
             return GrantDoubted(RECHECK_AFTER[0].total_seconds())
         vars(grant).update(columns)
-        if grant.status == Grant.Status.ACTIVE or (
-            grant.status == Grant.Status.DOUBTED and believed and not held
-        ):
-            is_end = grant.status == Grant.Status.DOUBTED
+        is_end = is_doubted and believed and not held
+        if is_end or grant.status == Grant.Status.ACTIVE:
             advance(
                 grant,
                 to=to[Grant.Status(grant.status)],

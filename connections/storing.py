@@ -72,16 +72,15 @@ def store_spapi_grant(
     began_at: datetime | None = None,
     is_proved: bool = False,
 ) -> Stored:
-    """Write a consent that Amazon gave. `is_proved`: a call was made with it, and it is this
-    seller's; what works is replaced by nothing less.
+    """Write a consent that Amazon gave. `is_proved`: it was used, and is this seller's.
 
-    A row the organization already has for (seller, region) wins with its name and id; the waiting
-    row goes. A removed one comes back by an administrator's trip alone. A row that another trip
-    gave to another seller meanwhile is left alone: the consent gets a row beside it. Runs in the
-    caller's transaction, and takes the organization's lock first, so two consents of one seller
-    cannot both believe to be the first. `began_at`: of the trip, else now; who disconnected the
-    seller or removed its row since then is not overruled by it. Raises RowGone, RowRemoved,
-    DisconnectedMeanwhile, OfAnotherRow and NotProved.
+    What works is replaced by nothing less. A row the organization already has for (seller, region)
+    wins with its name and id; the waiting row goes. A removed one comes back by an administrator's
+    trip alone. A row that another trip gave to another seller meanwhile is left alone: the consent
+    gets a row beside it. Runs in the caller's transaction, and takes the organization's lock first,
+    so two consents of one seller cannot both believe to be the first. `began_at`: of the trip, else
+    now; who disconnected the seller or removed its row since then is not overruled by it. Raises
+    RowGone, RowRemoved, DisconnectedMeanwhile, OfAnotherRow and NotProved.
     """
     began_at = began_at or timezone.now()
     revisions.lock_list(connection.organization_id)
