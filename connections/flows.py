@@ -38,12 +38,16 @@ from sellerlegend.amazon.errors import (
     CodeRejected,
 )
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.amazon.transport import deadline
 from sellerlegend.organizations import limits, quarantine, staff_notices
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
 from sellerlegend.organizations.models import AuditEvent, User
 from sellerlegend.transitions import StaleState
 
 logger = logging.getLogger(__name__)
+
+# All its calls together: somebody waits, and the proxy waits for a minute.
+PROOF_SECONDS = 20.0
 
 Kind = AuthorizationRequest.Kind
 Status = AuthorizationRequest.Status
@@ -219,14 +223,15 @@ def _proved_and_stored(
     store: Callable[[Proof], str],
 ) -> str:
     """`known`: the row with a consent that works, which this one would replace."""
-    proof = Proof.NOT_ASKED if known is None else _prove(known, request, access_token)
-    try:
+    with deadline(PROOF_SECONDS):
+        proof = Proof.NOT_ASKED if known is None else _prove(known, request, access_token)
+        try:
+            return _stored_whole(request, partial(store, proof))
+        except storing.NotProved:
+            known = storing.living_row(request)
+        # Another trip was faster, and what it brought works since.
+        proof = Proof.NOT_ASKED if known is None else _prove(known, request, access_token)
         return _stored_whole(request, partial(store, proof))
-    except storing.NotProved:
-        known = storing.living_row(request)
-    # Another trip was faster, and what it brought works since.
-    proof = Proof.NOT_ASKED if known is None else _prove(known, request, access_token)
-    return _stored_whole(request, partial(store, proof))
 
 
 def _prove(known: Connection, request: AuthorizationRequest, access_token: Secret) -> Proof:

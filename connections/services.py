@@ -25,7 +25,8 @@ from sellerlegend.organizations.scoping import across_organizations
 from sellerlegend.transitions import advance_many
 
 ABANDONED_AFTER = timedelta(days=1)
-# The exchange takes ten seconds at most, and what follows one short transaction.
+# The exchange takes ten seconds at most, a proof twenty, and what follows is one short
+# transaction, tried for ten seconds while the database is away.
 INTERRUPTED_AFTER = timedelta(minutes=1)
 
 

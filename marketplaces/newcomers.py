@@ -6,6 +6,7 @@ Asked of the tokens of a file, and of a new consent before it takes the place of
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from uuid import UUID
@@ -30,6 +31,8 @@ from sellerlegend.amazon.sellers import ParticipationReply
 from sellerlegend.jobs import breakers, outcomes, rates
 
 logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.0
 
 
 class NotProved(RuntimeError):
@@ -99,11 +102,21 @@ def _prove_where_nothing_was_read(newcomer: Newcomer) -> Proof:
 
 def _participations_if_allowed(newcomer: Newcomer) -> ParticipationReply | None:
     try:
-        return participations(newcomer)
+        return _participations_of_a_young_token(newcomer)
     except AccessTokenRejected as error:
         raise NotProved(newcomer.selling_partner_id) from error
     except AccessDenied:
         return None
+
+
+def _participations_of_a_young_token(newcomer: Newcomer) -> ParticipationReply:
+    """Its age is counted in seconds: one refusal may mean that Amazon has not heard of it yet."""
+    try:
+        return participations(newcomer)
+    except AccessTokenRejected:
+        logger.info("young_token_rejected")
+        time.sleep(PAUSE_SECONDS)
+        return participations(newcomer)
 
 
 def _lost_its_stores(known: Connection) -> bool:

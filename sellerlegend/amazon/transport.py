@@ -30,8 +30,11 @@ IDLE_SECONDS = 30.0
 
 
 class Deadline:
-    def __init__(self, seconds: float) -> None:
-        self._ends_at = time.monotonic() + seconds
+    """`seconds` from now, and no longer than one `within` which it lies."""
+
+    def __init__(self, seconds: float, within: Deadline | None = None) -> None:
+        ends_at = time.monotonic() + seconds
+        self._ends_at = ends_at if within is None else min(ends_at, within._ends_at)
 
     def remaining(self, at_most: float | None = None) -> float:
         """Seconds left. Raises TimeoutError when there are none."""
@@ -41,13 +44,14 @@ class Deadline:
         return left if at_most is None else min(left, at_most)
 
 
-_deadline: ContextVar[Deadline] = ContextVar("_deadline")
+_deadline: ContextVar[Deadline | None] = ContextVar("_deadline", default=None)
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Calls made inside the block, by whichever way of this package, share `seconds`."""
-    token = _deadline.set(Deadline(seconds))
+    """Calls made inside the block, by whichever way of this package, share `seconds`. A block
+    inside another gets no more than what is left of that."""
+    token = _deadline.set(Deadline(seconds, within=_deadline.get()))
     try:
         yield
     finally:
@@ -56,7 +60,10 @@ def deadline(seconds: float) -> Iterator[None]:
 
 def current() -> Deadline:
     """Raises LookupError outside a `deadline` block: a call fails instead of waiting for ever."""
-    return _deadline.get()
+    clock = _deadline.get()
+    if clock is None:
+        raise LookupError("no deadline")
+    return clock
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -89,12 +96,12 @@ class Response(http.client.HTTPResponse):
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         raw = self.fp.detach()
-        self.fp = io.BufferedReader(_DeadlineReader(raw, sock, _deadline.get()))
+        self.fp = io.BufferedReader(_DeadlineReader(raw, sock, current()))
 
 
 def connect(host: str, port: int) -> socket.socket:
     """Try each address of the host for three seconds, all of them within the deadline."""
-    clock = _deadline.get()
+    clock = current()
     failure = OSError("the host has no address")
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, address in addresses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +20,30 @@ from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Organization, Role
 from tests import client_trips, factories, trips
 from tests.amazon_emulator import RunningEmulator
+from tests.amazon_emulator.sellers import TOKEN_INVALID
 from tests.nothing_changed import nothing_changes
 from tests.trips import Callback
 
 pytestmark = pytest.mark.django_db
 State = CapabilityCheck.State
+
+# What Amazon says to an access token that it does not know.
+REJECTED: dict[str, Any] = {
+    "surface": "sellers",
+    "operation": "getMarketplaceParticipations",
+    "status": 403,
+    "body": json.dumps(
+        {
+            "errors": [
+                {
+                    "code": "Unauthorized",
+                    "message": "Access to requested resource is denied.",
+                    "details": TOKEN_INVALID,
+                }
+            ]
+        }
+    ).encode(),
+}
 
 NORTHSTAR, BLUE_HARBOR = "A1NORTHSTAR001", "A2BLUEHARBOR02"
 
@@ -115,6 +135,40 @@ def test_while_amazon_cannot_be_asked_the_one_that_works_stays(
         ending = trips.come_back(browser, callback)
 
     assert ending == "amazon_unavailable"
+
+
+def test_calls_that_hang_share_one_deadline(
+    amazon: RunningEmulator, browser: Client, callback: Callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy waits for a minute; exchange, proof and storing have to end before."""
+    monkeypatch.setattr(flows, "PROOF_SECONDS", 0.5)
+    amazon.faults.add(surface="sellers", operation="getMarketplaceParticipations", delay=3)
+
+    with nothing_changes(amazon, events=("authorization_ended",), ended=callback.trip, calls=2):
+        ending = trips.come_back(browser, callback)
+
+    assert ending == "amazon_unavailable"
+
+
+def test_one_refusal_of_so_young_a_token_is_asked_again(
+    amazon: RunningEmulator, browser: Client, callback: Callback, row: Connection
+) -> None:
+    amazon.faults.add(**REJECTED, times=1)
+
+    assert trips.come_back(browser, callback) == "reconnected"
+
+    assert factories.grant_of(row).version == 2
+
+
+def test_a_second_refusal_is_believed(
+    amazon: RunningEmulator, browser: Client, callback: Callback
+) -> None:
+    amazon.faults.add(**REJECTED)
+
+    with nothing_changes(amazon, events=("authorization_ended",), ended=callback.trip, calls=3):
+        ending = trips.come_back(browser, callback)
+
+    assert ending == "renewal_unproved"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from sellerlegend.amazon import direct
 from sellerlegend.amazon.errors import AmazonUnavailable
-from sellerlegend.amazon.transport import Deadline, DeadlineAdapter, deadline
+from sellerlegend.amazon.transport import Deadline, DeadlineAdapter, current, deadline
 from tests.sellerlegend.amazon.scripted_server import ScriptedServer, drip, reply
 from tests.sellerlegend.amazon.ways import Way, ask
 
@@ -144,6 +144,17 @@ def test_a_deadline_gives_what_is_left_and_then_nothing() -> None:
     assert clock.remaining(at_most=3.0) == 3.0
     with pytest.raises(TimeoutError):
         over.remaining()
+
+
+def test_a_deadline_ends_no_later_than_the_one_around_it() -> None:
+    with deadline(2.0):
+        with deadline(60.0):
+            assert current().remaining() <= 2.0
+        with deadline(1.0):
+            assert current().remaining() <= 1.0
+        assert 1.0 < current().remaining() <= 2.0
+    with deadline(60.0):
+        assert current().remaining() > 59.0
 
 
 def test_no_time_left_means_no_connection(way: Way, server: ScriptedServer) -> None:
