@@ -17,17 +17,24 @@ function waysBack(element, target) {
   return [...ways, "#main h1"];
 }
 
+function isInSight(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
+
 function follow(target) {
   const focused = document.activeElement;
   if (!target.contains(focused) || target.closest("dialog")) return;
   const ways = waysBack(focused, target);
+  // Who has scrolled on reads there, and is not taken back.
+  const preventScroll = !isInSight(focused);
   // Before anybody can press a key.
   queueMicrotask(() => {
     if (!isLost()) return;
     const places = ways.map((way) => document.querySelector(way));
     const place = places.find((found) => found?.checkVisibility({ visibilityProperty: true }));
     if (place?.matches("h1")) place.tabIndex = -1;
-    place?.focus();
+    place?.focus({ preventScroll });
   });
 }
 

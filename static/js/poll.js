@@ -8,6 +8,9 @@ const FAST = Number(root?.dataset.pollIntervalFast ?? 1500);
 const SLOW = Number(root?.dataset.pollIntervalSlow ?? 15000);
 const SLOWEST = 60000;
 
+// What somebody pressed and is not answered yet. Rows that come meanwhile would take the pressed
+// button off the page, and with it whatever htmx has to say of the answer.
+const pressed = new Set();
 let timer = 0;
 let asking = false;
 let failures = 0;
@@ -24,6 +27,7 @@ function plan() {
 
 async function ask() {
   if (asking || document.hidden) return;
+  if (pressed.size) return plan();
   asking = true;
   const url = new URL(root.dataset.pollUrl, location.href);
   url.searchParams.set("since", root.dataset.pollRevision ?? "0");
@@ -63,8 +67,18 @@ function carryOver(target, fragment) {
 }
 
 if (root) {
+  document.body.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr } }) => {
+    if (elt !== root) pressed.add(xhr);
+  });
+
+  document.body.addEventListener("htmx:afterRequest", ({ detail: { xhr } }) => pressed.delete(xhr));
+
   document.body.addEventListener("htmx:beforeOnLoad", (event) => {
-    if (event.detail.elt === root && event.detail.xhr.status < 400) failures = 0;
+    const { elt, xhr } = event.detail;
+    if (elt !== root) return;
+    if (xhr.status < 400) failures = 0;
+    // It is asked for again.
+    if (pressed.size) event.preventDefault();
   });
 
   document.body.addEventListener("poll-state", (event) => {

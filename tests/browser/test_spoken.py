@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.amazon import Amazon
 from tests.browser.complaints import Complaints
@@ -128,6 +128,52 @@ def test_a_change_by_somebody_else_says_the_new_state_where_its_row_is_seen(
     assert said(busy) == [], "an open dialog silences the page behind it"
     busy.keyboard.press("Escape")
     expect(busy.locator("#announcer")).to_have_text(told)
+
+
+def test_a_slow_answer_keeps_its_words_while_others_change_its_row(
+    window: SignedIn, amazon: Amazon
+) -> None:
+    page = window()
+    store_row = store(page, amazon, "Delta", "US")
+    other = page.context.new_page()
+    other.goto(page.url.split("#")[0])
+    held: list[Route] = []
+    page.route("**/check", lambda route: held.append(route))  # noqa: PLW0108  # Playwright marks it
+
+    store_row.locator("summary", has_text="Actions").press("Enter")
+    with page.expect_request("**/check"):
+        store_row.get_by_role("button", name="Check now").press("Enter")
+    choose_action(other, "Delta", "Rename")
+    other.get_by_role("textbox", name="Name").fill("Delta 2")
+    other.get_by_role("dialog").get_by_role("button").last.click()
+    expect(row(other, "Delta 2")).to_be_visible()
+    page.wait_for_timeout(A_POLL_LATER)
+    said(page)
+    held[0].continue_()
+
+    expect(row(page, "Delta 2")).to_be_visible()
+    page.wait_for_timeout(A_POLL_LATER)
+    assert "The Selling Partner consent of Delta 2 is being checked." in said(page)
+
+
+def test_who_has_scrolled_on_is_not_taken_back_by_a_fresh_row(
+    window: SignedIn, amazon: Amazon
+) -> None:
+    page = window()
+    store_row = store(page, amazon, "Echo", "US")
+    other = page.context.new_page()
+    other.goto(page.url.split("#")[0])
+    store_row.locator("summary", has_text="Actions").focus()
+    page.evaluate("document.body.style.paddingBottom = '4000px'")
+    page.evaluate("scrollTo(0, 2500)")
+
+    choose_action(other, "Echo", "Rename")
+    other.get_by_role("textbox", name="Name").fill("Echo 2")
+    other.get_by_role("dialog").get_by_role("button").last.click()
+
+    expect(row(page, "Echo 2")).to_be_attached()
+    expect(row(page, "Echo 2").locator("summary", has_text="Actions")).to_be_focused()
+    assert page.evaluate("scrollY") == 2500
 
 
 def test_a_check_that_ends_leaves_the_focus_at_its_heading(window: SignedIn) -> None:
