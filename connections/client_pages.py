@@ -154,15 +154,34 @@ def page(
     shown = {"link": link, "brand": link.organization.name if link else "", **context}
     response = render(request, f"connections/client/{name}.html", shown, status=status)
     response.headers["Content-Language"] = translation.get_language()
+    remember_language(request, response)
     return private(response)
 
 
 def language_of(request: HttpRequest, link: ClientLink | None) -> str:
-    """The one that the reader chose on the page, else that was chosen for the client: of every word
-    and date of the answer. Else the browser's."""
-    wanted = (request.GET.get("language", ""), link.language if link else "")
+    """The one that the reader chose on the page, now or before the way to Amazon, else that was
+    chosen for the client: of every word and date of the answer. Else the browser's."""
+    wanted = (
+        request.GET.get("language", ""),
+        request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, ""),
+        link.language if link else "",
+    )
     known = [code for code in wanted if code in dict(settings.LANGUAGES)]
     return next(iter(known), translation.get_language())
+
+
+def remember_language(request: HttpRequest, response: HttpResponse) -> None:
+    """Amazon leads back to another address than the one that holds the choice."""
+    chosen = request.GET.get("language", "")
+    if chosen not in dict(settings.LANGUAGES):
+        return
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        chosen,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
 
 
 def private(response: HttpResponse) -> HttpResponse:

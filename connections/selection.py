@@ -113,5 +113,5 @@ def ticked_ids(sent: QueryDict, name: str = "row") -> list[UUID]:
 
 
 def unticked_ids(sent: QueryDict) -> list[UUID]:
-    """Those left out of all that the list shows."""
-    return ticked_ids(sent, "but")[:MOST_SELECTED]
+    """Those left out of all that the list shows; never cut short, which would take some back in."""
+    return ticked_ids(sent, "but")

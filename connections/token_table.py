@@ -182,9 +182,10 @@ def place_problem(region: str, marketplace: str) -> str:
 
 
 def seller_by_name(row: Checked, known: list[Known]) -> str:
-    """A file without a Seller ID can still mean a row of ours, by its name."""
+    """A file without a Seller ID can still mean a row of ours, by its name. Where the place was
+    refused, one of any region: it would be found."""
     for each in known:
-        if each.name.lower() == row.name.lower() and each.region == row.region:
+        if each.name.lower() == row.name.lower() and row.region in ("", each.region):
             return each.seller
     return ""
 

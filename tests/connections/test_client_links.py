@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
@@ -252,7 +253,26 @@ def test_the_client_may_read_it_in_another_language(row: Connection, phone: Clie
     assert '<html lang="en"' in english
     assert 'lang="de">Deutsch<' in english
     assert '<blockquote lang="de">' in english
-    assert '<html lang="de"' in phone.get(f"{asked.path}?language=xx").text
+    assert '<html lang="de"' in Client().get(f"{asked.path}?language=xx").text
+
+
+def test_the_language_that_the_client_chose_stays_on_the_way_back(
+    row: Connection, amazon: RunningEmulator, phone: Client
+) -> None:
+    asked = client_trips.ask(row, recipient=Recipient("Maria", "", "de"))
+    path = f"{asked.path}?language=en"
+    chosen = phone.get(path)
+    cookie = chosen.cookies[settings.LANGUAGE_COOKIE_NAME]
+
+    ended = client_trips.come_back(
+        phone, trips.confirm(client_trips.press_continue(phone, path), SELLER)
+    )
+
+    assert '<html lang="en"' in ended.text
+    assert asked.link.status == ClientLink.Status.CONSENTED
+    assert (cookie.value, cookie["httponly"], cookie["samesite"]) == ("en", True, "Lax")
+    assert '<html lang="en"' in phone.get(asked.path).text
+    assert settings.LANGUAGE_COOKIE_NAME not in phone.get(f"{asked.path}?language=xx").cookies
 
 
 def test_opened_is_written_down_once_and_not_for_a_prefetch(row: Connection, phone: Client) -> None:

@@ -121,3 +121,16 @@ def test_at_most_a_thousand(
     assert (everything.asked, everything.absent) == (3, 1)
     assert names_of(rows, list(some.ids)) == ["Apple", "Cherry"]
     assert (some.asked, some.absent) == (3, 1)
+
+
+def test_no_unticked_row_comes_back_in_because_they_are_many(
+    organization: Organization,
+    rows: dict[str, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selection, "MOST_SELECTED", 1)
+    unticked = [str(rows[name].pk) for name in ("Apple", "Banana")]
+
+    found = selection.selection_of(request_of(organization, "post", all="1", but=unticked))
+
+    assert names_of(rows, list(found.ids)) == ["Cherry"]

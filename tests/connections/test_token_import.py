@@ -697,6 +697,18 @@ def test_region_and_marketplace_have_to_agree(
     assert (row.region, row.problem) == expected
 
 
+def test_beside_a_refused_place_the_seller_of_a_known_row_is_not_missed(
+    organization: Organization,
+) -> None:
+    factories.make_connection(organization, name="Known", seller=NORTHSTAR)
+
+    assert problem_of(organization, "known", "Atlantis", "", TOKEN, "") == "place_unknown"
+    assert (
+        problem_of(organization, "Unknown", "Atlantis", "", TOKEN, "")
+        == "place_unknown seller_missing"
+    )
+
+
 def test_rows_that_mean_the_same_are_not_taken(organization: Organization) -> None:
     text = table(
         ("A", "US", NORTHSTAR, TOKEN + "1", ""),
