@@ -15,7 +15,7 @@ from connections import client_reminders
 from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
-from connections.health import Health
+from connections.health import SURFACES, Health
 from connections.health_reasons import HEALTH
 from connections.health_words import (
     SIGNS,
@@ -31,6 +31,8 @@ from connections.reach import within_reach
 from connections.reasons import Reason, ads_reason_for, reason_for
 from connections.role_news import role_impact, role_title, roles_lacked
 from connections.words import Sign, exact_day, exact_time
+from sellerlegend.applications.models import LwaApplication
+from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import Membership, Organization
 
@@ -314,12 +316,25 @@ def impact_of_loss(notice: Notice) -> str:
     is_of_ads = notice.ads_grant_id is not None
     if notice.reason not in STOPPED_BY_US:
         why = str(HEALTH["health_ads_revoked" if is_of_ads else "health_revoked"].meaning)
-        return f"{why} {_only_ads()}" if is_of_ads else why
+        said = [why, _only_ads() if is_of_ads else "", _doubt_of_amazon(notice)]
+        return " ".join(words for words in said if words)
     why = str(loss_of(notice).meaning)
     what = _("Nothing new is read from Amazon; what we have is kept.")
     if is_of_ads:
         what = _("No new advertising data arrives.") + " " + _only_ads()
     return f"{why} {what}"
+
+
+def _doubt_of_amazon(notice: Notice) -> str:
+    """Refusals of many are held for two hours; what is believed after them may still be its own."""
+    application = LwaApplication.SPAPI if notice.ads_grant_id is None else LwaApplication.ADS
+    region = notice.connection.region if notice.connection is not None else ""
+    if not incidents.are_many_refused_now(SURFACES[application], region):
+        return ""
+    return _(
+        "Amazon refuses the consents of many sellers at the moment, so its own fault may be the "
+        "cause. We go on asking: the consent may work again by itself."
+    )
 
 
 def _only_ads() -> str:

@@ -34,7 +34,7 @@ class Deadline:
 
     def __init__(self, seconds: float, within: Deadline | None = None) -> None:
         ends_at = time.monotonic() + seconds
-        self._ends_at = ends_at if within is None else min(ends_at, within._ends_at)
+        self._ends_at: float = ends_at if within is None else min(ends_at, within._ends_at)
 
     def remaining(self, at_most: float | None = None) -> float:
         """Seconds left. Raises TimeoutError when there are none."""

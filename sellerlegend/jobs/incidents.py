@@ -95,6 +95,18 @@ def is_open_at(part: tuple[str, str]) -> bool:
     return any((incident.surface, incident.region) == part for incident in open_now())
 
 
+def are_many_refused_now(surface: str, region: str = "") -> bool:
+    """Whether an open incident says so, however long it does: what words are chosen by, and nobody's
+    consent. Without a region any region counts."""
+    here = [
+        incident
+        for incident in shown_now()
+        if incident.surface == Incident.Surface.LWA
+        or (incident.surface == surface and region in ("", incident.region))
+    ]
+    return any(incident.cause == Incident.Cause.REFUSING for incident in here)
+
+
 def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
     """Whether consents that this part of Amazon or the token endpoint refuses now are refused all
     at once, so that none of it is believed. Without a region any region counts. Asks the database:

@@ -250,6 +250,31 @@ def test_revocations_of_one_moment_go_together_and_at_once(
     assert mails() == [("revoked", "sent")]
 
 
+@pytest.mark.parametrize(
+    ("surface", "region", "cause", "is_told"),
+    [
+        ("sellers", "NA", "refusing", True),
+        ("lwa", "", "refusing", True),
+        ("sellers", "NA", "failing", False),
+        ("sellers", "EU", "refusing", False),
+        ("ads", "NA", "refusing", False),
+    ],
+)
+def test_a_loss_while_amazon_refuses_many_is_told_with_that_doubt(
+    shop: Organization, clock: Clock, surface: str, region: str, cause: str, is_told: bool
+) -> None:
+    """What is believed after two hours in which refusals of many were held."""
+    opened = timezone.now() - timedelta(hours=3)
+    Incident.objects.create(surface=surface, region=region, cause=cause, opened_at=opened)
+    revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert len(post()) == 1
+    doubt = "its own fault may be the cause. We go on asking: the consent may work again by itself."
+    assert (doubt in " ".join(text().split())) == is_told
+
+
 def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Clock) -> None:
     ending(shop, 0.9)
     post()
