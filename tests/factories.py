@@ -107,14 +107,19 @@ def owner_of(organization: Organization) -> User:
 
 
 def make_waiting_connection(
-    organization: Organization, *, name: str = "", marketplace_id: str = US, **columns: Any
+    organization: Organization,
+    *,
+    name: str = "",
+    marketplace_id: str = US,
+    owner: User | None = None,
+    **columns: Any,
 ) -> Connection:
     """A row without consent yet."""
     return connection_services.create_connection(
         organization=organization,
         name=name or f"Store {next(_numbers)}",
         marketplace_id=marketplace_id,
-        actor=Actor.person(owner_of(organization)),
+        actor=Actor.person(owner or owner_of(organization)),
         **columns,
     )
 
@@ -133,28 +138,32 @@ def make_connection(
     To call the fake Amazon with it, pass `refresh_token=amazon.world.authorize(seller, region)`.
     """
     number = next(_numbers)
-    connection = make_waiting_connection(organization, name=name, marketplace_id=marketplace_id)
+    owner = owner_of(organization)
+    connection = make_waiting_connection(
+        organization, name=name, marketplace_id=marketplace_id, owner=owner
+    )
     consent(
         connection,
         seller=seller or f"A{number:013d}",
         refresh_token=refresh_token or f"Atzr|made-up-{number}",
+        owner=owner,
     )
     if confirmed:
-        connection_services.confirm_account(
-            connection=connection, actor=Actor.person(owner_of(organization))
-        )
+        connection_services.confirm_account(connection=connection, actor=Actor.person(owner))
     connection.refresh_from_db()
     return connection
 
 
-def consent(connection: Connection, *, seller: str = "", refresh_token: str) -> Connection:
+def consent(
+    connection: Connection, *, seller: str = "", refresh_token: str, owner: User | None = None
+) -> Connection:
     """A consent comes back from Seller Central: the first one, or a newer one."""
     with transaction.atomic():
         stored = storing.store_spapi_grant(
             connection=connection,
             seller=seller or connection.selling_partner_id or "",
             token=Secret(refresh_token),
-            actor=Actor.person(owner_of(connection.organization)),
+            actor=Actor.person(owner or owner_of(connection.organization)),
             is_proved=True,
         )
     return stored.row
