@@ -156,13 +156,9 @@ def _check_seller(
     expected = request.expected_selling_partner_id
     if expected and seller != expected:
         return "wrong_account"
-    may_store = storing.may_store(
+    return storing.refusal_ahead(
         connection=connection, seller=seller, actor=actor, began_at=request.created_at
     )
-    if not may_store:
-        return "row_removed"
-    is_for_others = storing.is_for_others(connection=connection, seller=seller, actor=actor)
-    return "other_row" if is_for_others else ""
 
 
 def _row_of(request: AuthorizationRequest) -> Connection | None:

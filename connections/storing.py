@@ -105,10 +105,13 @@ def store_spapi_grant(
     return Stored(row, is_new=known is None, was_removed=was_removed)
 
 
-def may_store(*, connection: Connection, seller: str, actor: Actor, began_at: datetime) -> bool:
-    """Asked before a code is spent; `store_spapi_grant` asks again under the lock."""
-    rows = _asked_and_known(connection, seller)
-    return not _is_kept_removed(rows, actor, began_at)
+def refusal_ahead(*, connection: Connection, seller: str, actor: Actor, began_at: datetime) -> str:
+    """Asked before a code is spent: the outcome by which `store_spapi_grant` would refuse the
+    consent, which asks again under the lock; else ""."""
+    asked, known = _asked_and_known(connection, seller)
+    if _is_kept_removed((asked, known), actor, began_at):
+        return "row_removed"
+    return "other_row" if _is_out_of_reach(connection, known, actor) else ""
 
 
 def living_row(trip: AuthorizationRequest) -> Connection | None:
@@ -121,12 +124,6 @@ def living_row(trip: AuthorizationRequest) -> Connection | None:
     grants = SpApiGrant.objects.for_organization(known.organization_id)
     grant: SpApiGrant | None = grants.filter(connection=known).defer("refresh_token").first()
     return known if grant is not None and grant.is_living else None
-
-
-def is_for_others(*, connection: Connection, seller: str, actor: Actor) -> bool:
-    """Asked before a code is spent: whether the row of this seller is not for whoever came back."""
-    _asked, known = _asked_and_known(connection, seller)
-    return _is_out_of_reach(connection, known, actor)
 
 
 def _is_out_of_reach(asked: Connection, known: Connection | None, actor: Actor) -> bool:
