@@ -21,7 +21,7 @@ from tests.browser.keyboard import LOOKS, Keyboard, Look
 from tests.browser.product import Product
 from tests.browser.screen import confirm_at_seller_central
 from tests.browser.test_people import LINK, found_in_mail
-from tests.browser.three_hundred import ADMIN, LEAVER, OWNER, ROWS, Agency, new_agency
+from tests.browser.three_hundred import ADMIN, LEAVER, OWNER, Agency, new_agency
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.one_product]
 
@@ -106,7 +106,7 @@ def names(keyboard: Keyboard) -> list[str]:
 def test_search_by_name_seller_and_tag(keyboard: Keyboard, agency: Agency) -> None:
     page = keyboard.page
     page.goto(agency.list_path)
-    expect_total(keyboard, ROWS)
+    expect_total(keyboard, agency.rows())
     expect(page.locator("tbody.connection-row")).to_have_count(ROWS_PER_PAGE)
     keyboard.keep("list")
 
@@ -210,17 +210,17 @@ def expect_told(keyboard: Keyboard, place: str, **expected: int) -> None:
 def test_tag_all_that_match(keyboard: Keyboard, agency: Agency) -> None:
     page = keyboard.page
     page.goto(agency.list_path)
-    tick_all_that_match(keyboard, ROWS)
+    tick_all_that_match(keyboard, agency.rows())
     ask(keyboard, "tag")
-    expect_to_go(keyboard, ROWS)
+    expect_to_go(keyboard, agency.rows())
     keyboard.type_into("#bulk-new-tag", "Audit")
     keyboard.keep("tag-all")
     keyboard.press("dialog button[value=add]")
-    expect_told(keyboard, "dialog", Tagged=ROWS)
+    expect_told(keyboard, "dialog", Tagged=agency.rows())
     keyboard.keep("tag-all-result")
     page.keyboard.press("Escape")
     expect(page.locator(".connection-row .pill", has_text="Audit")).to_have_count(ROWS_PER_PAGE)
-    assert agency.tagged("Audit") == ROWS
+    assert agency.tagged("Audit") == agency.rows()
 
 
 def test_give_rows_to_a_new_client(keyboard: Keyboard, agency: Agency) -> None:
@@ -312,19 +312,19 @@ def download(keyboard: Keyboard, kind: str, key: str = "Tab") -> Path:
 def test_export_as_csv_and_for_excel(keyboard: Keyboard, agency: Agency) -> None:
     page = keyboard.page
     page.goto(agency.list_path)
-    tick_all_that_match(keyboard, ROWS)
+    tick_all_that_match(keyboard, agency.rows())
     ask(keyboard, "export")
-    rows = keyboard.counted("%(count)s connection", "%(count)s connections", ROWS)
+    rows = keyboard.counted("%(count)s connection", "%(count)s connections", agency.rows())
     expect(page.locator("dialog strong")).to_have_text(rows)
     keyboard.keep("export")
 
     table = list(csv.DictReader(download(keyboard, "csv").read_text("utf-8-sig").splitlines()))
-    assert len(table) == ROWS
+    assert len(table) == agency.rows()
     sellers = [row[keyboard.said("Seller ID")] for row in table]
     assert sorted(filter(None, sellers)) == sorted(agency.sellers())
     with zipfile.ZipFile(download(keyboard, "xlsx", "Shift+Tab")) as workbook:
         sheet = workbook.read("xl/worksheets/sheet1.xml").decode()
-    assert sheet.count("<row") == ROWS + 1
+    assert sheet.count("<row") == agency.rows() + 1
 
 
 # The reconnect queue -----------------------------------------------------------------------
