@@ -96,8 +96,8 @@ def is_open_at(part: tuple[str, str]) -> bool:
 
 
 def are_many_refused_now(surface: str, region: str = "") -> bool:
-    """Whether an open incident says so, however long it does: what words are chosen by, and nobody's
-    consent. Without a region any region counts."""
+    """Whether an open incident says so, for however long: words are chosen by it, and no consent is
+    judged. Without a region any region counts."""
     here = [
         incident
         for incident in shown_now()
