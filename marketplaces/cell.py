@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -229,11 +230,18 @@ def spapi_side(part: Facts, fact: Facts, reader: Reader) -> Side:
     problem = reason_for(code) if code else None
     return Side(
         sign=onboarding_sign(part, is_flowing=is_flowing(fact["spapi_health"], fact)),
-        since=exact_time(part["onboarding_changed_at"]),
+        since=exact_time(state_began_at(part)),
         problem=problem,
         button=attention_button(problem, part, fact, reader) if needs_you else None,
         action=pause_button(part, fact, reader),
     )
+
+
+def state_began_at(part: Facts) -> datetime:
+    """Of what the sign says: that the seller left is the state of what nobody had started."""
+    began_at: datetime = part["onboarding_changed_at"]
+    has_left = part["onboarding"] == Onboarding.PENDING and not part["is_participating"]
+    return (part["lost_at"] or began_at) if has_left else began_at
 
 
 def attention_button(

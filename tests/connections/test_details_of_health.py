@@ -13,11 +13,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from connections import capabilities
 from connections.health_models import Capability, CapabilityCheck
 from connections.models import AdsGrant, Connection, SpApiGrant
-from connections.words import exact_day
+from connections.words import exact_day, exact_time
 from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.organizations.models import Organization
 from tests import factories
@@ -174,6 +175,26 @@ def test_a_lost_marketplace_is_shown_as_such(row: Connection, browser: Client) -
     assert "Onboarded, no longer participating" in text
     assert "No longer participating" in text
     assert "Gone since" in details(browser, row)
+
+
+@pytest.mark.parametrize(("onboarding", "hours"), [("pending", 1), ("onboarded", 5)])
+def test_a_state_of_a_lost_marketplace_has_its_own_moment(
+    row: Connection, browser: Client, onboarding: str, hours: int
+) -> None:
+    """What nobody started is left since the seller left; what was onboarded is so for longer."""
+    factories.make_account(
+        row,
+        US,
+        onboarding=onboarding,
+        onboarding_changed_at=NOW - timedelta(hours=5),
+        is_participating=False,
+        lost_at=NOW - timedelta(hours=1),
+    )
+
+    text = " ".join(strip_tags(details(browser, row)).split())
+
+    word = {"pending": "No longer participating", "onboarded": "Onboarded"}[onboarding]
+    assert f"{word} since {exact_time(NOW - timedelta(hours=hours))}" in text
 
 
 def test_the_daily_proof_does_not_make_a_row_move(row: Connection, browser: Client) -> None:
