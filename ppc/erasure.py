@@ -38,6 +38,7 @@ from connections.models import (
 from connections.notice_models import Notice, NoticeMail, NoticeSnooze, NotificationChoice
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.retention import Rule, until_none
+from connections.services import cancel_work
 from ppc import farewell, following
 from ppc.disconnecting import drop_row, end_ads_consents, end_open_trips, own_ads_grants
 from ppc.models import AdsProfile, PpcLink
@@ -313,6 +314,7 @@ def erase_connection(connection: Connection, *, actor: Actor) -> None:
     end_ads_consents(connection, own_ads_grants(connection, heeds_removed=True), actor)
     parts = Q(connection_id=connection.pk) | Q(subject_id=connection.pk)
     hidden = pseudonymize(parts & Q(organization_id=connection.organization_id))
+    cancel_work(connection)  # an operator may have asked for it after the row had ended
     drop_row(connection.organization_id, connection.pk)
     _receipt(connection.organization_id, Counter(connections=1), hidden, actor)
 

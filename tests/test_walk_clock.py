@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sellerlegend.jobs.models import CallWindow
 from tests.amazon_emulator import RunningEmulator
-from tests.walk_machine import NORTHSTAR
+from tests.walk_machine import NORTHSTAR, SPAPI_ALONE
 from tests.walk_of_years import WalkOfYears, set_the_scene
 
 HOUR = timedelta(hours=1)
@@ -55,3 +55,18 @@ def test_after_a_month_a_trip_is_forgotten_and_its_callback_changes_nothing(
     walk.take_all_back()
 
     assert is_pruned
+
+
+@pytest.mark.django_db
+def test_what_an_operator_asked_for_ends_with_the_row_that_is_erased(
+    amazon: RunningEmulator,
+) -> None:
+    set_the_scene(amazon)
+    walk = WalkOfYears()
+    walk.begin_with_a_store_each(seller=NORTHSTAR, reads=False)
+    walk.disconnect(org=0, row=0, sides=SPAPI_ALONE)
+    walk.an_operator_resyncs(org=0, row=0)
+
+    walk.months_pass(days=180, works=False)
+    walk.live_work_has_a_subject_and_subjects_have_their_work()
+    walk.take_all_back()
