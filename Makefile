@@ -17,9 +17,6 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-# One more than processors: many tests wait for servers, workers and browsers of their own.
-PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
-
 # Tests of generated cases that ask `tests/fuzzing.py` how many.
 FUZZERS := tests/test_walk_machine.py tests/test_amazon_bodies.py tests/test_url_fuzz.py
 
@@ -54,10 +51,10 @@ reset: .venv/development.stamp ## Forget everything that `make run` stored
 	@$(BIN)/python -m tests.demo --reset
 
 test: .venv/development.stamp ## Run all tests, on PostgreSQL, Redis and chromium where reachable (ARGS=…)
-	@$(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 coverage: .venv/development.stamp ## Run all tests and show the lines and branches they miss
-	@$(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) --dist worksteal \
+	@$(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal \
 		--cov --cov-report term $(ARGS)
 
 walk: .venv/development.stamp ## Walk through a running demo with a browser (BASE_URL=http://localhost:8000)
