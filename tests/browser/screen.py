@@ -86,6 +86,14 @@ def choose_action(page: Page, name: str, action: str) -> None:
     row(page, name).locator(".menu__item", has_text=re.compile(f"^{action}$")).click()
 
 
+def rename(page: Page, name: str, new: str) -> None:
+    """By its menu, until the list shows the new name."""
+    choose_action(page, name, "Rename")
+    page.get_by_role("textbox", name="Name").fill(new)
+    page.get_by_role("dialog").get_by_role("button").last.click()
+    expect(row(page, new)).to_be_visible()
+
+
 def connect(page: Page, name: str, marketplace: str, seller_id: str) -> None:
     """The whole trip, until the worker has read the marketplaces."""
     add_connection(page, name, marketplace)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.amazon import Amazon
 from tests.browser.conftest import SignedIn
-from tests.browser.screen import choose_action, connect, new_name, new_organization, row
+from tests.browser.screen import connect, new_name, new_organization, rename
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.one_product]
 
@@ -22,13 +22,6 @@ CLICK_THE_FRESH_BUTTON = """() => {
     fresh.click();
   }).observe(document.body, { childList: true, subtree: true });
 }"""
-
-
-def rename(page: Page, name: str, new: str) -> None:
-    choose_action(page, name, "Rename")
-    page.get_by_role("textbox", name="Name").fill(new)
-    page.get_by_role("dialog").get_by_role("button").last.click()
-    expect(row(page, new)).to_be_visible()
 
 
 def test_a_fresh_button_opens_its_pop_up_however_soon_it_is_pressed(

@@ -16,6 +16,7 @@ from tests.browser.screen import (
     connect,
     new_name,
     new_organization,
+    rename,
     row,
     selling_partner,
 )
@@ -143,10 +144,7 @@ def test_a_slow_answer_keeps_its_words_while_others_change_its_row(
     store_row.locator("summary", has_text="Actions").press("Enter")
     with page.expect_request("**/check"):
         store_row.get_by_role("button", name="Check now").press("Enter")
-    choose_action(other, "Delta", "Rename")
-    other.get_by_role("textbox", name="Name").fill("Delta 2")
-    other.get_by_role("dialog").get_by_role("button").last.click()
-    expect(row(other, "Delta 2")).to_be_visible()
+    rename(other, "Delta", "Delta 2")
     page.wait_for_timeout(A_POLL_LATER)
     said(page)
     held[0].continue_()
@@ -167,9 +165,7 @@ def test_who_has_scrolled_on_is_not_taken_back_by_a_fresh_row(
     page.evaluate("document.body.style.paddingBottom = '4000px'")
     page.evaluate("scrollTo(0, 2500)")
 
-    choose_action(other, "Echo", "Rename")
-    other.get_by_role("textbox", name="Name").fill("Echo 2")
-    other.get_by_role("dialog").get_by_role("button").last.click()
+    rename(other, "Echo", "Echo 2")
 
     expect(row(page, "Echo 2")).to_be_attached()
     expect(row(page, "Echo 2").locator("summary", has_text="Actions")).to_be_focused()
