@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("organizations", "0001_initial"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
@@ -66,6 +66,45 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "revision"], name="connection_by_revision"
+                    ),
+                    models.Index(
+                        models.F("organization"),
+                        django.db.models.functions.text.Lower("name"),
+                        models.F("id"),
+                        name="connection_in_order",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("organization"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="connection_name_once_per_organization",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("organization", "selling_partner_id", "region"),
+                        name="connection_once_per_seller_and_region",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("organization", "id"), name="connection_composite_key"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("region__in", ["NA", "EU", "FE"])),
+                        name="connection_region_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("selling_partner_id__isnull", True),
+                            models.Q(("selling_partner_id", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="connection_seller_null_or_given",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="AuthorizationRequest",
@@ -138,6 +177,25 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["status", "expires_at"], name="authorization_by_expiry")
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "consumed", "expired"])),
+                        name="authorization_request_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "consumed"), _negated=True),
+                            ("consumed_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="authorization_request_consumed_has_time",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="SpApiGrant",
@@ -189,6 +247,32 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["active", "doubted", "invalid", "disconnected"])
+                        ),
+                        name="spapi_grant_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status", "disconnected"),
+                            models.Q(("refresh_token", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="spapi_grant_holds_a_token",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "disconnected"), _negated=True),
+                            ("refresh_token", ""),
+                            _connector="OR",
+                        ),
+                        name="spapi_grant_disconnected_is_empty",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="AdsGrant",
@@ -270,110 +354,5 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="connection",
-            index=models.Index(fields=["organization", "revision"], name="connection_by_revision"),
-        ),
-        migrations.AddIndex(
-            model_name="connection",
-            index=models.Index(
-                models.F("organization"),
-                django.db.models.functions.text.Lower("name"),
-                models.F("id"),
-                name="connection_in_order",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="connection",
-            constraint=models.UniqueConstraint(
-                models.F("organization"),
-                django.db.models.functions.text.Lower("name"),
-                name="connection_name_once_per_organization",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="connection",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "selling_partner_id", "region"),
-                name="connection_once_per_seller_and_region",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="connection",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "id"), name="connection_composite_key"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="connection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("region__in", ["NA", "EU", "FE"])),
-                name="connection_region_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="connection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("selling_partner_id__isnull", True),
-                    models.Q(("selling_partner_id", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="connection_seller_null_or_given",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="authorizationrequest",
-            index=models.Index(fields=["status", "expires_at"], name="authorization_by_expiry"),
-        ),
-        migrations.AddConstraint(
-            model_name="authorizationrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "consumed", "expired"])),
-                name="authorization_request_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="authorizationrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "consumed"), _negated=True),
-                    ("consumed_at__isnull", False),
-                    _connector="OR",
-                ),
-                name="authorization_request_consumed_has_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="spapigrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ["active", "doubted", "invalid", "disconnected"])
-                ),
-                name="spapi_grant_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="spapigrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status", "disconnected"),
-                    models.Q(("refresh_token", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="spapi_grant_holds_a_token",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="spapigrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "disconnected"), _negated=True),
-                    ("refresh_token", ""),
-                    _connector="OR",
-                ),
-                name="spapi_grant_disconnected_is_empty",
-            ),
         ),
     ]

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("connections", "0009_restorable_rows"),
         ("organizations", "0013_renewal_of_data_keys"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
@@ -98,6 +98,51 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("settled_at", None)),
+                        fields=["look_at"],
+                        name="notice_to_be_mailed",
+                    ),
+                    models.Index(
+                        condition=models.Q(("resolved_at", None)),
+                        fields=["organization", "-created_at"],
+                        name="notice_open",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("subject_id", "consent_at", "step", "organization"),
+                        name="notice_once_a_step",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "kind__in",
+                                [
+                                    "expiring",
+                                    "expired",
+                                    "revoked",
+                                    "permission_missing",
+                                    "recovered",
+                                    "incident_opened",
+                                    "incident_closed",
+                                ],
+                            )
+                        ),
+                        name="notice_kind_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("days__isnull", False), ("kind", "expiring")),
+                            models.Q(models.Q(("kind", "expiring"), _negated=True), ("days", None)),
+                            _connector="OR",
+                        ),
+                        name="notice_days_of_the_ladder",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="NoticeMail",
@@ -148,6 +193,28 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("user", "organization", "day", "kind", "number"),
+                        name="notice_mail_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["planned", "sent", "dropped", "failed"])
+                        ),
+                        name="notice_mail_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("kind", "digest"), ("number", 0)),
+                            models.Q(("kind", "urgent"), ("number__lt", 3)),
+                            _connector="OR",
+                        ),
+                        name="notice_mail_few_a_day",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="NoticeLine",
@@ -178,6 +245,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("user", "notice"), name="notice_told_once_each")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="NoticeSnooze",
@@ -203,6 +275,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "user", "subject_id"), name="one_snooze_each"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="NotificationChoice",
@@ -248,117 +327,22 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="notice",
-            index=models.Index(
-                condition=models.Q(("settled_at", None)),
-                fields=["look_at"],
-                name="notice_to_be_mailed",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="notice",
-            index=models.Index(
-                condition=models.Q(("resolved_at", None)),
-                fields=["organization", "-created_at"],
-                name="notice_open",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notice",
-            constraint=models.UniqueConstraint(
-                fields=("subject_id", "consent_at", "step", "organization"),
-                name="notice_once_a_step",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "kind__in",
-                        [
-                            "expiring",
-                            "expired",
-                            "revoked",
-                            "permission_missing",
-                            "recovered",
-                            "incident_opened",
-                            "incident_closed",
-                        ],
-                    )
-                ),
-                name="notice_kind_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("days__isnull", False), ("kind", "expiring")),
-                    models.Q(models.Q(("kind", "expiring"), _negated=True), ("days", None)),
-                    _connector="OR",
-                ),
-                name="notice_days_of_the_ladder",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticemail",
-            constraint=models.UniqueConstraint(
-                fields=("user", "organization", "day", "kind", "number"), name="notice_mail_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticemail",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["planned", "sent", "dropped", "failed"])),
-                name="notice_mail_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticemail",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("kind", "digest"), ("number", 0)),
-                    models.Q(("kind", "urgent"), ("number__lt", 3)),
-                    _connector="OR",
-                ),
-                name="notice_mail_few_a_day",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticeline",
-            constraint=models.UniqueConstraint(
-                fields=("user", "notice"), name="notice_told_once_each"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticesnooze",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "user", "subject_id"), name="one_snooze_each"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notificationchoice",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "user"), name="one_notification_choice_each"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notificationchoice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("digest_hour__lt", 24), ("quiet_from__lt", 24), ("quiet_until__lt", 24)
-                ),
-                name="notification_choice_hours_of_a_day",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notificationchoice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("wants__in", ["", "all", "needs_me", "none"])),
-                name="notification_choice_wants_known",
-            ),
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "user"), name="one_notification_choice_each"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("digest_hour__lt", 24), ("quiet_from__lt", 24), ("quiet_until__lt", 24)
+                        ),
+                        name="notification_choice_hours_of_a_day",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("wants__in", ["", "all", "needs_me", "none"])),
+                        name="notification_choice_wants_known",
+                    ),
+                ],
+            },
         ),
     ]

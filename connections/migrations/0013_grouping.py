@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("connections", "0012_optional_facts"),
         ("organizations", "0016_limited_members"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
@@ -57,6 +57,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("organization"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="client_name_once_per_organization",
+                    )
+                ],
+            },
         ),
         migrations.AddField(
             model_name="connection",
@@ -96,6 +105,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("organization"),
+                        models.F("user"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="view_name_once_per_person",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Tag",
@@ -115,6 +134,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("organization"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="tag_name_once_per_organization",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Reach",
@@ -164,6 +192,34 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("client", None), ("connection", None), ("tag__isnull", False)
+                            ),
+                            models.Q(
+                                ("client__isnull", False), ("connection", None), ("tag", None)
+                            ),
+                            models.Q(
+                                ("client", None), ("connection__isnull", False), ("tag", None)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="reach_names_one_thing",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("membership", "tag"), name="each_tag_reached_once"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("membership", "client"), name="each_client_reached_once"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("membership", "connection"), name="each_connection_reached_once"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Tagging",
@@ -194,66 +250,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="client",
-            constraint=models.UniqueConstraint(
-                models.F("organization"),
-                django.db.models.functions.text.Lower("name"),
-                name="client_name_once_per_organization",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="savedview",
-            constraint=models.UniqueConstraint(
-                models.F("organization"),
-                models.F("user"),
-                django.db.models.functions.text.Lower("name"),
-                name="view_name_once_per_person",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tag",
-            constraint=models.UniqueConstraint(
-                models.F("organization"),
-                django.db.models.functions.text.Lower("name"),
-                name="tag_name_once_per_organization",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reach",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("client", None), ("connection", None), ("tag__isnull", False)),
-                    models.Q(("client__isnull", False), ("connection", None), ("tag", None)),
-                    models.Q(("client", None), ("connection__isnull", False), ("tag", None)),
-                    _connector="OR",
-                ),
-                name="reach_names_one_thing",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reach",
-            constraint=models.UniqueConstraint(
-                fields=("membership", "tag"), name="each_tag_reached_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reach",
-            constraint=models.UniqueConstraint(
-                fields=("membership", "client"), name="each_client_reached_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reach",
-            constraint=models.UniqueConstraint(
-                fields=("membership", "connection"), name="each_connection_reached_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tagging",
-            constraint=models.UniqueConstraint(
-                fields=("connection", "tag"), name="each_tag_once_on_a_row"
-            ),
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("connection", "tag"), name="each_tag_once_on_a_row"
+                    )
+                ],
+            },
         ),
     ]

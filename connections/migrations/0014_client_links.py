@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("connections", "0013_grouping"),
         ("organizations", "0016_limited_members"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
@@ -23,6 +23,23 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("switched_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="organizations.organization",
+                    ),
+                ),
+                (
+                    "switched_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
                 "abstract": False,
@@ -129,6 +146,71 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "-created_at"], name="client_links_newest"
+                    ),
+                    models.Index(fields=["status", "expires_at"], name="client_links_by_expiry"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("status__in", ["made", "sent", "opened", "left", "failed"])
+                        ),
+                        fields=("connection", "purpose"),
+                        name="one_live_client_link_each",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("notice",), name="one_client_link_for_a_notice"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("ended_at__isnull", True),
+                                ("status__in", ["made", "sent", "opened", "left", "failed"]),
+                            ),
+                            models.Q(
+                                ("ended_at__isnull", False),
+                                ("status__in", ["consented", "declined", "expired", "revoked"]),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="client_link_ended_has_time",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "opened"), _negated=True),
+                            ("opened_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="client_link_opened_has_time",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status__in", ["left", "consented"]), _negated=True),
+                            ("left_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="client_link_left_has_time",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "failed"), _negated=True),
+                            models.Q(
+                                ("failed_at__isnull", False),
+                                models.Q(("failure", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="client_link_failed_has_reason",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("purpose__in", ["connect", "reconnect"])),
+                        name="client_link_purpose_known",
+                    ),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="authorizationrequest",
@@ -145,106 +227,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("user", None), ("client_link", None), _connector="OR"),
                 name="authorization_request_of_one",
-            ),
-        ),
-        migrations.AddField(
-            model_name="clientreminders",
-            name="organization",
-            field=models.OneToOneField(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="organizations.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="clientreminders",
-            name="switched_by",
-            field=models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="clientlink",
-            index=models.Index(fields=["organization", "-created_at"], name="client_links_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="clientlink",
-            index=models.Index(fields=["status", "expires_at"], name="client_links_by_expiry"),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ["made", "sent", "opened", "left", "failed"])),
-                fields=("connection", "purpose"),
-                name="one_live_client_link_each",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.UniqueConstraint(
-                fields=("notice",), name="one_client_link_for_a_notice"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("ended_at__isnull", True),
-                        ("status__in", ["made", "sent", "opened", "left", "failed"]),
-                    ),
-                    models.Q(
-                        ("ended_at__isnull", False),
-                        ("status__in", ["consented", "declined", "expired", "revoked"]),
-                    ),
-                    _connector="OR",
-                ),
-                name="client_link_ended_has_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "opened"), _negated=True),
-                    ("opened_at__isnull", False),
-                    _connector="OR",
-                ),
-                name="client_link_opened_has_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status__in", ["left", "consented"]), _negated=True),
-                    ("left_at__isnull", False),
-                    _connector="OR",
-                ),
-                name="client_link_left_has_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "failed"), _negated=True),
-                    models.Q(
-                        ("failed_at__isnull", False), models.Q(("failure", ""), _negated=True)
-                    ),
-                    _connector="OR",
-                ),
-                name="client_link_failed_has_reason",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="clientlink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("purpose__in", ["connect", "reconnect"])),
-                name="client_link_purpose_known",
             ),
         ),
     ]

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("connections", "0014_client_links"),
         ("organizations", "0016_limited_members"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
@@ -33,7 +33,63 @@ class Migration(migrations.Migration):
                 ),
                 ("confirmed_at", models.DateTimeField(null=True)),
                 ("lines", models.JSONField(default=list)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="organizations.organization",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [models.Index(fields=["created_at"], name="client_list_by_age")],
+            },
+        ),
+        migrations.CreateModel(
+            name="TokenImport",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("confirmed_at", models.DateTimeField(null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="organizations.organization",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["created_at"], name="token_import_by_age")],
+            },
         ),
         migrations.CreateModel(
             name="ImportedToken",
@@ -67,23 +123,59 @@ class Migration(migrations.Migration):
                 ),
                 ("outcome", models.CharField(blank=True, default="", max_length=40)),
                 ("done_at", models.DateTimeField(null=True)),
-            ],
-        ),
-        migrations.CreateModel(
-            name="TokenImport",
-            fields=[
                 (
-                    "id",
-                    models.UUIDField(
-                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    "connection",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="connections.connection",
                     ),
                 ),
                 (
-                    "created_at",
-                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="organizations.organization",
+                    ),
                 ),
-                ("confirmed_at", models.DateTimeField(null=True)),
+                (
+                    "token_import",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rows",
+                        to="connections.tokenimport",
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("token_import", "line"), name="imported_line_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["checked", "waiting", "stored", "refused", "left"])
+                        ),
+                        name="imported_token_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("status__in", ["checked", "waiting"]),
+                                models.Q(("refresh_token", ""), _negated=True),
+                            ),
+                            models.Q(
+                                models.Q(("status__in", ["checked", "waiting"]), _negated=True),
+                                ("refresh_token", ""),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="imported_token_only_while_open",
+                    ),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="spapigrant",
@@ -102,112 +194,6 @@ class Migration(migrations.Migration):
                     ("is_consent_dated", True), ("imported_at__isnull", False), _connector="OR"
                 ),
                 name="spapi_grant_undated_only_when_imported",
-            ),
-        ),
-        migrations.AddField(
-            model_name="clientlist",
-            name="created_by",
-            field=models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="clientlist",
-            name="organization",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="organizations.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="importedtoken",
-            name="connection",
-            field=models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to="connections.connection",
-            ),
-        ),
-        migrations.AddField(
-            model_name="importedtoken",
-            name="organization",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="organizations.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="tokenimport",
-            name="created_by",
-            field=models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="tokenimport",
-            name="organization",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="organizations.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="importedtoken",
-            name="token_import",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="rows",
-                to="connections.tokenimport",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="clientlist",
-            index=models.Index(fields=["created_at"], name="client_list_by_age"),
-        ),
-        migrations.AddIndex(
-            model_name="tokenimport",
-            index=models.Index(fields=["created_at"], name="token_import_by_age"),
-        ),
-        migrations.AddConstraint(
-            model_name="importedtoken",
-            constraint=models.UniqueConstraint(
-                fields=("token_import", "line"), name="imported_line_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="importedtoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ["checked", "waiting", "stored", "refused", "left"])
-                ),
-                name="imported_token_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="importedtoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("status__in", ["checked", "waiting"]),
-                        models.Q(("refresh_token", ""), _negated=True),
-                    ),
-                    models.Q(
-                        models.Q(("status__in", ["checked", "waiting"]), _negated=True),
-                        ("refresh_token", ""),
-                    ),
-                    _connector="OR",
-                ),
-                name="imported_token_only_while_open",
             ),
         ),
     ]

@@ -14,10 +14,71 @@ class Migration(migrations.Migration):
     dependencies = [
         ("connections", "0015_imports"),
         ("organizations", "0016_limited_members"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
+        migrations.CreateModel(
+            name="ReconnectQueue",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "Open"), ("finished", "Finished")],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="organizations.organization",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "finished"])),
+                        name="reconnect_queue_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("finished_at__isnull", True), ("status", "open")),
+                            models.Q(("finished_at__isnull", False), ("status", "finished")),
+                            _connector="OR",
+                        ),
+                        name="reconnect_queue_finished_has_time",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "open")),
+                        fields=("organization", "user"),
+                        name="one_open_reconnect_queue_each",
+                    ),
+                ],
+            },
+        ),
         migrations.CreateModel(
             name="ReconnectItem",
             fields=[
@@ -71,7 +132,63 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
+                (
+                    "queue",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="connections.reconnectqueue",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["queue", "position"], name="reconnect_item_in_order")
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    "waiting",
+                                    "at_amazon",
+                                    "reconnected",
+                                    "failed",
+                                    "skipped",
+                                    "not_needed",
+                                ],
+                            )
+                        ),
+                        name="reconnect_item_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("status__in", ["failed", "not_needed"]),
+                                models.Q(("cause", ""), _negated=True),
+                            ),
+                            models.Q(
+                                models.Q(("status__in", ["failed", "not_needed"]), _negated=True),
+                                ("cause", ""),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="reconnect_item_cause_given",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "at_amazon"), _negated=True),
+                            ("left_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="reconnect_item_at_amazon_has_time",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("queue", "connection"), name="each_row_once_in_a_reconnect_queue"
+                    ),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="authorizationrequest",
@@ -81,131 +198,6 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.SET_NULL,
                 related_name="trips",
                 to="connections.reconnectitem",
-            ),
-        ),
-        migrations.CreateModel(
-            name="ReconnectQueue",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[("open", "Open"), ("finished", "Finished")],
-                        default="open",
-                        max_length=10,
-                    ),
-                ),
-                (
-                    "created_at",
-                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
-                ),
-                ("finished_at", models.DateTimeField(null=True)),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to="organizations.organization",
-                    ),
-                ),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-        ),
-        migrations.AddField(
-            model_name="reconnectitem",
-            name="queue",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="items",
-                to="connections.reconnectqueue",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectqueue",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "finished"])),
-                name="reconnect_queue_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectqueue",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("finished_at__isnull", True), ("status", "open")),
-                    models.Q(("finished_at__isnull", False), ("status", "finished")),
-                    _connector="OR",
-                ),
-                name="reconnect_queue_finished_has_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectqueue",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "open")),
-                fields=("organization", "user"),
-                name="one_open_reconnect_queue_each",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reconnectitem",
-            index=models.Index(fields=["queue", "position"], name="reconnect_item_in_order"),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        ["waiting", "at_amazon", "reconnected", "failed", "skipped", "not_needed"],
-                    )
-                ),
-                name="reconnect_item_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("status__in", ["failed", "not_needed"]),
-                        models.Q(("cause", ""), _negated=True),
-                    ),
-                    models.Q(
-                        models.Q(("status__in", ["failed", "not_needed"]), _negated=True),
-                        ("cause", ""),
-                    ),
-                    _connector="OR",
-                ),
-                name="reconnect_item_cause_given",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "at_amazon"), _negated=True),
-                    ("left_at__isnull", False),
-                    _connector="OR",
-                ),
-                name="reconnect_item_at_amazon_has_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reconnectitem",
-            constraint=models.UniqueConstraint(
-                fields=("queue", "connection"), name="each_row_once_in_a_reconnect_queue"
             ),
         ),
     ]

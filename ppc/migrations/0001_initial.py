@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         ("connections", "0001_initial"),
         ("marketplaces", "0001_initial"),
         ("organizations", "0001_initial"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("organizations", "__first__"),
     ]
 
     operations = [
@@ -58,6 +58,22 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "account_id", "marketplace_id"],
+                        name="ads_profile_match",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("grant", "profile_id"), name="ads_profile_once"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("organization", "id"), name="ads_profile_composite_key"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="PpcLink",
@@ -121,54 +137,34 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="adsprofile",
-            index=models.Index(
-                fields=["organization", "account_id", "marketplace_id"], name="ads_profile_match"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="adsprofile",
-            constraint=models.UniqueConstraint(
-                fields=("grant", "profile_id"), name="ads_profile_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="adsprofile",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "id"), name="ads_profile_composite_key"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ppclink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ["pending", "working", "linked", "needs_attention", "unlinked"])
-                ),
-                name="ppc_link_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ppclink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "linked"), _negated=True),
-                    models.Q(("linked_at__isnull", False), ("profile__isnull", False)),
-                    _connector="OR",
-                ),
-                name="ppc_link_linked_has_profile",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ppclink",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "needs_attention"), _negated=True),
-                    models.Q(("attention_reason", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="ppc_link_attention_has_reason",
-            ),
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                ["pending", "working", "linked", "needs_attention", "unlinked"],
+                            )
+                        ),
+                        name="ppc_link_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "linked"), _negated=True),
+                            models.Q(("linked_at__isnull", False), ("profile__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="ppc_link_linked_has_profile",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "needs_attention"), _negated=True),
+                            models.Q(("attention_reason", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="ppc_link_attention_has_reason",
+                    ),
+                ],
+            },
         ),
     ]

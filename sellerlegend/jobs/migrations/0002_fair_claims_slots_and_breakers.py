@@ -36,6 +36,13 @@ class Migration(migrations.Migration):
                 ("starts_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(null=True)),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("name", "starts_at"), name="one_holder_of_a_slot"
+                    )
+                ],
+            },
         ),
         migrations.AddIndex(
             model_name="job",
@@ -51,12 +58,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("status", "running")),
                 fields=["organization"],
                 name="job_running_by_organization",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="slot",
-            constraint=models.UniqueConstraint(
-                fields=("name", "starts_at"), name="one_holder_of_a_slot"
             ),
         ),
     ]

@@ -119,6 +119,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("email"),
+                        name="user_email_ignoring_case",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Membership",
@@ -223,11 +231,5 @@ class Migration(migrations.Migration):
                     models.Index(fields=["connection_id", "-at"], name="audit_by_connection"),
                 ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="user",
-            constraint=models.UniqueConstraint(
-                django.db.models.functions.text.Lower("email"), name="user_email_ignoring_case"
-            ),
         ),
     ]

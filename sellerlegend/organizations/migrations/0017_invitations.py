@@ -60,7 +60,57 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField()),
                 ("sent_at", models.DateTimeField(null=True)),
                 ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "invited_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="organizations.organization",
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("organization"),
+                        django.db.models.functions.text.Lower("email"),
+                        condition=models.Q(("status", "open")),
+                        name="one_open_invitation_each",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "accepted", "revoked"])),
+                        name="invitation_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("ended_at", None), ("status", "open")),
+                            models.Q(
+                                models.Q(("status", "open"), _negated=True),
+                                ("ended_at__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="invitation_ended_has_a_time",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("role__in", ["viewer", "member"]),
+                            models.Q(("is_limited", False), ("role", "admin")),
+                            _connector="OR",
+                        ),
+                        name="invitation_role_by_mail",
+                    ),
+                ],
+            },
         ),
         migrations.AddConstraint(
             model_name="membership",
@@ -69,65 +119,6 @@ class Migration(migrations.Migration):
                     ("is_limited", False), ("role__in", ["viewer", "member"]), _connector="OR"
                 ),
                 name="membership_limited_is_no_admin",
-            ),
-        ),
-        migrations.AddField(
-            model_name="invitation",
-            name="invited_by",
-            field=models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="invitation",
-            name="organization",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="organizations.organization",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.UniqueConstraint(
-                models.F("organization"),
-                django.db.models.functions.text.Lower("email"),
-                condition=models.Q(("status", "open")),
-                name="one_open_invitation_each",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "accepted", "revoked"])),
-                name="invitation_status_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("ended_at", None), ("status", "open")),
-                    models.Q(
-                        models.Q(("status", "open"), _negated=True), ("ended_at__isnull", False)
-                    ),
-                    _connector="OR",
-                ),
-                name="invitation_ended_has_a_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("role__in", ["viewer", "member"]),
-                    models.Q(("is_limited", False), ("role", "admin")),
-                    _connector="OR",
-                ),
-                name="invitation_role_by_mail",
             ),
         ),
     ]
