@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from billiard.process import active_children  # type: ignore[import-untyped]  # no stubs
@@ -32,12 +33,14 @@ from sellerlegend.organizations import quarantine
 
 logger = logging.getLogger(__name__)
 
-_stopping = threading.Event()
+# Filled in a signal's handler, which may interrupt itself: an event's lock would stay taken.
+_stopping: SimpleQueue[None] = SimpleQueue()
 
 
 def start_tending(sender: Any, **_signal: Any) -> None:
     """Once for each worker, when its pool stands: what forks later closes nothing of ours."""
-    _stopping.clear()
+    while not _stopping.empty():
+        _stopping.get()
     watchdog = Watchdog(
         slots=sender.controller.concurrency,
         seconds=settings.WATCHDOG_SECONDS,
@@ -48,12 +51,21 @@ def start_tending(sender: Any, **_signal: Any) -> None:
 
 
 def stop_tending(**_signal: Any) -> None:
-    """A worker that lets its last jobs end is not stuck."""
-    _stopping.set()
+    """A worker that lets its last jobs end is not stuck. However often it is told to end."""
+    _stopping.put(None)
+
+
+def _is_stopped_within(seconds: float) -> bool:
+    try:
+        _stopping.get(timeout=seconds)
+    except Empty:
+        return False
+    _stopping.put(None)  # for the other thread
+    return True
 
 
 def _repeat(work: Callable[[], None], pause: float) -> None:
-    while not _stopping.wait(pause):
+    while not _is_stopped_within(pause):
         try:
             close_old_connections()
             work()

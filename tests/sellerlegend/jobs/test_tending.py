@@ -334,3 +334,38 @@ def test_a_lifeboat_that_does_not_come_back_is_given_up_and_another_one_put_out(
     assert len(boats) == 2
     boats[1].kill()
     boats[1].wait()
+
+
+# A handler that comes in the middle of itself, as a second SIGTERM does, ten thousand times.
+TOLD_AGAIN_AND_AGAIN = """
+import os, signal, threading, time
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django
+django.setup()
+from sellerlegend.jobs import tending
+threads = [threading.Thread(target=tending._repeat, args=(print, 60), daemon=True) for _ in "ab"]
+for thread in threads:
+    thread.start()
+signal.signal(signal.SIGALRM, lambda *_: tending.stop_tending())
+signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    tending.stop_tending()
+signal.setitimer(signal.ITIMER_REAL, 0)
+for thread in threads:
+    thread.join(10)
+print("ended", [thread.is_alive() for thread in threads])
+"""
+
+
+def test_a_worker_that_is_told_to_end_while_it_is_told_ends() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", TOLD_AGAIN_AND_AGAIN],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert told.stdout == "ended [False, False]\n"
