@@ -251,10 +251,12 @@ else:
 # Language and time ----------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LOCALE_PATHS = [BASE_DIR / "sellerlegend" / "locale"]
-# Adding a language is adding its catalogue; each is offered under its own name.
+# Adding a language is adding its catalogue; each is offered under its own name. The catalogue of
+# English holds only what borrowed words are called here.
+OTHER_LANGUAGES = {path.parts[-3] for path in LOCALE_PATHS[0].glob("*/*/django.po")} - {"en"}
 LANGUAGES = [
     (code, get_language_info(code)["name_local"].capitalize())
-    for code in ["en", *sorted(path.parts[-3] for path in LOCALE_PATHS[0].glob("*/*/django.po"))]
+    for code in ["en", *sorted(OTHER_LANGUAGES)]
 ]
 FORMAT_MODULE_PATH = ["sellerlegend.formats"]
 TIME_ZONE = "UTC"
@@ -268,7 +270,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": (
-            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            "sellerlegend.static_urls.PlainRememberingStorage"
             if DEBUG
             else "sellerlegend.static_urls.RememberingStorage"
         )

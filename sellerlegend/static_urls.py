@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
+from django.contrib.staticfiles.storage import StaticFilesStorage
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
@@ -11,13 +14,17 @@ class RememberingStorage(CompressedManifestStaticFilesStorage):  # type: ignore[
     """The manifest is read at the start and never changes while a process lives."""
 
     def url(self, name: str | None, force: bool = False) -> str:  # Django's
-        return _address(self, name, force=force)
+        return _remembered(super().url, name, force)
 
-    def look_up(self, name: str | None, *, force: bool) -> str:
-        found: str = super().url(name, force)
-        return found
+
+class PlainRememberingStorage(StaticFilesStorage):
+    """In development, where names stay as they are."""
+
+    def url(self, name: str | None) -> str:
+        return _remembered(super().url, name)
 
 
 @cache
-def _address(storage: RememberingStorage, name: str | None, *, force: bool) -> str:
-    return storage.look_up(name, force=force)
+def _remembered(look_up: Callable[..., str], *asked: Any) -> str:
+    """Of a method of one storage, which is its own key."""
+    return look_up(*asked)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
 from django.db.models.signals import post_migrate
+from django.template import Template
 from pytest_django import DjangoDbBlocker, Settings
 
 from sellerlegend.amazon.endpoints import Endpoints
@@ -69,6 +70,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if are_services_required():
                 pytest.fail(f"needs {name}: {service.words}", pytrace=False)
             pytest.skip(f"needs {name}: {service.words}")
+
+
+@pytest.fixture
+def plain_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For thousands of pages of which nobody asks for the context: Django's test client copies it
+    for each template of each page."""
+    monkeypatch.setattr(Template, "_render", lambda self, context: self.nodelist.render(context))
 
 
 @pytest.fixture(scope="session")
