@@ -110,12 +110,13 @@ aria-label="With the ticked connections" data-total="{total}" data-most="1000">
 Select the page</label>
 <label class="bulk-bar__all"><input type="checkbox" name="all" value="1" id="select-all">
 All {total} that match</label>
+<a class="bulk-bar__rows" id="rows-height" href="{base}connections/?rows=short">Short rows</a>
 <div class="bulk-bar__actions"><p class="bulk-bar__count" data-selected-count hidden \
 data-one="1 selected" data-many="{{count}} selected" \
 data-one-away="1 selected, not on this page" \
 data-many-away="{{count}} selected, {{away}} of them not on this page" \
 data-full=" (no more in one go)"></p>\
-<button class="button button--quiet button--small" type="button" hidden \
+<button class="button button--quiet button--small" type="button" id="bulk-untick" hidden \
 data-untick="Nothing is selected any more.">Clear the selection</button>{buttons}</div></form>"""
 
     def row(self, row: tuple[Any, ...], spapi: list[Line], ppc: list[Line]) -> str:

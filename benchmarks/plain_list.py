@@ -64,6 +64,7 @@ def as_object(row: Any, ads: list[Any]) -> dict[str, Any]:
             "consented_at": grant.authorized_at.isoformat(),
             "renew_by": (grant.authorized_at + YEAR).isoformat(),
             "authorized_by": grant.authorized_by.name,
+            "authorized_by_client": grant.authorized_by is None,
             "verified_at": grant.verified_at,
             "last_success_at": grant.last_success_at.isoformat(),
             "last_failure_at": grant.last_failure_at,

@@ -33,13 +33,14 @@ PREFIXES = (SpApiGrant.EVENT_PREFIX, AdsGrant.EVENT_PREFIX)
 @dataclass(frozen=True)
 class Summary:
     """Of one organization. `ended`: consents that Amazon or a person ended meanwhile, each for a
-    reason of its own."""
+    reason of its own. `doubted`: those it met that Amazon has refused until now."""
 
     began_at: datetime
     ended_at: datetime
     rows: int
     ads_consents: int
     ended: int
+    doubted: int
 
 
 def show(incident: Incident, organizations: list[UUID], kind: str) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def _sum_up(incident: Incident, organization_id: UUID) -> dict[str, Any]:
         "rows": summary.rows,
         "ads_consents": summary.ads_consents,
         "ended": summary.ended,
+        "doubted": summary.doubted,
     }
 
 
@@ -90,6 +92,7 @@ def summary_of(incident: Incident, organization_id: UUID) -> Summary:
         rows=rows,
         ads_consents=len(touched) - rows,
         ended=events.filter(code__in=ends).count(),
+        doubted=sum(grant.status == Grant.Status.DOUBTED for grant in touched),
     )
 
 

@@ -30,6 +30,7 @@ from connections.models import AuthorizationRequest, Connection
 from connections.reach import is_within, may_add_rows, within_reach
 from sellerlegend.amazon import consent
 from sellerlegend.amazon.regions import MARKETPLACES, Marketplace, Region
+from sellerlegend.folding import plain
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from sellerlegend.organizations.scoping import across_organizations
@@ -150,6 +151,10 @@ class Destination:
         return self.membership.may(Role.ADMIN)
 
     @property
+    def present(self) -> tuple[Connection, ...]:
+        return tuple(row for row in self.rows if row.removed_at is None)
+
+    @property
     def removed(self) -> tuple[Connection, ...]:
         return tuple(row for row in self.rows if row.removed_at is not None)
 
@@ -178,7 +183,7 @@ def destinations(start: Start, user: User) -> list[Destination]:
         )
         for membership in memberships
     ]
-    return sorted(choices, key=lambda one: (not one.rows, one.organization.name.lower()))
+    return sorted(choices, key=lambda one: (not one.rows, plain(one.organization.name)))
 
 
 def suggested_name(start: Start, chosen: Destination) -> str:

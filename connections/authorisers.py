@@ -21,6 +21,7 @@ from connections.notice_words import rows_fed_by
 from connections.queue_rows import CLIENTS, GONE, giver_of, rows_in_sight
 from connections.reach import ads_grants_within
 from connections.words import exact_day
+from sellerlegend.folding import plain
 from sellerlegend.organizations.models import Membership, User
 
 
@@ -98,7 +99,7 @@ def authorisers_of(membership: Membership) -> list[Authoriser]:
         Authoriser(key, name_in(people, key), key in members, stores[key], ads[key])
         for key in stores | ads
     ]
-    return sorted(found, key=lambda one: (not one.is_leaver, one.name.lower(), one.id))
+    return sorted(found, key=lambda one: (not one.is_leaver, plain(one.name), one.id))
 
 
 def key_of(giver: UUID | None, *, is_by_client: bool) -> UUID:

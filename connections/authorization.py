@@ -28,12 +28,12 @@ from sellerlegend.organizations import custody
 from sellerlegend.organizations.audit import Actor, new_reference, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from sellerlegend.organizations.scoping import across_organizations
+from sellerlegend.organizations.sessions import BROWSER_KEY, browser_value
 
 Status = AuthorizationRequest.Status
 # The value that the browser with this client link was given, or "".
 ClientBrowser = Callable[[UUID], str]
 
-BROWSER_KEY = "authorization_browser"
 LONGEST_PARAMETER = 4096
 # The shape that Amazon: Migrating hybrid applications (2021) shows; anything else is not one.
 SELLER_SHAPE = re.compile(r"A[A-Z0-9]{12,13}")
@@ -47,7 +47,7 @@ def open_request(
     *, organization: Organization, user: User, session: SessionBase, **columns: Any
 ) -> tuple[str, AuthorizationRequest]:
     """A trip of a signed-in person."""
-    browser = _browser_value(session)
+    browser = browser_value(session)
     return _open(organization, browser, Actor.person(user), user=user, **columns)
 
 
@@ -97,14 +97,6 @@ def _open(
             region=request.region,
         )
     return state, request
-
-
-def _browser_value(session: SessionBase) -> str:
-    """A random value of this browser's session; survives the key change at sign-in."""
-    if BROWSER_KEY not in session:
-        session[BROWSER_KEY] = secrets.token_urlsafe(32)
-    value: str = session[BROWSER_KEY]
-    return value
 
 
 # The way back ------------------------------------------------------------------------------

@@ -203,6 +203,7 @@ def calendar_feed(request: HttpRequest, token: str) -> HttpResponseBase:
     etag = f'"{hashlib.sha256(text).hexdigest()}"'
     response = HttpResponse(text, content_type="text/calendar; charset=utf-8")
     response.headers["Content-Disposition"] = 'inline; filename="renewals.ics"'
+    response.headers["Content-Language"] = renewals.language_of(feed)
     response.headers["ETag"] = etag
     answer = get_conditional_response(request, etag=etag, response=response) or response
     answer.headers["Cache-Control"] = "private, no-cache"

@@ -61,6 +61,14 @@ PAGES: dict[str, Reason] = {
         _("Your role in this organization does not include it."),
         _("Ask an admin or the owner of the organization."),
     ),
+    "outside_of_reach": Reason(
+        _("This concerns more than you see"),
+        _(
+            "You see only some connections of this organization, and what you asked for concerns "
+            "others as well."
+        ),
+        _("Ask an admin or the owner of the organization to do it, or to let you see more."),
+    ),
     "csrf_failure": Reason(
         _("This form is no longer valid"),
         _("The page was open for too long, or you signed in again in another tab."),
@@ -183,6 +191,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_overdue": (230, Who.CLIENT),
     "health_unanswered": (231, Who.YOU),
     "health_expiring_unheard": (232, Who.CLIENT),
+    "health_revoked_undated": (233, Who.CLIENT),
     "ads_no_profile": (301, Who.CLIENT),
     "ads_nothing_listed": (302, Who.CLIENT),
     "ads_other_seller": (303, Who.CLIENT),
@@ -208,6 +217,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
 PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "bad_request": (400, Who.YOU),
     "permission_denied": (403, Who.YOU),
+    "outside_of_reach": (423, Who.YOU),
     "csrf_failure": (419, Who.YOU),
     "not_found": (404, Who.YOU),
     "wrong_method": (405, Who.YOU),

@@ -20,6 +20,7 @@ from connections import client_link_batches as batches
 from connections import client_links
 from connections.client_link_batches import Fate, Prospect, Result, Words
 from connections.client_link_forms import WordsForm, client_address
+from connections.export_files import harmless
 from connections.models import Connection
 from connections.notice_sending import absolute
 from connections.selection import ticked_ids
@@ -44,6 +45,7 @@ class BatchForm(WordsForm):
 
 
 TICKS = {"all": True, "none": False}
+MOST_ROWS_SEEN = 8
 
 
 class AddressForm(forms.Form):
@@ -107,9 +109,11 @@ def answer(
     typed = request.POST if request.method == "POST" else take_kept_form(request)
     wants_ticks = typed is not None and typed.get("tick") in TICKS
     is_sent = request.method == "POST" and not wants_ticks
-    form = BatchForm(typed, initial=first(request))
+    # Who only ticks has sent nothing yet: what was typed stays, and is not judged.
+    bound, kept = (None, typed.dict()) if typed and wants_ticks else (typed, {})
+    form = BatchForm(bound, initial=first(request) | kept)
     prospects = ticked_by(prospects, typed)
-    addresses = AddressForm(typed, prospects=prospects)
+    addresses = AddressForm(bound, initial=kept, prospects=prospects)
     chosen = [one for one in prospects if one.is_ticked]
     if is_sent and not chosen:
         form.add_error(None, _("Tick who is asked."))
@@ -136,9 +140,13 @@ def answer(
 
 
 def made(request: OrganizationRequest, page: Page, results: list[Result]) -> HttpResponseBase:
+    lines = [line_of(result) for result in results]
+    to_copy = [line for line in lines if line.url]
     context = {
         "page": page,
-        "lines": [line_of(result) for result in results],
+        "lines": lines,
+        "table": "\n".join(map(as_table_row, to_copy)) if len(to_copy) > 1 else "",
+        "table_rows": min(len(to_copy), MOST_ROWS_SEEN),
         "mailed": mailed_words(results),
         "by_hand": by_hand_words(results),
     }
@@ -188,6 +196,11 @@ def by_hand_words(results: list[Result]) -> str:
         count,
     )
     return words % {"count": count} if count else ""
+
+
+def as_table_row(line: ResultLine) -> str:
+    """Which a spreadsheet takes for three cells when it is pasted, none of them for a formula."""
+    return "\t".join(map(harmless, (line.name, line.place, line.url)))
 
 
 def line_of(result: Result) -> ResultLine:

@@ -33,7 +33,7 @@ from connections.notice_sending import (
     is_refusal,
 )
 from connections.rows import region_words
-from connections.words import exact_day
+from connections.words import day_words
 from sellerlegend import crypto
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.jobs.models import Job
@@ -157,7 +157,7 @@ def compose(links: Sequence[ClientLink]) -> EmailMultiAlternatives:
             "message": first.message,
             "stores": [store_line(link) for link in links],
             "is_about_one": len(links) == 1,
-            "expires": exact_day(min(link.expires_at for link in links)),
+            "expires": day_words(min(link.last_day for link in links), first.language),
             "site_name": settings.SITE_NAME,
         }
         message = EmailMultiAlternatives(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, date, time, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -35,6 +36,8 @@ class ClientLink(ScopedModel):
         EXPIRED = "expired", _("Expired")
         REVOKED = "revoked", _("Revoked")
 
+    # In UTC, on the day after the last one: then that is over west of everything too.
+    HOUR_OF_END: ClassVar[time] = time(12)
     LIVE: ClassVar[tuple[str, ...]] = ("made", "sent", "opened", "left", "failed")
     ENDS: ClassVar[set[str]] = {Status.DECLINED, Status.EXPIRED, Status.REVOKED}
 
@@ -137,6 +140,12 @@ class ClientLink(ScopedModel):
         return self.mail_id or self.pk
 
     @property
+    def last_day(self) -> date:
+        """The last one that is whole in every time zone, so everybody is told the same."""
+        noon = timedelta(hours=self.HOUR_OF_END.hour)
+        return (self.expires_at.astimezone(UTC) - noon).date() - timedelta(days=1)
+
+    @property
     def is_live(self) -> bool:
         return self.status in self.LIVE
 
@@ -149,6 +158,9 @@ class ClientReminders(ScopedModel):
     switched_at = models.DateTimeField(default=timezone.now)
     # Who gets the replies, while he is a member.
     switched_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "client reminders"
 
     def __str__(self) -> str:
         return f"{self.switched_at:%Y-%m-%d}"

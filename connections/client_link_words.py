@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from connections import client_links
+from connections import amazon_codes, client_links
+from connections.amazon_codes import NOT_PERMITTED
 from connections.client_link_models import ClientLink
 from connections.models import Connection
 from connections.reasons import OUTCOMES, Reason, outcome_words
-from connections.words import Sign, exact_day, exact_time
+from connections.words import Sign, day_words, exact_day, exact_time
 
 Status = ClientLink.Status
 _lazy = gettext_lazy
@@ -111,17 +114,34 @@ def is_to_hand_over(link: ClientLink) -> bool:
 
 def steps_of(link: ClientLink) -> tuple[str, ...]:
     """What happened, each with its time, in order."""
-    told = [
+    steps = [
         (link.sent_at, _("Sent on %(time)s")),
         (link.opened_at, _("Opened on %(time)s, by the recipient or by a mail scanner")),
         (link.left_at, _("Left for Amazon on %(time)s")),
-        (link.failed_at, _("Did not work on %(time)s")),
+        (link.failed_at, _("Did not work on %(time)s: %(why)s")),
         (link.ended_at, _("Over since %(time)s")),
     ]
-    found = [words % {"time": exact_time(moment)} for moment, words in told if moment]
+    told = sorted(((moment, words) for moment, words in steps if moment), key=itemgetter(0))
+    why = failure_words(link)
+    found = [words % {"time": exact_time(moment), "why": why} for moment, words in told]
     if link.is_live:
-        found.append(_("Expires on %(time)s") % {"time": exact_time(link.expires_at)})
+        day = day_words(link.last_day, translation.get_language())
+        found.append(_("Works until %(day)s") % {"day": day})
     return tuple(found)
+
+
+def tried_at(link: ClientLink) -> datetime | None:
+    """When the client last came back from Amazon without a consent; None also once it is there."""
+    is_about_the_mail = link.failure in ("", MAIL_REFUSED)
+    is_settled = link.status == Status.CONSENTED or is_about_the_mail
+    return None if is_settled else link.failed_at
+
+
+def failure_words(link: ClientLink) -> str:
+    """Why it last did not work, also when more happened since."""
+    if link.failure == MAIL_REFUSED:
+        return _("the mail server refused the address")
+    return str(outcome_words(link.failure).title)
 
 
 def next_step_of(link: ClientLink) -> str:
@@ -129,7 +149,7 @@ def next_step_of(link: ClientLink) -> str:
         return _("The mail server refused the address. Check it and ask again.")
     if link.status == Status.FAILED:
         reason = OUTCOMES.get(link.failure)
-        return f"{reason.title}. {reason.next_step}" if reason else ""
+        return str(reason.next_step) if reason else ""
     if is_silent(link):
         words = _("No answer, told on %(day)s. Call them, or ask again.")
         return words % {"day": exact_day(link.silent_at)}
@@ -150,9 +170,15 @@ def asked_words(connection: Connection) -> str:
 
 
 def asked_line(link: ClientLink) -> str:
-    """For everybody who sees the row, so without an address."""
-    named = _("Asked %(who)s on %(day)s: %(state)s.")
-    words = named if link.recipient_name else _("Asked the client on %(day)s: %(state)s.")
+    """For everybody who sees the row, so without an address. A link that nobody mails has asked
+    nobody yet."""
+    if is_to_hand_over(link):
+        named = _("A link for %(who)s was made on %(day)s and waits to be handed over.")
+        unnamed = _("A link for the client was made on %(day)s and waits to be handed over.")
+    else:
+        named = _("Asked %(who)s on %(day)s: %(state)s.")
+        unnamed = _("Asked the client on %(day)s: %(state)s.")
+    words = named if link.recipient_name else unnamed
     day, state = exact_day(link.created_at), sign_of(link).word
     told = words % {"who": link.recipient_name, "day": day, "state": state}
     return f"{told} " + _("No answer: call them, or ask again.") if is_silent(link) else told
@@ -172,9 +198,15 @@ def masked(seller: str) -> str:
     return f"{seller[:3]}…{seller[-3:]}" if len(seller) > 8 else "…"
 
 
-def client_reason(outcome: str, organization: str) -> Reason:
+def client_reason(outcome: str, organization: str, why_over: str = "") -> Reason:
     """How the trip ended, for somebody who has no page of ours to go to, and is told nothing of
-    the organization's other rows."""
+    the organization's other rows. `why_over` says what ended the link meanwhile."""
+    if outcome == "link_over" and why_over == Status.EXPIRED:
+        return Reason(
+            _("This link has expired"),
+            _("Its last day was over before you came back from Amazon. Nothing was changed."),
+            _("Ask %(organization)s for a new link.") % {"organization": organization},
+        )
     reason = outcome_words("row_gone" if outcome == "row_removed" else outcome)
     ask = _("Ask %(organization)s what to do.") % {"organization": organization}
     steps: dict[str, str] = {
@@ -188,9 +220,35 @@ def client_reason(outcome: str, organization: str) -> Reason:
         "link_over": ask,
         "vault_refused": ask,
         "disconnected_meanwhile": ask,
+        "unexpected_reply": _(
+            "Start again. If it happens twice, tell %(organization)s this reference code."
+        )
+        % {"organization": organization},
+        "renewal_unproved": _(
+            "Sign in to Seller Central as the primary user of this store and start again. If it "
+            "happens twice, tell %(organization)s this reference code."
+        )
+        % {"organization": organization},
         "in_progress": _("Wait two minutes, then open the link again."),
     }
     return Reason(reason.title, reason.meaning, steps.get(outcome, reason.next_step))
+
+
+def codes_for(organization: str) -> list[tuple[str, Words, str]]:
+    """What Amazon's own page may say: code, title and next step, for somebody without a login."""
+    tell = _("Tell %(organization)s the code. There is nothing to change in Seller Central.")
+    primary = _("Forward this link to the primary user of the selling account.")
+    steps: dict[str, Words] = {
+        "SPDC8143": primary,
+        "SPSA0404": _(
+            "Switch to the seller account in Seller Central's account switcher, and open this link "
+            "again."
+        ),
+        NOT_PERMITTED: _("Check which store is active in the account switcher.") + " " + primary,
+    }
+    known = amazon_codes.CODES.items()
+    told = tell % {"organization": organization}
+    return [(code, words.title, str(steps.get(code, told))) for code, words in known]
 
 
 OVER: dict[str, tuple[Words, Words]] = {
@@ -229,8 +287,8 @@ OVER: dict[str, tuple[Words, Words]] = {
 UNKNOWN: tuple[Words, Words] = (
     _lazy("This link does not work"),
     _lazy(
-        "It is not complete, or it is over. Copy the whole address from the mail, or ask whoever "
-        "sent it to you for a new one. Nothing was changed."
+        "It is not complete, or it is over. Copy the whole address that you were sent, or ask "
+        "for a new one. Nothing was changed."
     ),
 )
 

@@ -12,7 +12,7 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
@@ -120,7 +120,8 @@ def make(
         link = _new(row, recipient)
         link.message, link.notice = message[:LONGEST_MESSAGE], notice
         link.made_by = maker or actor.user
-        link.created_at, link.expires_at = now, now + timedelta(days=days)
+        link.created_at = now
+        link.expires_at = end_of(timezone.localdate(now) + timedelta(days=days))
         token = token_of(link)
         link.token_hash = crypto.digest(token.reveal())
         link.save(force_insert=True)
@@ -129,6 +130,12 @@ def make(
         if recipient.email and has_own_mail:
             plan_mail([link])
     return link, token
+
+
+def end_of(day: date) -> datetime:
+    """When a link ends whose last day this is: a moment that is over it everywhere, since nobody
+    knows the client's time zone."""
+    return datetime.combine(day + timedelta(days=1), ClientLink.HOUR_OF_END, UTC)
 
 
 def plan_mail(links: Sequence[ClientLink], kind: str = MAIL) -> None:
@@ -176,7 +183,7 @@ def _new(row: Connection, recipient: Recipient) -> ClientLink:
 
 def make_again(*, link: ClientLink, actor: Actor) -> tuple[ClientLink, Secret]:
     """The same question to the same person, with a new token and its full time. Raises RowGone."""
-    days = round((link.expires_at - link.created_at) / timedelta(days=1))
+    days = (link.last_day - timezone.localdate(link.created_at)).days
     recipient = Recipient(link.recipient_name, link.recipient_email, link.language)
     return make(
         connection=link.connection,

@@ -15,7 +15,7 @@ from connections.answers import back_to_list
 from connections.client_table import checked_list
 from connections.forms import holds_a_token
 from connections.import_models import ClientList
-from connections.import_views import RECENT, TableForm, limited, table_of
+from connections.import_views import RECENT, TableForm, limited, table_of, tell_unread
 from connections.uploaded_tables import TableRefused, titles_of
 from connections.views import form_page
 from sellerlegend.organizations.access import (
@@ -33,13 +33,15 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
     error, pasted = "", request.POST.get("text", "")
     if request.method == "POST":
         try:
-            lines = checked_list(table_of(request), request.organization.pk)
+            data = table_of(request)
+            lines = checked_list(data, request.organization.pk)
         except TableRefused as refusal:
             error = str(refusal)
         else:
             kept = client_lists.keep(
                 organization=request.organization, lines=lines, actor=request.actor()
             )
+            tell_unread(request, data, client_table.COLUMNS)
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
     context = {

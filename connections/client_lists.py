@@ -117,8 +117,9 @@ def _note(client_list: ClientList, lines: list[Line], results: list[Result], act
     """The rows show their client, the list its results, the record who did it."""
     organization_id = client_list.organization_id
     by_client: dict[UUID, list[Connection]] = {}
+    plans = {line.line: line.plan for line in lines}
     for result in results:
-        if result.connection is not None:
+        if result.connection is not None and plans[result.line] != "as_it_is":
             by_client.setdefault(result.client.pk, []).append(result.connection)
     for client_id, rows in by_client.items():
         revisions.show(organization_id, [row.pk for row in rows], client_id=client_id)

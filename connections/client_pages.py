@@ -16,7 +16,6 @@ from django.utils import translation
 from django.views.decorators.http import require_http_methods
 
 from connections import (
-    amazon_codes,
     arrivals,
     catalogue,
     client_browsers,
@@ -28,7 +27,7 @@ from connections import (
 from connections.client_link_models import ClientLink
 from connections.client_link_words import masked
 from connections.endings import Ending
-from connections.words import zoned_time
+from connections.words import day_words
 from sellerlegend.errors import too_many_requests
 from sellerlegend.organizations import limits
 from sellerlegend.organizations.limits import client_address
@@ -82,7 +81,8 @@ def ended(request: HttpRequest, ending: Ending, link: ClientLink | None) -> Http
         return over(request, link, why) if why else act(request, link)
     if ending.succeeded:
         return page(request, link, "done", {})
-    if client_links.why_over(link) == ClientLink.Status.CONSENTED:
+    why = client_links.why_over(link)
+    if why == ClientLink.Status.CONSENTED:
         # Another tab or device was faster: what this trip lacks, nobody needs any more.
         title, text = client_link_words.over_words(
             ClientLink.Status.CONSENTED, link.organization.name
@@ -91,7 +91,7 @@ def ended(request: HttpRequest, ending: Ending, link: ClientLink | None) -> Http
     context = {
         "outcome": ending.outcome,
         "reference": ending.reference,
-        "words": client_link_words.client_reason(ending.outcome, link.organization.name),
+        "words": client_link_words.client_reason(ending.outcome, link.organization.name, why),
         "entry": catalogue.outcome_entry(ending.outcome),
         "expected": masked(trip.expected_selling_partner_id),
         "returned": masked(trip.returned_selling_partner_id),
@@ -130,8 +130,8 @@ def ask_context(link: ClientLink) -> dict[str, Any]:
         "store": connection.name,
         "seller": masked(connection.selling_partner_id or ""),
         "maker": link.made_by.name if link.made_by else "",
-        "expires": zoned_time(link.expires_at),
-        "codes": list(amazon_codes.CODES.items()),
+        "expires": day_words(link.last_day, translation.get_language()),
+        "codes": client_link_words.codes_for(link.organization.name),
     }
 
 
@@ -194,5 +194,5 @@ def private(response: HttpResponse) -> HttpResponse:
 
 def is_ahead_of_its_reader(request: HttpRequest) -> bool:
     """A browser that loads what somebody may click on soon says so."""
-    told = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
+    told = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
     return "prefetch" in told or "prerender" in told

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from connections import client_links
 from connections.client_link_models import ClientLink, ClientReminders
+from connections.client_link_words import tried_at
 from connections.client_links import Recipient
 from connections.notice_models import Notice
 from sellerlegend.jobs import sweeping
@@ -147,11 +148,13 @@ def _ask_about(notice: Notice, switched: ClientReminders) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """How often a row's client was asked since a consent was given, and when last."""
+    """How often a row's client was asked since a consent was given, and when last. `tried_at`: the
+    client came with the last link, and no consent came of it."""
 
     times: int
     last: datetime
     is_unanswered: bool
+    tried_at: datetime | None = None
 
 
 def asked_of(organization_id: UUID, notices: Iterable[Notice]) -> dict[UUID, Asked]:
@@ -160,17 +163,17 @@ def asked_of(organization_id: UUID, notices: Iterable[Notice]) -> dict[UUID, Ask
     if not rows:
         return {}
     links = ClientLink.objects.for_organization(organization_id).filter(connection__in=rows)
-    facts = list(links.values_list("connection_id", "created_at", "status"))
+    newest_first = list(links.order_by("-created_at"))
     now, found = timezone.now(), {}
     for notice in notices:
         since = [
-            (at, status)
-            for row, at, status in facts
-            if row == notice.connection_id and at >= notice.consent_at
+            link
+            for link in newest_first
+            if link.connection_id == notice.connection_id and link.created_at >= notice.consent_at
         ]
         if since and notice.connection_id in rows:
-            last, status = max(since)
-            is_silent = len(since) > 1 or now - last > PATIENCE
-            is_unanswered = is_silent and status != ClientLink.Status.CONSENTED
-            found[notice.pk] = Asked(len(since), last, is_unanswered)
+            last = since[0]
+            is_silent = len(since) > 1 or now - last.created_at > PATIENCE
+            is_unanswered = is_silent and last.status != ClientLink.Status.CONSENTED
+            found[notice.pk] = Asked(len(since), last.created_at, is_unanswered, tried_at(last))
     return found

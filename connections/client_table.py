@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.authorization import is_seller_id
 from connections.forms import NameField
-from connections.grouping_models import Client
+from connections.grouping_models import Client, Tagging
 from connections.models import Connection
 from connections.places import place_of
 from connections.token_table import SELLER_LENGTH, cleaned_name, place_problem
@@ -47,7 +47,8 @@ class Line:
     """One row of the file, as it is kept. `problem`: a key of `import_words.PROBLEMS`.
 
     `plan`: `create` a row that waits for its consent, `assign` the row `connection` to the client,
-    or only add the `client`, which a `known_client` is already. `outcome` is what was carried out.
+    or only give it `tags`, or leave it `as_it_is`; or only add the `client`, which a
+    `known_client` is already. `outcome` is what was carried out.
     """
 
     line: int
@@ -71,22 +72,32 @@ class Line:
     def from_json(cls, stored: dict[str, Any]) -> Line:
         return cls(**(stored | {"tags": tuple(stored["tags"])}))
 
+    @property
+    def is_of_a_store(self) -> bool:
+        return bool(self.store or self.seller)
+
     def refused(self, problem: str) -> Line:
         return replace(self, problem=problem, plan="")
 
 
 @dataclass(frozen=True)
 class Group:
-    """What the organization has, to compare with: its rows, and its clients by name."""
+    """What the organization has, to compare with: its rows with the names of their tags, and its
+    clients; names in lower case."""
 
     rows: tuple[Connection, ...]
+    tags: dict[UUID, set[str]]
     clients: dict[str, Client]
 
 
 def group_of(organization_id: UUID) -> Group:
     clients = Client.objects.for_organization(organization_id)
     rows = Connection.objects.for_organization(organization_id)
-    return Group(tuple(rows), {client.name.lower(): client for client in clients})
+    taggings = Tagging.objects.for_organization(organization_id)
+    tags: dict[UUID, set[str]] = {}
+    for row, name in taggings.values_list("connection_id", "tag__name"):
+        tags.setdefault(row, set()).add(name.lower())
+    return Group(tuple(rows), tags, {client.name.lower(): client for client in clients})
 
 
 def checked_list(data: bytes, organization_id: UUID) -> list[Line]:
@@ -142,7 +153,8 @@ def with_tags(line: Line, text: str) -> Line:
 def with_store(line: Line, record: Record) -> Line:
     name, problem = cleaned_name(record["store"])
     line = replace(line, store=name)
-    if problem:
+    # A seller that is here already has its name: `planned` looks.
+    if problem and not (problem == "name_missing" and record["seller"]):
         return line.refused(problem)
     place = place_of(record["region"], record["marketplace"])
     if place is None:
@@ -168,9 +180,9 @@ def without_twins(lines: Iterable[Line]) -> list[Line]:
     def judged(line: Line) -> Line:
         if line.problem:
             return line
-        if names[line.store.lower()] > 1:
-            return line.refused("name_twice")
-        return line.refused("twice_in_the_file") if sellers[line.seller, line.region] > 1 else line
+        if line.seller and sellers[line.seller, line.region] > 1:
+            return line.refused("twice_in_the_file")
+        return line.refused("name_twice") if names[line.store.lower()] > 1 else line
 
     return [judged(line) for line in found]
 
@@ -180,7 +192,7 @@ def without_repetitions(lines: Iterable[Line]) -> list[Line]:
     seen: set[Line] = set()
     for line in lines:
         said = as_compared(line)
-        is_again = bool(line.store) and not line.problem and said in seen
+        is_again = line.is_of_a_store and not line.problem and said in seen
         seen.add(said)
         found.append(line.refused("said_before") if is_again else line)
     return found
@@ -209,16 +221,23 @@ def planned(line: Line, group: Group) -> Line:
     )
     is_new_contact = bool(client is not None and line.mail and not client.contact_email)
     line = replace(line, keeps_contact=is_other_contact, sets_contact=is_new_contact)
-    if not line.store:
+    if not line.is_of_a_store:
         return replace(line, plan="client" if client is None else "known_client")
     row, problem = row_meant(line, group.rows)
     if problem:
         return line.refused(problem)
     if row is None:
-        return replace(line, plan="create")
+        return replace(line, plan="create") if line.store else line.refused("name_missing")
     if row.client_id is not None and (client is None or row.client_id != client.pk):
         return line.refused("other_client")
-    return replace(line, plan="assign", connection=str(row.pk))
+    plan = plan_for(line, row, group.tags.get(row.pk, set()))
+    return replace(line, plan=plan, connection=str(row.pk), store=line.store or row.name)
+
+
+def plan_for(line: Line, row: Connection, its_tags: set[str]) -> str:
+    if row.client_id is None:
+        return "assign"
+    return "as_it_is" if {name.lower() for name in line.tags} <= its_tags else "tag"
 
 
 def row_meant(line: Line, rows: Iterable[Connection]) -> tuple[Connection | None, str]:
@@ -228,7 +247,7 @@ def row_meant(line: Line, rows: Iterable[Connection]) -> tuple[Connection | None
         seller = row.selling_partner_id or row.expected_selling_partner_id
         if line.seller and (seller, row.region) == (line.seller, line.region):
             return row, ""
-        if row.name.lower() == line.store.lower():
+        if line.store and row.name.lower() == line.store.lower():
             named = row
     if named is None:
         return None, ""

@@ -191,9 +191,11 @@ def _data_set_sign(row: DataSetReport) -> Sign:
 
 
 def _delay(row: DataSetReport) -> str:
-    if row.delay_reason:
+    """Of what is complete and in time there is none, whatever the importer still names."""
+    is_late = data_sets.is_late(row)
+    if row.delay_reason and (is_late or row.percent < data_sets.ALL):
         return str(data_sets.DELAYS[row.delay_reason])
-    return _("The import gave no reason for the delay.") if data_sets.is_late(row) else ""
+    return _("The import gave no reason for the delay.") if is_late else ""
 
 
 def late_words(reports: Iterable[DataSetReport], data_sets_of_side: Collection[str]) -> str:

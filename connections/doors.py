@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from connections import appstore, catalogue, departures, services
 from connections.appstore import Destination, Start
+from connections.countries import marketplace_name
 from connections.forms import NewConnectionForm
 from connections.models import Connection
 from connections.reach import may_add_rows
@@ -28,6 +29,7 @@ from sellerlegend.organizations import limits
 from sellerlegend.organizations.access import SignedInRequest
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.limits import client_address, opens_trip
+from sellerlegend.organizations.models import Role
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,9 @@ def ask(request: SignedInRequest, start: Start) -> HttpResponse:
     usable = [destination for destination in every if destination.may_connect]
     asked = request.GET.get("organization", "")
     named = [one for one in usable if one.organization.slug == asked]
-    context |= {"is_member": bool(every), "choices": usable}
+    # Whose role would do, but who does not see this seller.
+    is_limited = any(one.membership.may(Role.MEMBER) for one in every)
+    context |= {"is_member": bool(every), "is_limited": is_limited, "choices": usable}
     chosen = named or usable
     if len(chosen) == 1:
         return confirm(request, start, chosen[0], new_row_form(start, chosen[0]), usable)
@@ -131,7 +135,7 @@ def new_row_form(start: Start, chosen: Destination, data: Any = None) -> NewConn
     if chosen.rows and start.region:
         return None
     found = [
-        (one.marketplace_id, one.name)
+        (one.marketplace_id, marketplace_name(one.marketplace_id))
         for one in start.marketplaces
         if may_add_rows(chosen.membership) or one.region in {row.region for row in chosen.rows}
     ]

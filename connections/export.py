@@ -23,6 +23,7 @@ from connections.health_words import dated_end, since_when, who_words
 from connections.models import Connection, Grant
 from connections.reader import Reader
 from connections.rows import ConnectionRow
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.applications.models import ApplicationRole, LwaApplication
 
 BATCH = 200
@@ -81,7 +82,9 @@ def _beside(organization_id: UUID, ids: list[UUID]) -> Beside:
     clients = dict(rows.exclude(client=None).values_list("pk", "client__name"))
     tags: dict[UUID, list[str]] = {}
     taggings = Tagging.objects.for_organization(organization_id).filter(connection_id__in=ids)
-    for row_id, name in taggings.order_by("tag__name").values_list("connection_id", "tag__name"):
+    for row_id, name in taggings.order_by(Alphabetical("tag__name")).values_list(
+        "connection_id", "tag__name"
+    ):
         tags.setdefault(row_id, []).append(name)
     complete: dict[UUID, datetime] = {}
     reports = DataSetReport.objects.for_organization(organization_id)

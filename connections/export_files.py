@@ -47,7 +47,7 @@ def csv_pieces(batches: Iterable[list[list[Cell]]]) -> Iterator[str]:
 
 def _csv_lines(rows: list[list[str]]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([[_harmless(cell) for cell in row] for row in rows])
+    csv.writer(text).writerows([[harmless(cell) for cell in row] for row in rows])
     return text.getvalue()
 
 
@@ -57,7 +57,8 @@ def _csv_cell(cell: Cell) -> str:
     return cell or ""
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """As a cell that no program takes for a formula."""
     return f"'{text}" if starts_a_formula(text) else text
 
 

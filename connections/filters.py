@@ -29,6 +29,7 @@ from connections.listing import (
 )
 from connections.rows import region_words
 from sellerlegend.amazon.regions import MARKETPLACES, Region
+from sellerlegend.folding import plain
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ class Panel:
     @property
     def marketplaces(self) -> tuple[Option, ...]:
         names = [(key, marketplace_name(key)) for key in MARKETPLACES]
-        return self._options("marketplace", sorted(names, key=lambda name: name[1]))
+        return self._options("marketplace", sorted(names, key=lambda name: plain(name[1])))
 
     @property
     def clients(self) -> tuple[Option, ...]:
@@ -219,7 +220,7 @@ class Panel:
 
     @property
     def people(self) -> tuple[Option, ...]:
-        people = sorted(self.groups.people.items(), key=lambda person: person[1].casefold())
+        people = sorted(self.groups.people.items(), key=lambda person: plain(person[1]))
         names = [(str(key), name) for key, name in people]
         others = [(BY_LINK, _("Clients, by link")), (NONE, _("A deleted login"))]
         return self._options("authorised", [*names, *others])

@@ -89,4 +89,7 @@ class NewConnectionForm(forms.Form):
 
 
 class RenameForm(forms.Form):
+    """`known`: the name that its reader has seen."""
+
     name = NameField()
+    known = forms.CharField(widget=forms.HiddenInput, required=False, strip=False)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.gaps import Gap
-from connections.words import Facts, exact_time
+from connections.words import exact_time
 
 
-def gap_words(facts: Facts) -> str:
-    if facts["gap_started_at"] is None:
+def gap_words(started_at: datetime | None, ended_at: datetime | None) -> str:
+    if started_at is None:
         return ""
-    began = exact_time(facts["gap_started_at"])
-    if facts["gap_ended_at"] is None:
+    began = exact_time(started_at)
+    if ended_at is None:
         return _("No access since %(began)s") % {"began": began}
-    ended, days = exact_time(facts["gap_ended_at"]), gap_days(facts)
+    ended, days = exact_time(ended_at), Gap(started_at, ended_at, "").days
     words = _("No access from %(began)s to %(ended)s")
     if days:
         words = ngettext(
@@ -26,6 +28,8 @@ def gap_words(facts: Facts) -> str:
     return words % {"began": began, "ended": ended, "days": days}
 
 
-def gap_days(facts: Facts) -> int:
-    """Whole days, as the timeline counts them."""
-    return Gap(facts["gap_started_at"], facts["gap_ended_at"], "").days
+def span_words(began_at: datetime | None, ended_at: datetime | None) -> str:
+    if began_at is None or ended_at is None:
+        return ""
+    words = _("From %(began)s to %(ended)s.")
+    return words % {"began": exact_time(began_at), "ended": exact_time(ended_at)}

@@ -48,12 +48,10 @@ def _lost_at(grant: AnyGrant) -> tuple[datetime | None, str]:
     return refused_at, grant.status
 
 
-def columns_of(gap: Gap | None) -> dict[str, Any]:
-    """What the new consent remembers; empties what the one before remembered."""
-    return {
-        "gap_started_at": gap.started_at if gap else None,
-        "gap_ended_at": gap.ended_at if gap else None,
-    }
+def columns_of(gap: Gap) -> dict[str, Any]:
+    """What the new consent remembers; of an older gap no longer. Renewed in time, it keeps the
+    gap of the one before."""
+    return {"gap_started_at": gap.started_at, "gap_ended_at": gap.ended_at}
 
 
 def record(gap: Gap | None, *, grant: AnyGrant, actor: Actor) -> None:

@@ -108,6 +108,7 @@ CHANGING = (
     "last_refreshed_at",
     "last_refused_at",
     "first_refused_at",
+    "refusals_counted_from",
     "refusals",
     "last_error_code",
     "last_success_at",

@@ -107,6 +107,7 @@ class Reach(ScopedModel):
     )
 
     class Meta:
+        verbose_name_plural = "reaches"
         constraints = [
             models.CheckConstraint(
                 condition=Q(tag__isnull=False, client=None, connection=None)

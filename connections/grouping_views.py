@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,6 +22,7 @@ from connections.grouping_models import Client, Tag, Tagging
 from connections.listing import Chosen
 from connections.reader import Reader
 from connections.views import connection_of, form_page, show_form
+from sellerlegend.errors import OutsideOfReach
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -229,7 +229,7 @@ def connection_groups(request: OrganizationRequest, connection_id: UUID) -> Http
     """Which tags a row has, and whose it is."""
     connection = connection_of(request, connection_id)
     if request.membership.is_limited:
-        raise PermissionDenied("tags and clients are what a limited reach is made of")
+        raise OutsideOfReach("tags and clients are what a limited reach is made of")
     known = groups.groups_of(request.membership)
     error = ""
     if request.method == "POST":

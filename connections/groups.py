@@ -19,7 +19,7 @@ from django.db.models import (
     Subquery,
     Value,
 )
-from django.db.models.functions import Coalesce, Lower, NullIf
+from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext as _
 
 from connections import revisions
@@ -27,6 +27,7 @@ from connections.grouping_models import Client, Tag, Tagging
 from connections.listing import WITHOUT_ID, Chosen
 from connections.models import Connection, SpApiGrant
 from connections.reach import within_reach
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.organizations.audit import Actor, record_event, record_events
 from sellerlegend.organizations.models import Membership, Organization
 
@@ -69,8 +70,8 @@ def is_known(text: str, ids: Collection[UUID]) -> bool:
 def groups_of(reader: Membership) -> Groups:
     """A limited member's: those of the rows that they see."""
     organization_id = reader.organization_id
-    tags = Tag.objects.for_organization(organization_id).order_by(Lower("name"))
-    clients = Client.objects.for_organization(organization_id).order_by(Lower("name"))
+    tags = Tag.objects.for_organization(organization_id).order_by(Alphabetical("name"))
+    clients = Client.objects.for_organization(organization_id).order_by(Alphabetical("name"))
     return Groups(
         tags=dict(within_reach(tags, reader, "taggings__connection").values_list("pk", "name")),
         clients=dict(within_reach(clients, reader, "connections").values_list("pk", "name")),
@@ -146,7 +147,7 @@ def tags_with_counts(reader: Membership) -> QuerySet[Any, Any]:
     tags: QuerySet[Any, Any] = within_reach(every, reader, "taggings__connection")
     living = Q(taggings__connection__removed_at=None)
     counted: QuerySet[Any, Any] = tags.annotate(rows=Count("taggings", filter=living))
-    return counted.order_by(Lower("name"))
+    return counted.order_by(Alphabetical("name"))
 
 
 def create_tag(*, organization: Organization, name: str, actor: Actor) -> Tag:
@@ -271,7 +272,7 @@ def clients_with_counts(reader: Membership) -> QuerySet[Any, Any]:
     clients: QuerySet[Any, Any] = within_reach(every, reader, "connections")
     living = Q(connections__removed_at=None)
     counted: QuerySet[Any, Any] = clients.annotate(rows=Count("connections", filter=living))
-    return counted.order_by(Lower("name"))
+    return counted.order_by(Alphabetical("name"))
 
 
 def create_client(

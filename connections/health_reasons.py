@@ -44,15 +44,24 @@ HEALTH: dict[str, Reason] = {
         "reconnect",
     ),
     "health_doubted": Reason(
-        _("Amazon refused your consent a moment ago"),
+        _("Amazon refused your consent, and we ask again"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
         _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "health_revoked": Reason(
         _("Amazon no longer accepts your consent"),
         _(
-            "Amazon refuses it: it was revoked in Seller Central, or ended. No new data arrives; "
-            "what is here is kept."
+            "Amazon refuses it: it was revoked in Seller Central. No new data arrives; what is "
+            "here is kept."
+        ),
+        _("Reconnect the account, signed in as its primary user."),
+        "reconnect",
+    ),
+    "health_revoked_undated": Reason(
+        _("Amazon no longer accepts your consent"),
+        _(
+            "Amazon refuses it: it was revoked in Seller Central, or a year has passed since it "
+            "was given. No new data arrives; what is here is kept."
         ),
         _("Reconnect the account, signed in as its primary user."),
         "reconnect",
@@ -95,7 +104,7 @@ HEALTH: dict[str, Reason] = {
         _("Disconnected"),
         _("Its token is destroyed, and nothing is asked of Amazon any more."),
         _(
-            "Reconnect within 28 days to keep its history; after that the row is erased, unless "
+            "Reconnect within 30 days to keep its history; after that the row is erased, unless "
             "its PPC is still connected."
         ),
         "reconnect",
@@ -104,7 +113,7 @@ HEALTH: dict[str, Reason] = {
     "health_ads_expiring": Reason(
         _("The Amazon Ads consent ends soon"),
         _("Advertising data flows until then. Amazon ends these consents after a year."),
-        _("Connect Amazon Ads again before that day."),
+        _("Connect Amazon Ads again now."),
         "connect_ads",
     ),
     "health_ads_expiring_unheard": Reason(
@@ -113,7 +122,7 @@ HEALTH: dict[str, Reason] = {
             "Amazon does not answer as it should at the moment, and ends these consents after a "
             "year."
         ),
-        _("Connect Amazon Ads again before that day."),
+        _("Connect Amazon Ads again now."),
         "connect_ads",
     ),
     "health_ads_expired": Reason(
@@ -132,13 +141,13 @@ HEALTH: dict[str, Reason] = {
         "connect_ads",
     ),
     "health_ads_doubted": Reason(
-        _("Amazon refused the Amazon Ads consent a moment ago"),
+        _("Amazon refused the Amazon Ads consent, and we ask again"),
         _("Such a refusal is sometimes a mistake, so we ask again before we believe it."),
         _("Nothing to do: we ask again within a quarter of an hour."),
     ),
     "health_ads_revoked": Reason(
         _("Amazon no longer accepts the Amazon Ads consent"),
-        _("Amazon refuses it: its owner removed it, or it ended. No new advertising data arrives."),
+        _("Amazon refuses it: its owner removed it. No new advertising data arrives."),
         _("Connect Amazon Ads again."),
         "connect_ads",
     ),
@@ -166,7 +175,7 @@ HEALTH: dict[str, Reason] = {
         "check",
     ),
     "health_ads_incident": Reason(
-        _("Amazon Ads has a problem"),
+        _("Amazon has a problem"),
         _("It meets many advertisers at once. The consent is not affected; data arrives later."),
         _("Nothing to do: we try again by ourselves."),
     ),

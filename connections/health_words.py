@@ -93,6 +93,8 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
     reason = None if state in WITHOUT_NOTICE else HEALTH[f"health_{state}"]
     if state == Health.REVOKED and fact["last_error_code"] in STOPPED_BY_US:
         sign, reason = new_consent_sign(), reason_for(fact["last_error_code"])
+    elif state == Health.REVOKED and is_end_unknown(fact):
+        reason = HEALTH["health_revoked_undated"]
     if is_unheard(state, fact):
         reason = HEALTH["health_expiring_unheard"]
     if is_answered(state, fact["grant_status"], fact):
@@ -304,7 +306,7 @@ def consent_facts(
         (_("Last success"), exact_time(facts["last_success_at"]) or _("not yet")),
         (_("Last failure"), failure_words(state, facts)),
     ]
-    gap = gap_words(facts)
+    gap = gap_words(facts["gap_started_at"], facts["gap_ended_at"])
     return (*items, (_("Gap"), gap)) if gap else tuple(items)
 
 

@@ -179,12 +179,16 @@ def _client_note(line: Line) -> str:
     plans = {
         "create": _("Adds a row that waits for its consent."),
         "assign": _("Assigns the connection that is there."),
+        "tag": _("Adds the tags to the connection that is there."),
+        "as_it_is": _("The connection stays as it is."),
         "client": _("Adds the client, without a store."),
         "known_client": _("The client is there already."),
     }
     done = {
         "create": _("Added. The row waits for its consent."),
         "assign": _("Assigned to the client."),
+        "tag": _("The tags were added."),
+        "as_it_is": _("The connection stayed as it was."),
         "client": _("The client is there."),
         "known_client": _("The client is there."),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -16,10 +17,18 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from connections import departures, import_pages, token_imports, token_table
+from connections.forms import holds_a_token
 from connections.import_models import TokenImport
 from connections.token_table import checked_table
-from connections.uploaded_tables import MOST_BYTES, TableRefused, titles_of
+from connections.uploaded_tables import (
+    MOST_BYTES,
+    Column,
+    TableRefused,
+    titles_of,
+    unread_titles,
+)
 from connections.views import cannot_leave, form_page
+from sellerlegend.amazon.http import clean_text
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -31,6 +40,7 @@ from sellerlegend.organizations.step_up import changes_want_second_step, with_se
 
 FILE = Limit("imported_file", burst=20, seconds=60)
 RECENT = 10
+TITLE_LENGTH, MOST_TITLES = 40, 10
 
 
 class TableForm(forms.Form):
@@ -74,10 +84,21 @@ def table_of(request: OrganizationRequest) -> bytes:
     return data
 
 
+@sensitive_variables()
+def tell_unread(request: OrganizationRequest, data: bytes, columns: Iterable[Column]) -> None:
+    """A column whose title nobody knows may hold what somebody counts on."""
+    titles = [clean_text(title, TITLE_LENGTH) for title in unread_titles(data, columns)]
+    told = [_("“%(title)s”") % {"title": title} for title in titles if not holds_a_token(title)]
+    if told:
+        words = _("These columns are not read, since we do not know their titles: %(titles)s.")
+        messages.info(request, words % {"titles": ", ".join(told[:MOST_TITLES])})
+
+
 # Tokens ------------------------------------------------------------------------------------
 
 
 @sensitive_post_parameters()
+@sensitive_variables("data")
 @form_page
 @organization_view(Role.ADMIN)
 @with_second_step
@@ -87,7 +108,8 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
     if request.method == "POST":
         try:
             departures.require_open_vault(request.organization)
-            rows = checked_table(table_of(request), request.organization.pk)
+            data = table_of(request)
+            rows = checked_table(data, request.organization.pk)
         except TableRefused as refusal:
             error = str(refusal)
         except departures.VaultClosed as closed:
@@ -96,6 +118,7 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
             kept = token_imports.keep(
                 organization=request.organization, rows=rows, actor=request.actor()
             )
+            tell_unread(request, data, token_table.COLUMNS)
             return HttpResponseRedirect(url_of(request, kept), status=303)
     recent = TokenImport.objects.for_organization(request.organization).order_by("-created_at")
     context = {

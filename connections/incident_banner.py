@@ -46,13 +46,24 @@ def words_for(organization_id: UUID, revision: int) -> str:
         return ""
     if not mine:
         return ""
-    return _(
-        "Amazon has a problem: %(parts)s. Since %(since)s. Your consents are not affected, and "
-        "nothing is lost: we try again by ourselves until it works."
-    ) % {
+    return _said_of(mine) % {
         "parts": get_text_list([part_name(incident) for incident in mine], _("and")),
         "since": exact_time(min(incident.opened_at for incident in mine)),
     }
+
+
+def _said_of(found: list[Incident]) -> str:
+    """Of refusals nobody can promise that no consent is affected: some sellers did revoke."""
+    if any(incident.cause == Incident.Cause.REFUSING for incident in found):
+        return _(
+            "Amazon has a problem: %(parts)s. Since %(since)s. It refuses the consents of many at "
+            "the moment. None ends by that alone: we go on asking, and tell you if one stays "
+            "refused."
+        )
+    return _(
+        "Amazon has a problem: %(parts)s. Since %(since)s. Your consents are not affected, and "
+        "nothing is lost: we try again by ourselves until it works."
+    )
 
 
 def part_name(incident: Incident) -> str:

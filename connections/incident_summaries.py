@@ -14,7 +14,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.words import exact_time
+from connections.gap_words import span_words
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization
 
@@ -40,12 +40,20 @@ def _told(organization: Organization, incidents: list[Incident]) -> dict[UUID, d
 
 
 def _words(incident: Incident, facts: dict[str, Any]) -> str:
-    times = _("From %(began)s to %(ended)s.") % {
-        "began": exact_time(incident.opened_at),
-        "ended": exact_time(incident.closed_at),
-    }
+    times = span_words(incident.opened_at, incident.closed_at)
     met = _met(facts.get("rows", 0), facts.get("ads_consents", 0))
-    return f"{times} {met}" if met else times
+    return " ".join(filter(None, (times, met, _refused_still(facts.get("doubted", 0)))))
+
+
+def _refused_still(doubted: int) -> str:
+    words = ngettext(
+        "Amazon refused %(count)d of these consents until then: we ask again within half an hour, "
+        "and tell you if it stays so.",
+        "Amazon refused %(count)d of these consents until then: we ask again within half an hour, "
+        "and tell you which stay so.",
+        doubted,
+    )
+    return words % {"count": doubted} if doubted else ""
 
 
 def _met(rows: int, ads_consents: int) -> str:

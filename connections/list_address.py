@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 
 from connections.listing import Chosen
 from sellerlegend.organizations.access import OrganizationRequest
 
 SEEN = "connections_seen"
+# How tall the rows are: what a browser has room for, so each keeps its own choice.
+ROWS = "rows"
+SHORT, FULL = "short", "full"
+ROWS_COOKIE = "connections_rows"
+ROWS_KEPT = timedelta(days=365)
 
 
 def poll_query(chosen: Chosen, number: int) -> str:
@@ -36,6 +42,30 @@ def remember_query(request: OrganizationRequest, response: HttpResponse, query: 
         )
     elif SEEN in request.COOKIES:
         response.delete_cookie(SEEN, path=path, samesite="Lax")
+
+
+def are_rows_short(request: OrganizationRequest) -> bool:
+    return request.COOKIES.get(ROWS_COOKIE) == SHORT
+
+
+def with_rows(request: OrganizationRequest) -> HttpResponse | None:
+    """*Short rows* and *Full rows* are links: the choice goes into a cookie of all lists, and the
+    browser to the same list. None where none is made."""
+    wished = request.GET.get(ROWS, "")
+    if wished not in (SHORT, FULL):
+        return None
+    path = reverse("account_connections", args=[request.organization.slug])
+    query = poll_query(Chosen.of(request.GET), page_number(request.GET.get("page", "")))
+    response = HttpResponseRedirect(f"{path}?{query}" if query else path, status=303)
+    response.set_cookie(
+        ROWS_COOKIE,
+        wished,
+        max_age=ROWS_KEPT,
+        httponly=True,
+        secure=settings.SESSION_COOKIE_SECURE,
+        samesite="Lax",
+    )
+    return response
 
 
 def list_seen(request: OrganizationRequest) -> str:

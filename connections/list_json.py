@@ -19,15 +19,14 @@ from connections.groups import groups_named, names_in
 from connections.health import MOMENTS, health_of, moments, worst
 from connections.health_words import dated_end, is_by_client
 from connections.listing import Chosen
-from connections.models import Connection
+from connections.models import AdsGrant
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.organizations.models import Membership
 from sellerlegend.prepared import PreparedQuery
 
 PAGE_SIZE = 100
-# How a row reaches the consents that feed it.
-LINKED = "marketplace_accounts__ppc_link__profile__"
-ADS_GRANT = f"{LINKED}grant__"
+# How a consent reaches the row that it feeds.
+FED = "profiles__links__account__connection_id"
 
 Facts = dict[str, Any]
 
@@ -101,20 +100,17 @@ def ads_consents(organization_id: UUID, ids: list[UUID]) -> dict[UUID, list[Fact
     places = {f"id_{place}": row_id for place, row_id in enumerate(filled)}
     found: dict[UUID, list[Facts]] = {}
     for fact in FEEDING.rows(organization_id=organization_id, **places, **moments()):
-        found.setdefault(fact["id"], []).append(fact)
+        found.setdefault(fact["fed"], []).append(fact)
     return found
 
 
 def _feeding(organization_id: UUID, **values: Any) -> QuerySet[Any, Any]:
     at = {name: values.pop(name) for name in MOMENTS}
-    rows = Connection.objects.for_organization(organization_id)
-    fed = rows.filter(pk__in=values.values(), **{f"{LINKED}isnull": False})
-    facts: QuerySet[Any, Any] = fed.annotate(
-        grant=F(f"{ADS_GRANT}pk"),
-        health=health_of(LwaApplication.ADS, at, prefix=ADS_GRANT),
-        authorized_at=F(f"{ADS_GRANT}authorized_at"),
-    ).values("id", "grant", "health", "authorized_at")
-    return facts.distinct()
+    grants = AdsGrant.objects.for_organization(organization_id)
+    facts: QuerySet[Any, Any] = grants.filter(**{f"{FED}__in": list(values.values())}).annotate(
+        fed=F(FED), health=health_of(LwaApplication.ADS, at)
+    )
+    return facts.values("fed", "pk", "health", "authorized_at").distinct()
 
 
 FEEDING = PreparedQuery(

@@ -28,7 +28,7 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.functions import Cast, Coalesce, Lower
+from django.db.models.functions import Cast, Coalesce
 
 from connections import question, refusals
 from connections.client_link_models import ClientLink
@@ -42,6 +42,7 @@ from connections.narrowing import Place, end_moments, narrowed
 from connections.reach import within_reach
 from marketplaces.models import Marketplace, MarketplaceAccount
 from marketplaces.verification import VERIFY
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.applications.models import LwaApplication
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.models import Membership
@@ -131,7 +132,7 @@ def facts_query(places: int) -> PreparedQuery:
 def some_facts(organization_id: UUID, connection_ids: list[UUID]) -> list[dict[str, Any]]:
     """The same of some connections, wherever they stand, by name."""
     facts = connection_facts(organization_id, **moments()).filter(pk__in=connection_ids)
-    return list(facts.order_by(Lower("name"), "pk").values(*CONNECTION_COLUMNS))
+    return list(facts.order_by(Alphabetical("name"), "pk").values(*CONNECTION_COLUMNS))
 
 
 @lru_cache(maxsize=64)
@@ -157,8 +158,8 @@ def first_name(organization_id: UUID) -> Coalesce:
     """Under which a row stands: the first of the names that its Seller ID has."""
     rows = Connection.objects.for_organization(organization_id).order_by()
     same = rows.filter(selling_partner_id=OuterRef("selling_partner_id"))
-    named = same.values("selling_partner_id").annotate(first=Min(Lower("name")))
-    return Coalesce(Subquery(named.values("first")), Lower("name"))
+    named = same.values("selling_partner_id").annotate(first=Min(Alphabetical("name")))
+    return Coalesce(Subquery(named.values("first")), Alphabetical("name"))
 
 
 def list_rows(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
@@ -166,14 +167,14 @@ def list_rows(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:
     of their names; then NA, EU, FE. With what they can be narrowed and ordered by."""
     rows = connection_facts(organization_id, **at).annotate(
         total=Window(Count("pk")),
-        group_name=Window(Min(Lower("name")), partition_by=[SELLER]),
+        group_name=Window(Min(Alphabetical("name")), partition_by=[SELLER]),
     )
     ordered: QuerySet[Any, Any] = rows.order_by(*LIST_ORDER)
     return ordered
 
 
 SELLER = Coalesce("selling_partner_id", Cast("id", CharField(max_length=40)))
-LIST_ORDER = ("group_name", "group_key", "region_order", Lower("name"))
+LIST_ORDER = ("group_name", "group_key", "region_order", Alphabetical("name"))
 
 
 def connection_facts(organization_id: UUID, **at: datetime) -> QuerySet[Any, Any]:

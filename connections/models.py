@@ -31,9 +31,9 @@ from sellerlegend.organizations.scoping import ScopedManager, ScopedModel, Scope
 REGIONS = [region.value for region in Region]
 # Amazon ends a consent 365 days after it was given; refreshing does not extend it.
 CONSENT_DAYS = 365
-# How long a disconnected row can be had back. `prune` runs daily, and a day may be missed: still
-# within the 30 days after which Amazon wants its data erased.
-KEPT_AFTER_END = timedelta(days=28)
+# How long a disconnected row can be had back: the 30 days after which Amazon wants its data erased,
+# less an hour, since every hour what is due goes (`ppc/pruning.py`).
+KEPT_AFTER_END = timedelta(days=30, hours=-1)
 # Amazon Ads consents given before this day have no fixed end (Amazon Ads: Refresh tokens).
 ADS_YEAR_RULE_SINCE = datetime(2026, 7, 30, tzinfo=UTC)
 
@@ -171,6 +171,9 @@ class Grant(ScopedModel):
     last_refused_at = models.DateTimeField(null=True)
     first_refused_at = models.DateTimeField(null=True)
     refusals = models.PositiveIntegerField(default=0)
+    # `refusals` are those since then, where it is later than the first one: staff said of those
+    # before that they were Amazon's own doing.
+    refusals_counted_from = models.DateTimeField(null=True)
     last_error_code = models.CharField(max_length=60, blank=True)
     # What calls with this consent told us; `observations.py` writes them, `health.py` reads them.
     last_success_at = models.DateTimeField(null=True)
@@ -181,7 +184,7 @@ class Grant(ScopedModel):
     # The daily proof: when it last succeeded, and when it is due again.
     verified_at = models.DateTimeField(null=True)
     verify_due_at = models.DateTimeField(null=True)
-    # The time without access that the present consent ended.
+    # The last time without access.
     gap_started_at = models.DateTimeField(null=True)
     gap_ended_at = models.DateTimeField(null=True)
 

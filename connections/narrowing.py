@@ -12,9 +12,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Case, F, Q, QuerySet, Value, When
-from django.db.models.functions import Coalesce, Lower, NullIf
+from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 from connections.attention import fed_by, fed_by_grants
@@ -22,7 +21,8 @@ from connections.grouping_models import Tagging
 from connections.health import NEEDS_A_PERSON, SEVERITY, Health, was_lost_early
 from connections.listing import BY_LINK, BY_NAME, NONE, OVERDUE, PPC, SPAPI, Chosen
 from connections.models import ADS_YEAR_RULE_SINCE, CONSENT_DAYS, AdsGrant, Connection, Grant
-from sellerlegend.prepared import pattern_of
+from sellerlegend.alphabet import Alphabetical
+from sellerlegend.folding import pattern_of
 
 YEAR = timedelta(days=CONSENT_DAYS)
 # Each costs a look at every name; who types more has found the row by then.
@@ -121,30 +121,24 @@ def has_consent() -> Q:
 
 
 def speaks_of(word: str, place: Place) -> Q:
-    """Name, Seller ID, client, a store's name or a tag, without regard to case in any alphabet."""
-    holds, text = holding(word)
+    """Name, Seller ID, client, a store's name or a tag, whatever their case and accents."""
+    text = pattern_of(word)
     stores = place.rows.filter(
         marketplace_accounts__organization_id=place.organization_id,
-        **{f"marketplace_accounts__store_name__{holds}": text},
+        marketplace_accounts__store_name__regex=text,
     )
     taggings = Tagging.objects.for_organization(place.organization_id)
     return (
-        Q((f"name__{holds}", text))
-        | Q((f"selling_partner_id__{holds}", text))
-        | Q((f"client__name__{holds}", text))
+        Q(name__regex=text)
+        | Q(selling_partner_id__regex=text)
+        | Q(client__name__regex=text)
         | Q(pk__in=stores.values("pk"))
         | Q(
             pk__in=taggings.filter(
-                tag__organization_id=place.organization_id, **{f"tag__name__{holds}": text}
+                tag__organization_id=place.organization_id, tag__name__regex=text
             ).values("connection_id")
         )
     )
-
-
-def holding(word: str) -> tuple[str, str]:
-    """The lookup, and what it looks for. SQLite's LIKE knows the case of ASCII alone; what Django
-    gives it for patterns is Python's, which knows every alphabet."""
-    return ("iregex", pattern_of(word)) if connection.vendor == "sqlite" else ("icontains", word)
 
 
 def ends_within(side: str, place: Place) -> Q:
@@ -221,7 +215,7 @@ def in_order(rows: QuerySet[Any, Any], sort: str) -> QuerySet[Any, Any]:
     by_name = rows.query.order_by
     if sort == "-name":
         return rows.order_by(
-            F("group_name").desc(), F("group_key").desc(), "region_order", Lower("name")
+            F("group_name").desc(), F("group_key").desc(), "region_order", Alphabetical("name")
         )
     column, *others = ordering_columns(sort.removeprefix("-"))
     is_up = sort.removeprefix("-") not in NEWEST_FIRST
@@ -242,10 +236,10 @@ def ordering_columns(sort: str) -> list[Any]:
         is_unknown = When(is_consent_dated=False, then=None)
         return [Case(is_over, is_unknown, default=F("authorized_at"))]
     if sort == "authorised":
-        name = Lower(Coalesce(NullIf("authorized_by", Value("")), "authorized_by_email"))
+        name = Alphabetical(Coalesce(NullIf("authorized_by", Value("")), "authorized_by_email"))
         return [name, F("authorized_at").desc(nulls_last=True)]
     if sort == "client":
-        return [Lower("client_name")]
+        return [Alphabetical("client_name")]
     column = {
         "region": "region_order",
         "created": "created_at",

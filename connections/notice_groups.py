@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from statistics import mode
 from uuid import UUID
 
 from django.core.paginator import Page, Paginator
@@ -62,7 +63,8 @@ class Item:
 @dataclass(frozen=True)
 class NoticeGroup:
     """Those of one kind that stand on this page. `total` and `fresh` count every page: all that are
-    open, and those that the reader can still say "I know" of. `explanation` is said once."""
+    open, and those that the reader can still say "I know" of. `explanation` is that of most
+    of them, and said once."""
 
     kind: str
     sign: Sign
@@ -128,7 +130,7 @@ def groups_of(
     for kind, same in groupby(items, key=lambda item: str(item.words.notice.kind)):
         found = list(same)
         sign = sign_for(kind, outline.reasons(kind))
-        explanation = found[0].words.explanation
+        explanation = mode(item.words.explanation for item in found)
         yield NoticeGroup(kind, sign, explanation, found, totals[kind], fresh[kind])
 
 

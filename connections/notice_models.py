@@ -38,6 +38,8 @@ class Notice(ScopedModel):
 
     # Whoever heard of the alarm hears that it is over, though a colleague has read it.
     GOOD_NEWS: ClassVar[tuple[str, ...]] = ("recovered", "incident_closed")
+    # Of one that works, why: its year was over, but it never stopped before the new one came.
+    RENEWED: ClassVar[str] = "renewed"
     FIRST_SILENCE: ClassVar[str] = "silent"
     # Nobody is here who asked.
     FIRST_SILENCE_OF_NOBODYS: ClassVar[str] = "silent, to administrators"

@@ -196,16 +196,41 @@ def subject_line(mail: NoticeMail, words: list[NoticeWords]) -> str:
 def headline(words: list[NoticeWords]) -> str:
     if len(words) == 1:
         return f"{words[0].subject}: {words[0].title}"
+    lost = [item for item in words if item.notice.is_revocation]
+    if lost:
+        return loss_line(lost)
     asking = [item for item in words if item.notice.needs_a_person]
     if asking:
-        # As the banner counts them: a row with two troubles is one.
-        count = len({row for item in asking for row in item.rows or {item.notice.subject_id}})
+        count = connections_of(asking)
         return ngettext(
             "%(count)d connection needs you", "%(count)d connections need you", count
         ) % {"count": count}
     return ngettext("%(count)d piece of news", "%(count)d pieces of news", len(words)) % {
         "count": len(words)
     }
+
+
+def loss_line(lost: list[NoticeWords]) -> str:
+    """Above all else that the mail tells: an end that comes can wait, a loss cannot."""
+    count = connections_of(lost)
+    if all(item.notice.ads_grant_id is not None for item in lost):
+        words = ngettext(
+            "%(count)d connection has lost access to Amazon Ads",
+            "%(count)d connections have lost access to Amazon Ads",
+            count,
+        )
+    else:
+        words = ngettext(
+            "%(count)d connection has lost access to Amazon",
+            "%(count)d connections have lost access to Amazon",
+            count,
+        )
+    return words % {"count": count}
+
+
+def connections_of(words: list[NoticeWords]) -> int:
+    """As the banner counts them: a row with two troubles is one."""
+    return len({row for item in words for row in item.rows or {item.notice.subject_id}})
 
 
 def message_id(kind: str, key: UUID) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from uuid import UUID
 
 from django.urls import reverse
@@ -15,24 +14,22 @@ from connections import client_reminders
 from connections.ads_consents import FEEDS
 from connections.attention import linked_to
 from connections.client_link_models import ClientLink
-from connections.health import SURFACES, Health
-from connections.health_reasons import HEALTH
+from connections.client_link_words import tried_at
+from connections.health import Health
 from connections.health_words import (
     SIGNS,
     STOPPED_BY_US,
     counted_sign,
-    days_until,
     new_consent_sign,
 )
 from connections.incident_summaries import summaries_of
-from connections.models import CONSENT_DAYS, AdsGrant, Connection
+from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.notice_models import Notice
+from connections.notice_texts import impact_of, next_step_of, title_of
 from connections.reach import within_reach
-from connections.reasons import Reason, ads_reason_for, reason_for
 from connections.role_news import role_impact, role_title, roles_lacked
 from connections.words import Sign, exact_day, exact_time
-from sellerlegend.applications.models import LwaApplication
-from sellerlegend.jobs import incidents
+from sellerlegend.folding import plain
 from sellerlegend.jobs.models import Incident
 from sellerlegend.organizations.models import Membership, Organization
 
@@ -80,6 +77,13 @@ class NoticeWords:
         return f"{self.impact} {self.next_step}"
 
     @property
+    def lost_since(self) -> str:
+        """For mails, which have no column that says so."""
+        if not self.notice.is_revocation:
+            return ""
+        return _("Since %(time)s nothing has been read with it.") % {"time": self.since}
+
+    @property
     def button_tone(self) -> str:
         """What somebody has to do stands out, until somebody says that it is known."""
         is_asking = self.notice.needs_a_person and self.notice.acknowledged_at is None
@@ -104,7 +108,7 @@ def words_of(
     incidents = Incident.objects.in_bulk(
         {n.subject_id for n in ordered if n.kind in (Kind.INCIDENT_OPENED, Kind.INCIDENT_CLOSED)}
     )
-    roles = roles_lacked(ordered)
+    roles, undated = roles_lacked(ordered), undated_rows(organization, ordered)
     found = [
         _words(
             organization,
@@ -112,6 +116,7 @@ def words_of(
             fed.get(n.ads_grant_id, []),
             incidents.get(n.subject_id),
             roles.get(n.pk, []),
+            is_dated=n.connection_id not in undated,
         )
         for n in ordered
     ]
@@ -153,6 +158,16 @@ def silent_links(organization: Organization, notices: Iterable[Notice]) -> dict[
     return {link.pk: link for link in links.select_related("connection__client")}
 
 
+def undated_rows(organization: Organization, notices: Iterable[Notice]) -> set[UUID | None]:
+    """Those with an imported consent of a day that nobody knows, where a notice speaks of the end
+    of its year."""
+    keys = {n.connection_id for n in notices if n.kind in (Kind.REVOKED, Kind.RECOVERED)}
+    if not keys:
+        return set()
+    grants = SpApiGrant.objects.for_organization(organization).filter(is_consent_dated=False)
+    return set(grants.filter(connection__in=keys).values_list("connection_id", flat=True))
+
+
 def silence_words(words: NoticeWords, link: ClientLink | None) -> str:
     """Who was asked, and when; the title as it is for every other notice. Viewers read it too, so
     no address stands there."""
@@ -163,6 +178,13 @@ def silence_words(words: NoticeWords, link: ClientLink | None) -> str:
     values = {"who": who, "day": exact_day(link.created_at)}
     if link.status == ClientLink.Status.DECLINED:
         return _("%(who)s was asked by link on %(day)s and does not know who asks") % values
+    tried = tried_at(link)
+    if tried is not None:
+        values["tried"] = exact_day(tried)
+        return (
+            _("%(who)s was asked by link on %(day)s, tried on %(tried)s and did not get through")
+            % values
+        )
     if words.notice.step != Notice.SILENCE_AGAIN:
         return _("%(who)s was asked by link on %(day)s and has not answered") % values
     return _("%(who)s was asked again by link on %(day)s and has not answered") % values
@@ -173,6 +195,12 @@ def asked_words(asked: client_reminders.Asked | None) -> str:
     if asked is None:
         return ""
     day = exact_day(asked.last)
+    if asked.tried_at is not None:
+        words = _(
+            "The client was asked by link on %(day)s, tried on %(tried)s and did not get through. "
+            "The list of links to clients says why."
+        )
+        return words % {"day": day, "tried": exact_day(asked.tried_at)}
     if not asked.is_unanswered:
         return _("The client was asked by link on %(day)s.") % {"day": day}
     words = ngettext(
@@ -191,7 +219,8 @@ def rows_fed_by(
     every = Connection.objects.for_organization(organization).filter(linked_to(grant__in=grant_ids))
     rows = within_reach(every, reader)
     found: dict[UUID | None, list[tuple[UUID, str]]] = {}
-    for grant_id, key, name in rows.order_by("name").values_list(FEEDS, "pk", "name").distinct():
+    told = rows.order_by().values_list(FEEDS, "pk", "name").distinct()
+    for grant_id, key, name in sorted(told, key=lambda row: plain(row[2])):
         found.setdefault(grant_id, []).append((key, name))
     return found
 
@@ -202,6 +231,8 @@ def _words(
     fed: list[tuple[UUID, str]],
     incident: Incident | None,
     roles: list[str],
+    *,
+    is_dated: bool,
 ) -> NoticeWords:
     url, button = where_to(organization, notice, fed)
     return NoticeWords(
@@ -209,7 +240,7 @@ def _words(
         subject=subject_of(notice, fed, incident),
         sign=sign_of(notice),
         title=role_title(roles) if roles else title_of(notice),
-        impact=role_impact(roles) if roles else impact_of(notice),
+        impact=role_impact(roles) if roles else impact_of(notice, incident, is_dated=is_dated),
         next_step=next_step_of(notice),
         url=url,
         button=button,
@@ -255,6 +286,8 @@ def word_of(kind: str, reasons: Collection[str] = ()) -> str:
     `reasons`: of all the notices that it is the word for."""
     if kind == Kind.EXPIRED:
         return SIGNS[Health.EXPIRED]().word
+    if kind == Kind.RECOVERED and Notice.RENEWED in reasons:
+        return _("Renewed") if set(reasons) == {Notice.RENEWED} else _("Works again, or renewed")
     stopped = [reason in STOPPED_BY_US for reason in reasons if kind == Kind.REVOKED]
     if any(stopped):
         return new_consent_sign().word if all(stopped) else counted_sign(Health.REVOKED).word
@@ -276,108 +309,6 @@ def sign_for(kind: str, reasons: Collection[str]) -> Sign:
     if kind == Kind.EXPIRING:
         return Sign(word, "clock", "warning")
     return Sign(word, "alert", "warning")
-
-
-def days_left(notice: Notice) -> int:
-    """As of now, since a notice may be read days after it was made; counted as on the row."""
-    return days_until(notice.consent_at + timedelta(days=CONSENT_DAYS))
-
-
-def loss_of(notice: Notice) -> Reason:
-    """Why a consent was lost: one of Amazon Ads has nothing to do with Seller Central."""
-    is_of_ads = notice.ads_grant_id is not None
-    return ads_reason_for(notice.reason) if is_of_ads else reason_for(notice.reason)
-
-
-def title_of(notice: Notice) -> str:
-    if notice.kind == Kind.EXPIRING:
-        days = days_left(notice)
-        if days == 0:
-            return _("The consent ends today")
-        return ngettext(
-            "The consent ends in %(days)d day", "The consent ends in %(days)d days", days
-        ) % {"days": days}
-    if notice.kind == Kind.REVOKED:
-        return str(loss_of(notice).title)
-    titles = {
-        Kind.EXPIRED: _("The year of the consent is over"),
-        Kind.PERMISSION_MISSING: _("A permission is missing"),
-        Kind.RECOVERED: _("Works again"),
-        Kind.CLIENT_SILENT: _("A client does not answer"),
-        Kind.INCIDENT_OPENED: _("Amazon has a problem at the moment"),
-        Kind.INCIDENT_CLOSED: _("Amazon's problem is over"),
-    }
-    return titles[Kind(notice.kind)]
-
-
-def impact_of_loss(notice: Notice) -> str:
-    """Told within the year of the consent, so that its end is no cause. Without an Amazon Ads
-    consent Selling Partner's data flows on."""
-    is_of_ads = notice.ads_grant_id is not None
-    if notice.reason not in STOPPED_BY_US:
-        why = str(HEALTH["health_ads_revoked" if is_of_ads else "health_revoked"].meaning)
-        said = [why, _only_ads() if is_of_ads else "", _doubt_of_amazon(notice)]
-        return " ".join(words for words in said if words)
-    why = str(loss_of(notice).meaning)
-    what = _("Nothing new is read from Amazon; what we have is kept.")
-    if is_of_ads:
-        what = _("No new advertising data arrives.") + " " + _only_ads()
-    return f"{why} {what}"
-
-
-def _doubt_of_amazon(notice: Notice) -> str:
-    """Refusals of many are held for two hours; what is believed after them may still be its own."""
-    application = LwaApplication.SPAPI if notice.ads_grant_id is None else LwaApplication.ADS
-    region = notice.connection.region if notice.connection is not None else ""
-    if not incidents.are_many_refused_now(SURFACES[application], region):
-        return ""
-    return _(
-        "Amazon refuses the consents of many sellers at the moment, so its own fault may be the "
-        "cause. We go on asking: the consent may work again by itself."
-    )
-
-
-def _only_ads() -> str:
-    return _("Selling Partner data does not need it, and what we have is kept.")
-
-
-def impact_of(notice: Notice) -> str:
-    if notice.kind == Kind.REVOKED:
-        return impact_of_loss(notice)
-    if notice.kind == Kind.EXPIRING and notice.ads_grant_id is not None:
-        until_when = _(
-            "Amazon ends every consent after a year. From then on no new advertising data is read."
-        )
-        return f"{until_when} {_only_ads()}"
-    impacts = {
-        Kind.EXPIRING: _(
-            "Amazon ends every consent after a year. From then on nothing new is read; what we "
-            "have is kept."
-        ),
-        Kind.EXPIRED: _(
-            "Amazon may refuse the consent at any moment, or does so already. What we have is kept."
-        ),
-        Kind.PERMISSION_MISSING: _("Amazon lets us in but refuses a part of the data."),
-        Kind.CLIENT_SILENT: _("No consent has come by the link."),
-        Kind.RECOVERED: _("Amazon accepts the consent, and data is read again."),
-        Kind.INCIDENT_OPENED: _(
-            "Data may come late. Consents are not affected, and nothing is lost."
-        ),
-        Kind.INCIDENT_CLOSED: _("What is still late is read by itself."),
-    }
-    return impacts[Kind(notice.kind)]
-
-
-def next_step_of(notice: Notice) -> str:
-    if notice.kind == Kind.REVOKED:
-        return str(loss_of(notice).next_step)
-    steps = {
-        Kind.EXPIRING: _("Reconnect before that day; it takes a minute and keeps everything."),
-        Kind.EXPIRED: _("Reconnect; it takes a minute and keeps everything."),
-        Kind.CLIENT_SILENT: _("Call them, or ask again."),
-        Kind.PERMISSION_MISSING: _("Reconnect, so that the consent grants every permission."),
-    }
-    return steps.get(Kind(notice.kind), _("Nothing to do."))
 
 
 def where_to(

@@ -124,7 +124,7 @@ def _end_what_it_replaces(notices: list[Notice]) -> None:
 
 
 def _recoveries(now: datetime) -> int:
-    """A consent that was told to be over works again: a new one, or Amazon took it back."""
+    """A consent that was told to be over works: a new one, or Amazon took it back."""
     touched = 0
     for model in MODELS:
         ended = told_to_be_over(model).rows(year_ago=now - YEAR)
@@ -134,20 +134,27 @@ def _recoveries(now: datetime) -> int:
         if model is AdsGrant:
             grants = grants.filter(is_used())
         owned = grants.annotate(owner=F(f"{model.organization_path}_id"))
+        lost = {notice["subject_id"] for notice in ended if notice["kind"] == Kind.REVOKED}
         with transaction.atomic():
             touched += make(
-                notice_of(
-                    model,
-                    consent,
-                    Kind.RECOVERED,
-                    f"recovered {consent['status_changed_at'].isoformat()}",
-                    consent["status_changed_at"],
-                )
-                for consent in owned.values(*columns_of(model))
+                _recovery(model, consent, was_lost=consent["pk"] in lost)
+                for consent in owned.values(*columns_of(model), "gap_ended_at")
             )
             keys = [notice["pk"] for notice in ended]
             Notice.objects.filter(pk__in=keys).update(resolved_at=now)
     return touched
+
+
+def _recovery(model: AnyModel, consent: dict[str, Any], *, was_lost: bool) -> Notice:
+    """What was overdue and never refused has not stopped: it cannot work again."""
+    at = consent["status_changed_at"]
+    # A gap that ended before is that of an older consent.
+    ended_a_gap = consent["gap_ended_at"] == consent["authorized_at"]
+    is_renewed = not (was_lost or ended_a_gap)
+    reason = Notice.RENEWED if is_renewed else ""
+    return notice_of(
+        model, consent, Kind.RECOVERED, f"recovered {at.isoformat()}", at, reason=reason
+    )
 
 
 @cache
@@ -162,7 +169,7 @@ def told_to_be_over(model: AnyModel) -> PreparedQuery:
         )
         alarms = Notice.objects.filter(kind__in=[Kind.EXPIRED, Kind.REVOKED], resolved_at=None)
         found = alarms.filter(Exists(works)).order_by("pk")[:BATCH]
-        return found.values("pk", "subject_id")
+        return found.values("pk", "subject_id", "kind")
 
     return PreparedQuery(build, year_ago=datetime)
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -24,7 +23,7 @@ from connections.notification_choices import SNOOZE_DAYS, NotASnooze
 from connections.notification_forms import NotificationForm
 from connections.queue_rows import uuid_of
 from connections.reach import notices_within
-from sellerlegend.errors import too_many_requests
+from sellerlegend.errors import OutsideOfReach, too_many_requests
 from sellerlegend.organizations import limits, mail_trial
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.models import Role
@@ -90,7 +89,7 @@ def notices_acknowledge(request: OrganizationRequest) -> HttpResponseBase:
     asked = asked_about(request)
     notices = answerable(request.organization, asked, request.membership)
     if asked and not notices:
-        raise PermissionDenied("the consents also feed rows outside of this person's reach")
+        raise OutsideOfReach("the consents also feed rows outside of this person's reach")
     count = notification_choices.acknowledge(
         organization=request.organization, notices=notices, actor=request.actor()
     )

@@ -207,6 +207,15 @@ def picked(membership: Membership, pick: Pick) -> QuerySet[Connection]:
     return living.none()
 
 
+def seller_by_seller(ids: list[UUID], sellers: Mapping[UUID, str | None]) -> list[UUID]:
+    """The rows of one seller stand together where the first of them stands: no sign-out between
+    them."""
+    first: dict[str | UUID, int] = {}
+    for place, row_id in enumerate(ids):
+        first.setdefault(sellers[row_id] or row_id, place)
+    return sorted(ids, key=lambda row_id: first[sellers[row_id] or row_id])
+
+
 def giver_of(person: UUID | None) -> str:
     """As the list's filter calls whoever has this id."""
     return {GONE: NONE, CLIENTS: BY_LINK, None: NONE}.get(person, str(person))

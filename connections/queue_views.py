@@ -20,8 +20,16 @@ from connections.list_address import list_seen
 from connections.listing import Chosen
 from connections.models import Connection
 from connections.queue_models import ReconnectItem, ReconnectQueue
-from connections.queue_rows import Candidate, Pick, candidates, picked, picks_of, uuid_of
-from connections.selection import asked_by_form, selection_of
+from connections.queue_rows import (
+    Candidate,
+    Pick,
+    candidates,
+    picked,
+    picks_of,
+    seller_by_seller,
+    uuid_of,
+)
+from connections.selection import asked_by_form, selection_of, ticked_ids
 from connections.views import cannot_leave, connection_of, form_page
 from sellerlegend.organizations.access import (
     OrganizationRequest,
@@ -264,13 +272,26 @@ def filled(request: OrganizationRequest, able: list[Candidate]) -> HttpResponse:
 
 
 def wanted(request: OrganizationRequest) -> tuple[list[UUID], int, str]:
-    """Ids in the order of the list, in which the rows of one seller stand together; how many were
-    asked for; and the name of the choice."""
+    """Ids in the order of the list that they were ticked in, and the deed in that of its question;
+    a ready-made choice has what ends first in front. Then how many were asked for, and the name of
+    the choice."""
     pick = Pick.of(request.GET)
     is_selection = request.method == "POST" or "row" in request.GET or "all" in request.GET
     if is_selection or not pick.kind:
         selection = selection_of(request)
-        return list(selection.ids), selection.asked, ""
-    rows = list(picked(request.membership, pick).values_list("pk", flat=True))
-    ids, _total = screen.matching_ids(request, Chosen(), only=rows, limit=MOST_SELECTED)
-    return ids, len(rows), pick.words
+        ids = list(selection.ids)
+        return as_asked(request, ids), selection.asked, ""
+    sellers = dict(picked(request.membership, pick).values_list("pk", "selling_partner_id"))
+    soonest_first = Chosen(sort="renew_by")
+    ids, _total = screen.matching_ids(
+        request, soonest_first, only=list(sellers), limit=MOST_SELECTED
+    )
+    return seller_by_seller(ids, sellers), len(sellers), pick.words
+
+
+def as_asked(request: OrganizationRequest, ids: list[UUID]) -> list[UUID]:
+    """The question's form names the rows as it showed them."""
+    if request.method != "POST":
+        return ids
+    places = {row_id: place for place, row_id in enumerate(ticked_ids(request.POST))}
+    return sorted(ids, key=lambda row_id: places.get(row_id, len(places)))

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
 from connections.grouping_models import Client, Reach, Tag
 from connections.models import Connection
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.organizations import members
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role
@@ -116,9 +116,11 @@ def names_in_words(names: list[str]) -> str:
 
 def choices_of(organization_id: UUID) -> dict[str, list[tuple[str, str]]]:
     """What can be chosen, by name."""
-    tags = Tag.objects.for_organization(organization_id).order_by(Lower("name"))
-    clients = Client.objects.for_organization(organization_id).order_by(Lower("name"))
-    rows = Connection.objects.for_organization(organization_id).order_by(Lower("name"), "region")
+    tags = Tag.objects.for_organization(organization_id).order_by(Alphabetical("name"))
+    clients = Client.objects.for_organization(organization_id).order_by(Alphabetical("name"))
+    rows = Connection.objects.for_organization(organization_id).order_by(
+        Alphabetical("name"), "region"
+    )
     return {
         "tags": [(str(tag.pk), tag.name) for tag in tags],
         "clients": [(str(client.pk), client.name) for client in clients],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from connections import reach_choices
 from connections.reach_choices import Extent
+from sellerlegend.folding import plain
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.models import Membership, Role
 from sellerlegend.organizations.people_views import change, member_of
@@ -29,12 +29,6 @@ def many(label: Any) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
         label=label, required=False, widget=forms.CheckboxSelectMultiple
     )
-
-
-def plain(text: str) -> str:
-    """To compare without case and accents."""
-    letters = unicodedata.normalize("NFD", text)
-    return "".join(one for one in letters if not unicodedata.combining(one)).casefold()
 
 
 class ReachForm(forms.Form):

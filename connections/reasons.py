@@ -52,7 +52,7 @@ REASONS: dict[str, Reason] = {
         _("Disconnected"),
         _("Its token is destroyed, and nothing is asked of Amazon any more."),
         _(
-            "Reconnect it in time to keep its history; after 28 days the row is erased, unless its "
+            "Reconnect it in time to keep its history; after 30 days the row is erased, unless its "
             "PPC is still connected."
         ),
         "reconnect",
@@ -234,8 +234,11 @@ OUTCOMES: dict[str, Reason] = {
         "restart",
     ),
     "amazon_unavailable": Reason(
-        _("Amazon did not answer in time"),
-        _("Your approval could not be completed. Nothing was changed."),
+        _("Amazon gave us no usable answer"),
+        _(
+            "It did not answer in time, had too many requests, or sent something that is no "
+            "answer. Your approval could not be completed. Nothing was changed."
+        ),
         _("Wait a minute and start again."),
         "restart",
     ),
@@ -275,12 +278,13 @@ OUTCOMES: dict[str, Reason] = {
     "renewal_unproved": Reason(
         _("Amazon did not confirm the new consent"),
         _(
-            "It reads nothing of this store, or is of another one. The consent that this "
-            "connection had is kept and works as before."
+            "It reads nothing of this store, or is of another one: somebody else than its primary "
+            "user approved, or our own application lacks a permission at Amazon. The consent that "
+            "this connection had is kept."
         ),
         _(
-            "Sign in to Seller Central as the primary user of this store and start again. If it "
-            "happens twice, write to support with this reference."
+            "Sign in to Seller Central as the primary user of this store and start again. If you "
+            "were signed in so already, write to support with this reference."
         ),
         "restart",
     ),
@@ -348,7 +352,10 @@ OUTCOMES: dict[str, Reason] = {
     ),
     "link_over": Reason(
         _("The link was ended in the meantime"),
-        _("It was used, taken back or replaced while you were at Amazon. Nothing was changed."),
+        _(
+            "It was used, taken back or replaced, or it expired, while you were at Amazon. Nothing "
+            "was changed."
+        ),
         _("Ask whoever sent you the link for a new one."),
     ),
     "in_progress": Reason(

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 # A refusal is believed after the third one, a quarter of an hour after the first.
 RECHECK_AFTER = (timedelta(minutes=2), timedelta(minutes=15))
+A_SECOND = timedelta(seconds=1)
 # Staff's word against a consent: only a new one lifts it, whatever Amazon says meanwhile.
 RECONNECT_REQUIRED = "reconnect_required"
 # The stored text does not open: damaged, or moved here from elsewhere. Nobody is asked with it.
@@ -41,6 +42,7 @@ ACCESS_TOKEN_REJECTED = "access_token_rejected"  # noqa: S105  # a word, not a t
 NO_REFUSALS: dict[str, Any] = {
     "last_refused_at": None,
     "first_refused_at": None,
+    "refusals_counted_from": None,
     "refusals": 0,
     "last_error_code": "",
 }
@@ -72,28 +74,42 @@ def require_usable(grant: AnyGrant, *, force: bool) -> None:
 
 
 def next_check_at(grant: AnyGrant) -> datetime:
-    first = grant.first_refused_at or timezone.now()
-    return first + RECHECK_AFTER[min(grant.refusals, len(RECHECK_AFTER)) - 1]
+    return _next_check(_counted_from(grant) or timezone.now(), grant.refusals)
+
+
+def _next_check(counted_from: datetime, refusals: int) -> datetime:
+    return counted_from + RECHECK_AFTER[min(refusals, len(RECHECK_AFTER)) - 1]
+
+
+def _counted_from(grant: AnyGrant) -> datetime | None:
+    """The first of the refusals that count. An older release forgets them without this column."""
+    first = grant.first_refused_at
+    return max(first, grant.refusals_counted_from or first) if first else None
 
 
 def refused(grant: AnyGrant, cause: str) -> AmazonError:
     """Count one refusal by Amazon, only against the consent that was refused."""
     now = timezone.now()
     first = grant.first_refused_at or now
+    counted_from = _counted_from(grant) or now
     refusals = grant.refusals + 1
-    believed = refusals > len(RECHECK_AFTER) and now - first >= RECHECK_AFTER[-1]
+    believed = refusals > len(RECHECK_AFTER) and now - counted_from >= RECHECK_AFTER[-1]
     # Consents refused all at once are Amazon's doing: nobody's ends by that. Counted it is.
     held = believed and _are_refusals_amazons(grant)
     is_doubted = grant.status == Grant.Status.DOUBTED
-    if is_doubted and believed and not held and _did_staff_end_the_incident(grant, first):
-        believed, refusals, first = False, 1, now  # Amazon has to say it anew
+    if is_doubted and believed and not held and _did_staff_end_the_incident(grant, counted_from):
+        believed, refusals, counted_from = False, 1, now  # Amazon has to say it anew
+    wait = RECHECK_AFTER[-1] if held else max(A_SECOND, _next_check(counted_from, refusals) - now)
     columns = {
         "refusals": refusals,
         "first_refused_at": first,
+        "refusals_counted_from": counted_from if counted_from > first else None,
         "last_refused_at": now,
         "last_error_code": cause,
         "last_failure_at": now,
         "last_failure_code": "grant_doubted",
+        # Whoever met it may not come back to ask.
+        "verify_due_at": now + wait,
     }
     to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
     with transaction.atomic():
@@ -113,9 +129,7 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
             )
     if grant.status == Grant.Status.INVALID:
         return GrantInvalid(operation="lwa.refresh")
-    if held:
-        return GrantDoubted(RECHECK_AFTER[-1].total_seconds())
-    return GrantDoubted(max(1.0, (next_check_at(grant) - now).total_seconds()))
+    return GrantDoubted(wait.total_seconds())
 
 
 def _are_refusals_amazons(grant: AnyGrant) -> bool:

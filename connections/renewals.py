@@ -18,15 +18,15 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from connections.ads_consents import FEEDS
 from connections.feed_models import CalendarFeed
 from connections.health_words import STOPPED_BY_US
 from connections.ical import Event, calendar
-from connections.models import AdsGrant, Connection, Grant, SpApiGrant
+from connections.models import AdsGrant, Grant, SpApiGrant
 from connections.notice_words import rows_fed_by
 from connections.reach import ads_grants_within, within_reach
 from connections.token_cache import AnyGrant
 from sellerlegend import crypto
+from sellerlegend.folding import plain
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.limits import Limit
 from sellerlegend.organizations.models import Membership, Organization, User
@@ -111,9 +111,9 @@ class Month:
 
 def renewals_of(organization: Organization, reader: Membership | None = None) -> list[Renewal]:
     """Every consent that has an end, by that day; those that the reader sees. Rows that a person
-    disconnected have none."""
+    disconnected have none, nor have Ads consents that feed no row: nobody has to renew them."""
     found = [*_of_seller_central(organization, reader), *_of_ads(organization, reader)]
-    return sorted(found, key=lambda renewal: (renewal.ends_at, renewal.name.lower(), renewal.key))
+    return sorted(found, key=lambda renewal: (renewal.ends_at, plain(renewal.name), renewal.key))
 
 
 def _of_seller_central(organization: Organization, reader: Membership | None) -> Iterable[Renewal]:
@@ -137,25 +137,13 @@ def _of_ads(organization: Organization, reader: Membership | None) -> Iterable[R
     grants = ads_grants_within(AdsGrant.objects.for_organization(organization), reader)
     living = list(grants.exclude(status=Grant.Status.DISCONNECTED))
     fed = rows_fed_by(organization, {grant.pk for grant in living}, reader)
-    hidden = _of_removed_rows_alone(organization, {grant.pk for grant in living} - set(fed))
     for grant in living:
-        if grant.pk in hidden:
+        rows = fed.get(grant.pk)
+        if not rows or grant.reauthorize_by is None:
             continue
-        rows = fed.get(grant.pk, [])
-        names = ", ".join(name for _key, name in rows) or _("No row yet")
-        url = reverse("account_connections", args=[organization.slug])
-        if rows:
-            url = reverse("connection_details", args=[organization.slug, rows[0][0]])
-        if grant.reauthorize_by is not None:
-            yield _renewal(grant, names, url, frozenset(key for key, _name in rows))
-
-
-def _of_removed_rows_alone(organization: Organization, grants: set[UUID | None]) -> set[UUID]:
-    """Ads consents that were linked for rows which are all removed: nobody is asked to renew them
-    before one is restored."""
-    rows = Connection.with_removed.for_organization(organization).filter(**{f"{FEEDS}__in": grants})
-    linked = set(rows.values_list(FEEDS, "removed_at"))
-    return {key for key, _at in linked} - {key for key, at in linked if at is None}
+        names = ", ".join(name for _key, name in rows)
+        url = reverse("connection_details", args=[organization.slug, rows[0][0]])
+        yield _renewal(grant, names, url, frozenset(key for key, _name in rows))
 
 
 def _renewal(
@@ -256,13 +244,18 @@ def reader_of(feed: CalendarFeed) -> Membership | None:
     return member
 
 
+def language_of(feed: CalendarFeed) -> str:
+    """The person's, whatever a calendar program asks for."""
+    return feed.user.language or settings.LANGUAGE_CODE
+
+
 def feed_text(feed: CalendarFeed) -> str:
     """In the person's language and time zone. Names, Seller IDs and days; nothing secret. The
     same text while nothing has changed. Nothing at all for somebody who has just left."""
     reader = reader_of(feed)
-    found = renewals_of(feed.organization, reader) if reader is not None else []
-    language = feed.user.language or settings.LANGUAGE_CODE
-    with translation.override(language), timezone.override(zoneinfo.ZoneInfo(feed.user.time_zone)):
+    zone = zoneinfo.ZoneInfo(feed.user.time_zone)
+    with translation.override(language_of(feed)), timezone.override(zone):
+        found = renewals_of(feed.organization, reader) if reader is not None else []
         name = _("%(site)s renewals: %(organization)s") % {
             "site": settings.SITE_NAME,
             "organization": feed.organization,

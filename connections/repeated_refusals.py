@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Q
+
 from connections.models import AdsGrant, Grant, SpApiGrant
 from connections.refusals import ACCESS_TOKEN_REJECTED, RECHECK_AFTER, REFUSED
 from sellerlegend.jobs.incident_counts import Refused
@@ -54,16 +56,17 @@ def repeats(surface: str, _region: str, refused: Sequence[Refused]) -> list[int]
 
 def in_doubt(surface: str, region: str, since: datetime) -> Counter[UUID]:
     """By organization, the consents that this part refused since then and that nobody believes to
-    be over: their first refusal is hardly older."""
+    be over: the first refusal that counts is hardly older."""
     cause = REFUSED if surface == Incident.Surface.LWA else ACCESS_TOKEN_REJECTED
+    lately = since - RECHECK_AFTER[-1]
     found: Counter[UUID] = Counter()
     with across_organizations("how many consents of everybody are in doubt"):
         for model in MODELS[surface]:
             doubted = model.objects.filter(
+                Q(first_refused_at__gte=lately) | Q(refusals_counted_from__gte=lately),
                 status=Grant.Status.DOUBTED,
                 last_error_code=cause,
                 last_refused_at__gte=since,
-                first_refused_at__gte=since - RECHECK_AFTER[-1],
             )
             if region and model is SpApiGrant:
                 doubted = doubted.filter(connection__region=region)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.cache import cache
@@ -27,6 +28,7 @@ from django.utils.translation import gettext as _
 from connections.bulk_actions import MOST_SELECTED, actions_for
 from connections.filters import Chip
 from connections.health_words import SideHealth
+from connections.list_address import FULL, ROWS, SHORT
 from connections.listing import SORT_WORDS, Chosen
 from connections.reader import Reader
 from connections.rows import ConnectionRow
@@ -210,13 +212,19 @@ def filter_bar(slug: str, _language: str, chosen: Chosen, chips: tuple[Chip, ...
 
 
 @lru_cache(maxsize=512)
-def bulk_bar(slug: str, _language: str, rights: str, chosen: Chosen, total: int) -> SafeString:
-    """What can be done with the ticked rows."""
+def bulk_bar(
+    slug: str, _language: str, rights: str, chosen: Chosen, total: int, *, are_short: bool
+) -> SafeString:
+    """What can be done with the ticked rows, and how tall all are."""
+    list_url = reverse("account_connections", args=[slug])
+    other = urlencode([*chosen.fields, (ROWS, FULL if are_short else SHORT)])
     context = {
+        "are_short": are_short,
+        "rows_url": f"{list_url}?{other}",
         "chosen": chosen,
         "total": total,
         "most": MOST_SELECTED,
-        "list_url": reverse("account_connections", args=[slug]),
+        "list_url": list_url,
         "actions": actions_for(slug, rights),
     }
     return SafeString(get_template("connections/bulk_bar.html").render(context))

@@ -26,6 +26,7 @@ from connections.models import Grant
 from connections.reader import Reader
 from connections.reasons import Reason, reason_for
 from connections.row_menu import menu_of
+from connections.verification import SOON
 from connections.words import (
     Button,
     Cell,
@@ -229,14 +230,27 @@ def question_words(fact: Facts, stores: list[str]) -> str:
     """After a first consent: which store was it, and is that right?"""
     if not fact["is_asked"]:
         return ""
-    if not stores:
-        return _("Connected Seller ID %(seller)s. Is this right?") % {
-            "seller": fact["selling_partner_id"]
-        }
-    return _("Connected %(stores)s, Seller ID %(seller)s. Is this right?") % {
-        "stores": ", ".join(stores),
-        "seller": fact["selling_partner_id"],
-    }
+    if is_still_a_claim(fact) and stores:
+        words = _(
+            "Connected %(stores)s. Amazon has not confirmed the Seller ID %(seller)s yet. "
+            "Is this right?"
+        )
+    elif is_still_a_claim(fact):
+        words = _(
+            "Connected. Amazon has not confirmed the Seller ID %(seller)s yet. Is this right?"
+        )
+    elif stores:
+        words = _("Connected %(stores)s, Seller ID %(seller)s. Is this right?")
+    else:
+        words = _("Connected Seller ID %(seller)s. Is this right?")
+    return words % {"stores": ", ".join(stores), "seller": fact["selling_partner_id"]}
+
+
+def is_still_a_claim(fact: Facts) -> bool:
+    """The Seller ID is one of a browser or of a file until a call proves it. That call comes
+    within minutes of a consent, and nobody is alarmed before it."""
+    is_asked = timezone.now() - fact["authorized_at"] > 2 * SOON
+    return is_asked and fact["seller_proved_at"] is None
 
 
 def question_buttons(fact: Facts, reader: Reader) -> tuple[Button, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Lower
 from django.http import QueryDict
 
 from connections.grouping_models import SavedView
 from connections.groups import NameTaken, TooMany
 from connections.listing import Chosen
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Organization, User
 
@@ -19,7 +19,7 @@ LONGEST_QUERY = 1_000
 
 def views_of(organization: Organization, user: User) -> QuerySet[SavedView]:
     views: QuerySet[SavedView] = SavedView.objects.for_organization(organization)
-    return views.filter(user=user).order_by(Lower("name"))
+    return views.filter(user=user).order_by(Alphabetical("name"))
 
 
 def canonical(query: str) -> str:

@@ -32,6 +32,7 @@ from connections.groups import groups_named, groups_of
 from connections.health import moments
 from connections.health_words import feeding
 from connections.list_address import (
+    are_rows_short,
     page_number,
     page_of,
     poll_query,
@@ -48,6 +49,7 @@ from connections.words import exact_time
 from marketplaces.cell import nothing_listed, spapi_cell, spapi_side
 from ppc.cell import ppc_cell, ppc_health, ppc_side
 from sellerlegend.amazon.regions import MARKETPLACES
+from sellerlegend.folding import plain
 from sellerlegend.organizations.access import OrganizationRequest
 
 # What views ask for ------------------------------------------------------------------------
@@ -66,6 +68,7 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
     total = facts[0]["total"] if facts else 0
     rows, moving = rendered_rows(facts, reader, partial(compose_rows, reader=reader))
     chosen_words = chips(chosen, groups)
+    short = are_rows_short(request)
     return {
         "rows": rows,
         "is_moving": moving,
@@ -86,7 +89,10 @@ def page_context(request: OrganizationRequest) -> dict[str, Any]:
         "poll_query": poll_query(chosen, number),
         "chips": chosen_words,
         "filter_bar": filter_bar(reader.slug, reader.language, chosen, chosen_words),
-        "bulk_bar": bulk_bar(reader.slug, reader.language, reader.rights, chosen, total),
+        "bulk_bar": bulk_bar(
+            reader.slug, reader.language, reader.rights, chosen, total, are_short=short
+        ),
+        "short_rows": short,
         "found": found_words(total) if chosen.is_filter else "",
         "attention": attention(request),
         "reconnect_queue": SimpleLazyObject(
@@ -281,4 +287,4 @@ def amazon_marketplaces(parts: list[dict[str, Any]], region: str) -> list[dict[s
         if part["marketplace_id"] in MARKETPLACES
     ]
     names = marketplace_names()
-    return sorted(known, key=lambda part: names[part["marketplace_id"]])
+    return sorted(known, key=lambda part: plain(names[part["marketplace_id"]]))

@@ -34,6 +34,10 @@ class NameTaken(ValueError):
     """Another row of the organization has this name, ignoring case."""
 
 
+class RenamedMeanwhile(ValueError):
+    """Somebody else renamed the row: its argument is the name that it has now."""
+
+
 class NotRemovable(ValueError):
     """The row holds a consent; it has to be disconnected, not removed."""
 
@@ -80,15 +84,21 @@ def create_beside(*, connection: Connection, actor: Actor) -> Connection:
     raise NameTaken(connection.name)
 
 
-def rename_connection(*, connection: Connection, name: str, actor: Actor) -> None:
-    """Raises NameTaken."""
-    old = connection.name
+def rename_connection(
+    *, connection: Connection, name: str, actor: Actor, known: str | None = None
+) -> None:
+    """`known`: the name that the actor wants to replace, where somebody may have been faster.
+    Raises NameTaken, RenamedMeanwhile."""
     try:
         with transaction.atomic():
             revisions.touch_list(connection.organization_id)
             revisions.touch(connection.organization_id, [connection.pk])
             rows = Connection.objects.for_organization(connection.organization_id)
-            rows.filter(pk=connection.pk).update(name=name)
+            same = rows.filter(pk=connection.pk)
+            old = same.values_list("name", flat=True).first()
+            if known is not None and old not in (None, known, name):
+                raise RenamedMeanwhile(old)
+            same.update(name=name)
             record_event("connection_renamed", actor=actor, subject=connection, old=old, new=name)
     except IntegrityError:
         raise NameTaken(name) from None

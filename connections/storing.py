@@ -216,7 +216,8 @@ def _next_grant(
     now = timezone.now()
     gap = gaps.gap_before(grant, now)
     columns = credentials.seal_refresh_token(grant, token, row.organization.data_key)
-    columns |= {"authorized_at": now, "authorized_by": actor.user, **gaps.columns_of(gap)}
+    columns |= {"authorized_at": now, "authorized_by": actor.user}
+    columns |= gaps.columns_of(gap) if gap else {}
     columns["authorized_name"] = actor.name
     columns["is_by_client"] = actor.kind == AuditEvent.ActorKind.CLIENT
     columns |= {"imported_at": None, "is_consent_dated": True}

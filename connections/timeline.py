@@ -16,10 +16,11 @@ from uuid import UUID
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from connections.countries import marketplace_name
+from connections.gap_words import gap_words, span_words
 from connections.health_models import Capability, DataSet
 from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
@@ -155,10 +156,12 @@ def note_of(event: AuditEvent) -> str:
         kind = str(event.details.get("kind", ""))
         why = str(event.details.get("reason", ""))
         return word_of(kind, [why]) if kind in Notice.Kind.values else ""
-    days = event.details.get("days")
-    if event.code == "access_gap" and isinstance(days, int) and days > 0:
-        words = ngettext("%(days)d day without access", "%(days)d days without access", days)
-        return words % {"days": days}
+    if event.code == "access_gap":
+        began, ended = (str(event.details.get(f"{name}_at", "")) for name in ("started", "ended"))
+        return gap_words(parse_datetime(began), parse_datetime(ended))
+    if event.code == "incident_passed":
+        began, ended = (str(event.details.get(f"{name}_at", "")) for name in ("began", "ended"))
+        return span_words(parse_datetime(began), parse_datetime(ended))
     reason = REASONS.get(str(event.details.get("reason", "")))
     outcome = OUTCOMES.get(str(event.details.get("outcome", "")))
     told = reason or outcome

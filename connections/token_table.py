@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
@@ -25,6 +24,7 @@ from connections.models import CONSENT_DAYS, Connection, SpApiGrant
 from connections.places import place_of
 from connections.uploaded_tables import Column, Record, read_table
 from sellerlegend import crypto
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.amazon.secret import Secret
 
 COLUMNS = (
@@ -103,7 +103,7 @@ def known_rows(organization_id: UUID) -> list[Known]:
     grants = SpApiGrant.objects.for_organization(organization_id).defer("refresh_token")
     consents = {grant.connection_id: grant for grant in grants}
     found = []
-    for row in rows.order_by(Lower("name"), "pk"):
+    for row in rows.order_by(Alphabetical("name"), "pk"):
         grant = consents.get(row.pk)
         found.append(
             Known(

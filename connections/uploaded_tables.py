@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -22,6 +23,8 @@ MOST_BYTES = 1_000_000
 MOST_ROWS = 500
 MOST_COLUMNS = 50
 SEPARATORS = ",;\t"
+# How spreadsheets are told the separator of the lines below.
+SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\r?\n', re.IGNORECASE)
 ZIP_SIGNATURE = b"PK\x03\x04"
 
 Words = str | Promise
@@ -71,16 +74,12 @@ class Record:
 def read_table(data: bytes, columns: Iterable[Column]) -> list[Record]:
     """The rows below the header, without empty ones. Raises TableRefused."""
     known = tuple(columns)
-    text = decoded(data)
-    if not text.strip():
-        raise TableRefused(_("The file is empty."))
-    separator = separator_of(text, known)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines, reader = _opened(data, known)
     try:
         header = next(reader)
         places = places_of(header, known)
         records = []
-        for line, cells in enumerate(reader, start=2):
+        for line, cells in enumerate(reader, start=lines + 2):
             if any(cell.strip() for cell in cells):
                 records.append(record_of(line, cells, len(header), places))
             if len(records) > MOST_ROWS:
@@ -95,6 +94,29 @@ def read_table(data: bytes, columns: Iterable[Column]) -> list[Record]:
     if not records:
         raise TableRefused(_("The file has a header and no rows."))
     return records
+
+
+def unread_titles(data: bytes, columns: Iterable[Column]) -> list[str]:
+    """What the header of a table that could be read names besides, as it stands there: nothing
+    below it was read."""
+    known = tuple(columns)
+    _lines, reader = _opened(data, known)
+    headings = frozenset[str]().union(*(column.headings() for column in known))
+    return [cell.strip() for cell in next(reader) if cell.strip() and normal(cell) not in headings]
+
+
+@sensitive_variables()
+def _opened(data: bytes, columns: tuple[Column, ...]) -> tuple[int, Iterator[list[str]]]:
+    """The rows from the header on, and how many lines stand before it. Raises TableRefused."""
+    text = decoded(data)
+    if not text.strip():
+        raise TableRefused(_("The file is empty."))
+    named = SEPARATOR_LINE.match(text)
+    if named:
+        text = text[named.end() :]
+    separator = named[1] if named else separator_of(text, columns)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    return (1 if named else 0), reader
 
 
 @sensitive_variables()

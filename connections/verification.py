@@ -88,20 +88,21 @@ def _between(least: timedelta, most: timedelta) -> timedelta:
 
 def note_proof(grant: AnyGrant, *, is_incomplete: bool = False) -> None:
     """A reading with this consent succeeded, in the caller's transaction. `is_incomplete`: there
-    is more to ask soon."""
+    is more to ask soon. One that Amazon has refused since keeps its next check."""
     now = timezone.now()
     due = now + _between(timedelta(0), SOON) if is_incomplete else next_proof(now)
     present = type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
     # The success is written here too: that of the call is not, minutes after another one.
-    present.filter(status__in=LIVING).update(
+    present.filter(status=Grant.Status.ACTIVE).update(
         verified_at=now, last_success_at=now, verify_due_at=due
     )
 
 
 def note_next(grant: AnyGrant) -> None:
-    """It was proved a moment ago by other work: the next time, in the caller's transaction."""
+    """It was proved a moment ago by other work: the next time, in the caller's transaction. One
+    that Amazon has refused since keeps its next check."""
     present = type(grant)._base_manager.filter(pk=grant.pk, version=grant.version)
-    present.filter(status__in=LIVING).update(verify_due_at=next_proof(timezone.now()))
+    present.filter(status=Grant.Status.ACTIVE).update(verify_due_at=next_proof(timezone.now()))
 
 
 def note_no_proof(grant: AnyGrant, reason: str) -> None:

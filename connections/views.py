@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -34,6 +33,7 @@ from marketplaces import services as marketplace_services
 from marketplaces.choices import marketplace_choices
 from ppc.screen import marketplace_names
 from sellerlegend.amazon.regions import MARKETPLACES, Region
+from sellerlegend.errors import OutsideOfReach
 from sellerlegend.organizations.access import (
     OrganizationRequest,
     organization_view,
@@ -66,6 +66,9 @@ def connection_of(request: OrganizationRequest, connection_id: UUID) -> Connecti
 @organization_view(Role.VIEWER)
 def account_connections(request: OrganizationRequest) -> HttpResponse:
     remember_organization(user=request.user, organization=request.organization)
+    chosen = list_address.with_rows(request)
+    if chosen is not None:
+        return chosen
     context = screen.page_context(request)
     owner = {"ticks_owner": ticks_owner(request)}
     response = render(request, PAGE, context | owner)
@@ -111,7 +114,7 @@ def connection_timeline(request: OrganizationRequest, connection_id: UUID) -> Ht
 def require_may_add(request: OrganizationRequest) -> None:
     """403 for whoever is limited to rows that are there."""
     if not may_add_rows(request.membership):
-        raise PermissionDenied("a limited member adds no connection")
+        raise OutsideOfReach("a limited member adds no connection")
 
 
 @form_page
@@ -202,14 +205,23 @@ def connection_add_as_new(request: OrganizationRequest, connection_id: UUID) -> 
 @organization_view(Role.ADMIN)
 def connection_rename(request: OrganizationRequest, connection_id: UUID) -> HttpResponseBase:
     connection = connection_of(request, connection_id)
-    form = RenameForm(request.POST or None, initial={"name": connection.name})
+    shown = {"name": connection.name, "known": connection.name}
+    form = RenameForm(request.POST or None, initial=shown)
     if request.method == "POST" and form.is_valid():
         try:
             services.rename_connection(
-                connection=connection, name=form.cleaned_data["name"], actor=request.actor()
+                connection=connection,
+                name=form.cleaned_data["name"],
+                actor=request.actor(),
+                known=form.cleaned_data["known"] or None,
             )
         except services.NameTaken:
             form.add_error("name", _("You already have a connection with this name."))
+        except services.RenamedMeanwhile as meanwhile:
+            form.data = request.POST.copy()
+            form.data["known"] = str(meanwhile)  # now it is seen
+            words = _("Somebody called it %(name)s meanwhile. Rename again if yours is to stand.")
+            form.add_error("name", words % {"name": meanwhile})
         else:
             words = _("The connection is called %(name)s now.")
             say(request, words % {"name": form.cleaned_data["name"]})

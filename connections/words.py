@@ -101,11 +101,6 @@ def exact_time(moment: datetime | None) -> str:
     return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
 
 
-def zoned_time(moment: datetime) -> str:
-    """For somebody whose time zone nobody knows: with the name of the one it is told in."""
-    return f"{exact_time(moment)} {timezone.localtime(moment).tzname()}"
-
-
 def exact_day(moment: datetime | None) -> str:
     return day_words(timezone.localdate(moment), translation.get_language()) if moment else ""
 

@@ -20,6 +20,7 @@ from connections.models import Grant
 from connections.queue_rows import rows_in_sight
 from marketplaces import onboarding
 from marketplaces.models import MarketplaceAccount
+from sellerlegend.folding import plain
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Membership
 
@@ -100,7 +101,7 @@ def states_of(organization_id: UUID, ids: list[UUID]) -> dict[UUID, Counter[str]
 
 def plan_of(row: dict[str, Any], pending: list[MarketplaceAccount], states: Counter[str]) -> Plan:
     obstacle = obstacle_of(row, pending, states)
-    wanted = [] if obstacle else sorted(pending, key=name_of)
+    wanted = [] if obstacle else sorted(pending, key=lambda account: plain(name_of(account)))
     return Plan(
         id=row["id"],
         name=row["name"],

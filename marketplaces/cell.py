@@ -138,15 +138,18 @@ def spapi_cell(fact: Facts, known: list[Facts], reader: Reader) -> Cell:
         url = url_of("marketplaces_onboard", reader, fact["id"])
         button = Button(_("Continue"), url, is_primary=True)
     flows = is_flowing(fact["spapi_health"], fact)
+    notes = (
+        reading_words(fact)
+        or nothing_listed(fact, known)
+        or (joined_words(counts) if is_working else ""),
+        late_words(fact.get("late", ()), SPAPI_DATA_SETS) if flows else "",
+    )
     return Cell(
         sign=roll_up_sign(counts, done, is_flowing=flows) or paused_sign(known),
         lines=tuple(spapi_line(part, reader.language, is_flowing=flows) for part in known),
         progress=progress_words(done, len(counts)),
         button=button,
-        note=reading_words(fact)
-        or nothing_listed(fact, known)
-        or (joined_words(counts) if is_working else "")
-        or (late_words(fact.get("late", ()), SPAPI_DATA_SETS) if flows else ""),
+        note=" ".join(filter(None, notes)),
         is_moving=fact["reading_due"] is not None
         or any(part["onboarding"] == Onboarding.WORKING for part in known),
     )
@@ -238,10 +241,13 @@ def spapi_side(part: Facts, fact: Facts, reader: Reader) -> Side:
 
 
 def state_began_at(part: Facts) -> datetime:
-    """Of what the sign says: that the seller left is the state of what nobody had started."""
+    """Of what the sign says. What nobody had started is pending since the seller joined, and no
+    longer since he left."""
     began_at: datetime = part["onboarding_changed_at"]
-    has_left = part["onboarding"] == Onboarding.PENDING and not part["is_participating"]
-    return (part["lost_at"] or began_at) if has_left else began_at
+    if part["onboarding"] != Onboarding.PENDING:
+        return began_at
+    turned_at = part["joined_at"] if part["is_participating"] else part["lost_at"]
+    return max(began_at, turned_at) if turned_at else began_at
 
 
 def attention_button(

@@ -60,8 +60,10 @@ def prove(known: Connection, seller: str, access_token: Secret) -> Proof:
     """What a consent shows that is to take the place of the one that works in this row.
 
     The Seller ID came with the browser. Where no call confirms it (a role may be missing), the
-    stores that the consent sees have to be those that we know of this seller. Raises NotProved, and
-    AmazonUnavailable, ClientMisconfigured or UnexpectedReply when it cannot be told.
+    stores that the consent sees have to be those that we know of this seller. Where we may not ask
+    for the stores now, one call a minute being Amazon's plan, the other call alone is proof, so
+    that no code is spent in vain. Raises NotProved, and AmazonUnavailable, ClientMisconfigured or
+    UnexpectedReply when it cannot be told.
     """
     newcomer = Newcomer(
         organization_id=known.organization_id,
@@ -73,13 +75,11 @@ def prove(known: Connection, seller: str, access_token: Secret) -> Proof:
     stores = _known_stores(known)
     if not stores:
         return _prove_where_nothing_was_read(newcomer)
-    reply = _participations_if_allowed(newcomer)
-    try:
-        if is_seller_confirmed(newcomer, reply):
-            return Proof.OF_THE_SELLER
-    except AmazonUnavailable:
-        if reply is None:
-            raise
+    reply, held = _participations_or_the_wait(newcomer)
+    if _is_certainly_of_the_seller(newcomer, reply):
+        return Proof.OF_THE_SELLER
+    if held is not None:
+        raise held
     if reply is None:
         is_as_good = _lost_its_stores(known)
     else:
@@ -107,6 +107,27 @@ def _participations_if_allowed(newcomer: Newcomer) -> ParticipationReply | None:
         raise NotProved(newcomer.selling_partner_id) from error
     except AccessDenied:
         return None
+
+
+def _participations_or_the_wait(
+    newcomer: Newcomer,
+) -> tuple[ParticipationReply | None, AmazonUnavailable | None]:
+    try:
+        return _participations_if_allowed(newcomer), None
+    except AmazonUnavailable as error:
+        if not error.throttled:
+            raise
+        return None, error
+
+
+def _is_certainly_of_the_seller(newcomer: Newcomer, reply: ParticipationReply | None) -> bool:
+    """Where the stores were read, they can tell without this answer."""
+    try:
+        return is_seller_confirmed(newcomer, reply)
+    except AmazonUnavailable:
+        if reply is None:
+            raise
+        return False
 
 
 def _participations_of_a_young_token(newcomer: Newcomer) -> ParticipationReply:

@@ -102,8 +102,14 @@ def _prove(claim: Claim, *, is_by_hand: bool) -> None:
         with claim.finishing(error=""):
             return
     is_over = grant.status == Grant.Status.INVALID
+    is_doubted = grant.status == Grant.Status.DOUBTED
     try:
-        reply = _read(connection, is_forced=is_by_hand or is_over, is_shared=not is_by_hand)
+        reply = _read(
+            connection,
+            is_forced=is_by_hand or is_over,
+            # A reading of before the refusal proves nothing.
+            is_shared=not is_by_hand and not is_doubted,
+        )
     except AmazonError as error:
         reason = verdicts.wait_or_reason(claim, error)
         if reason is not None:
@@ -112,8 +118,10 @@ def _prove(claim: Claim, *, is_by_hand: bool) -> None:
                 if is_by_hand or not is_over:
                     services.reading_failed(connection, reason)
         return
+    # The check of a refusal asks what decides, not what may have met it.
+    is_asked_for_roles = is_by_hand or not is_doubted
     wanted = capabilities.due(connection, is_checked_by_hand=is_by_hand)
-    answers = ask(connection, wanted)
+    answers = ask(connection, wanted) if is_asked_for_roles else {}
     with claim.finishing(error=""):
         _write(grant, connection, reply, answers, is_routine=not is_by_hand)
 

@@ -17,6 +17,7 @@ from connections.views import connection_of, form_page
 from marketplaces import onboarding, pausing, services
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
+from sellerlegend.folding import plain
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
@@ -91,7 +92,7 @@ def onboarding_choices(connection: Connection, *, ticked: str) -> list[Choice]:
         choice_of(row, known[row.marketplace_id], connection, ticked, is_over=is_over)
         for row in rows
     ]
-    return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.name))
+    return sorted(choices, key=lambda choice: (bool(choice.obstacle), plain(choice.name)))
 
 
 def choice_of(

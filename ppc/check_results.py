@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -31,6 +30,7 @@ from ppc.asking import Sides
 from ppc.cell import ppc_health
 from ppc.checking import Plan
 from ppc.disconnecting import Side
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.models import AuditEvent, Membership
 
@@ -163,7 +163,7 @@ def _left_lines(
     )
     event = events.first()
     why = event.details["rows"] if event is not None else {}
-    for row in in_reach.filter(pk__in=why).order_by(Lower("name"), "pk"):
+    for row in in_reach.filter(pk__in=why).order_by(Alphabetical("name"), "pk"):
         note = " · ".join(filter(None, [row.selling_partner_id, region_words(row.region)]))
         yield LeftLine(row.name, note, _left_words(why[str(row.pk)]))
 

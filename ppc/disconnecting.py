@@ -21,6 +21,7 @@ from connections.models import AdsGrant, AuthorizationRequest, Connection, Grant
 from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
 from ppc.services import LINK, usable_grants
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.audit import Actor, record_event
@@ -83,7 +84,9 @@ def fed_rows(grants: list[AdsGrant], own: Connection) -> tuple[FedRow, ...]:
         marketplace_accounts__ppc_link__profile__grant__in=grants,
         marketplace_accounts__ppc_link__status__in=FED,
     )
-    counted = fed.annotate(fed=Count("marketplace_accounts__ppc_link")).order_by("name", "region")
+    counted = fed.annotate(fed=Count("marketplace_accounts__ppc_link")).order_by(
+        Alphabetical("name"), "region"
+    )
     return tuple(
         FedRow(name, region, count, is_own=row_id == own.pk)
         for row_id, name, region, count in counted.values_list("pk", "name", "region", "fed")

@@ -16,6 +16,7 @@ from connections.answers import back_to_list
 from connections.models import Connection
 from connections.views import confirmed_removal, connection_of, form_page
 from ppc import disconnecting, proof, removing
+from sellerlegend.folding import plain
 from sellerlegend.organizations.access import OrganizationRequest, organization_view, render_part
 from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.step_up import ask_for_proof, has_fresh_sign_in
@@ -65,11 +66,13 @@ def connection_remove(request: OrganizationRequest, connection_id: UUID) -> Http
 def what_becomes_of_ads(connection: Connection) -> dict[str, Any]:
     """Which of the row's Ads consents would be left without a row, and whom the others serve."""
     own = disconnecting.own_ads_grants(connection)
-    shared = [grant for grant in ads_consents.of_row(connection) if grant not in own]
-    rows = Connection.objects.for_organization(connection.organization_id)
-    others = rows.filter(pk__in=ads_consents.rows_of(shared)).exclude(pk=connection.pk)
-    names = others.order_by("name", "pk").values_list("name", flat=True)
-    return {"has_own_ads": bool(own), "shared_with": list(names)}
+    kept = [grant for grant in ads_consents.of_row(connection) if grant not in own]
+    fed = [disconnecting.fed_rows([grant], connection) for grant in kept]
+    # A consent that only sees the seller of this row is of others, and nothing becomes of it here.
+    uses = [rows for rows in fed if any(row.is_own for row in rows)]
+    names = sorted({row.name for rows in uses for row in rows if not row.is_own}, key=plain)
+    is_unused = any(all(row.is_own for row in rows) for rows in uses)
+    return {"has_own_ads": bool(own), "shared_with": names, "is_left_unused": is_unused}
 
 
 def removed_words(name: str, *, has_ended_ads: bool) -> str:

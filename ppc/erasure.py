@@ -62,6 +62,8 @@ G = TypeVar("G", SpApiGrant, AdsGrant)
 
 PERSONAL_DETAILS = frozenset({"name", "old", "new", "selling_partner_id"})
 ERASED = "erased:"
+# What nobody can have back goes with the daily run, so that a missed day is still within the 30.
+KEPT_UNUSED = timedelta(days=28)
 BATCH = 500
 
 
@@ -128,18 +130,26 @@ class NotErased(RuntimeError):
 
 def rules(actor: Actor) -> list[Rule]:
     """For `prune`."""
-    each = [
-        Rule(name, rows, partial(erase_each, rows, partial(erase, actor=actor)))
-        for name, rows, erase in (
-            ("deleted_organizations", deleted_organizations, erase_organization),
-            ("ended_connections", ended_connections, erase_connection),
-            ("ended_ads_grants", ended_ads_grants, erase_ads_grant),
-            ("refused_consents", refused_consents, erase_token),
-            ("refused_ads_consents", refused_ads_consents, erase_token),
-        )
-    ]
     hide = until_none(partial(hide_names_of_removed_rows, actor))
-    return [*each, Rule("names_of_removed_rows", names_of_removed_rows, hide)]
+    return [
+        _rule("deleted_organizations", deleted_organizations, erase_organization, actor),
+        *rules_of_the_hour(actor),
+        _rule("refused_consents", refused_consents, erase_token, actor),
+        _rule("refused_ads_consents", refused_ads_consents, erase_token, actor),
+        Rule("names_of_removed_rows", names_of_removed_rows, hide),
+    ]
+
+
+def rules_of_the_hour(actor: Actor) -> list[Rule]:
+    """What people could have back until now, and has to be gone within the hour."""
+    return [
+        _rule("ended_connections", ended_connections, erase_connection, actor),
+        _rule("ended_ads_grants", ended_ads_grants, erase_ads_grant, actor),
+    ]
+
+
+def _rule(name: str, rows: Callable[[], QuerySet[Any]], erase: Any, actor: Actor) -> Rule:
+    return Rule(name, rows, partial(erase_each, rows, partial(erase, actor=actor)))
 
 
 def deleted_organizations(before: datetime | None = None) -> QuerySet[Organization]:
@@ -154,8 +164,8 @@ def deleted_organizations(before: datetime | None = None) -> QuerySet[Organizati
 
 
 def ended_connections(before: datetime | None = None) -> QuerySet[Connection]:
-    """Rows whose last consent ended four weeks ago: that of Seller Central by a disconnect, and PPC
-    with it, before or since. A row that was removed has no PPC."""
+    """Rows whose last consent ended `KEPT_AFTER_END` ago: that of Seller Central by a disconnect,
+    and PPC with it, before or since. A row that was removed has no PPC."""
     long_ago = (before or timezone.now()) - KEPT_AFTER_END
     ended = Connection.with_removed.filter(
         spapi_grant__status=Grant.Status.DISCONNECTED,
@@ -191,7 +201,7 @@ def refused_ads_consents(before: datetime | None = None) -> QuerySet[AdsGrant]:
 def ended_by_amazon(grants: QuerySet[G], before: datetime | None) -> QuerySet[G]:
     """Revoked or expired four weeks ago, and the token is still here. Not those that our own
     environment made invalid, nor a text that does not open, before a consent's year is over."""
-    long_ago = (before or timezone.now()) - KEPT_AFTER_END
+    long_ago = (before or timezone.now()) - KEPT_UNUSED
     client = configured_client(grants.model.application)
     is_refused = Q(last_error_code=refusals.REFUSED, client_id__in=["", client.client_id])
     return (
@@ -204,7 +214,7 @@ def ended_by_amazon(grants: QuerySet[G], before: datetime | None) -> QuerySet[G]
 
 def names_of_removed_rows(before: datetime | None = None) -> QuerySet[AuditEvent]:
     """Events of connections that are gone (undone, removed, abandoned), with names in the clear."""
-    long_ago = (before or timezone.now()) - KEPT_AFTER_END
+    long_ago = (before or timezone.now()) - KEPT_UNUSED
     has_names = Q()
     for name in sorted(PERSONAL_DETAILS):
         is_hidden = Q(**{f"details__{name}__startswith": ERASED}) | Q(**{f"details__{name}": ""})
@@ -215,18 +225,19 @@ def names_of_removed_rows(before: datetime | None = None) -> QuerySet[AuditEvent
 
 
 def overdue() -> int:
-    """How much should have been erased a day ago: not yet beyond the 30 days, but late."""
-    yesterday = timezone.now() - timedelta(days=1)
+    """How much should have been erased a day ago, or an hour ago by the rules of the hour: those
+    are beyond the 30 days then, the others not yet."""
+    an_hour_ago, yesterday = (timezone.now() - timedelta(hours=hours) for hours in (1, 24))
+    due: tuple[tuple[Callable[[datetime], QuerySet[Any]], datetime], ...] = (
+        (deleted_organizations, yesterday),
+        (ended_connections, an_hour_ago),
+        (ended_ads_grants, an_hour_ago),
+        (refused_consents, yesterday),
+        (refused_ads_consents, yesterday),
+        (names_of_removed_rows, yesterday),
+    )
     with across_organizations("overdue erasures"):
-        due: tuple[Callable[[datetime], QuerySet[Any]], ...] = (
-            deleted_organizations,
-            ended_connections,
-            ended_ads_grants,
-            refused_consents,
-            refused_ads_consents,
-            names_of_removed_rows,
-        )
-        return sum(rows(yesterday).count() for rows in due)
+        return sum(rows(before).count() for rows, before in due)
 
 
 def erase_each(rows: Callable[[], QuerySet[Any]], erase: Callable[[Any], object]) -> Iterator[int]:

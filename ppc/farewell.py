@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from connections.models import AdsGrant, Connection, Grant, SpApiGrant
 from connections.notice_sending import message_id, put_down
+from sellerlegend.alphabet import Alphabetical
 from sellerlegend.jobs.ledger import Claim
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, User
 
@@ -64,7 +65,9 @@ def of_organization(organization: Organization) -> Ending:
 
 
 def stores_of(organization: Organization) -> tuple[Store, ...]:
-    rows = Connection.with_removed.for_organization(organization).order_by("name", "region")
+    rows = Connection.with_removed.for_organization(organization).order_by(
+        Alphabetical("name"), "region"
+    )
     known = rows.filter(selling_partner_id__isnull=False)
     facts = known.values_list("name", "selling_partner_id", "region")
     return tuple(Store(*each) for each in facts)

@@ -1,9 +1,10 @@
-"""`prune` by itself, once a day: what was kept long enough goes, and Amazon's data within 30 days.
+"""`prune` by itself: what was kept long enough goes, once a day. What people can have back for 30
+days goes within the hour, so that they have all of them, and Amazon's data is gone in time.
 
 The sweep asks for it. Each time it works for a few seconds at most, in steps that are whole by
-themselves, until nothing is left to do that day; a killed run is taken up at the next sweep, when
-its lock has run out. Nothing is removed in quarantine, or by a clock that the database's differs
-from: both could take for old what is not.
+themselves, until nothing is left to do in that slot; a killed run is taken up at the next sweep,
+when its lock has run out. Nothing is removed in quarantine, or by a clock that the database's
+differs from: both could take for old what is not.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from sellerlegend import database_clock
 from sellerlegend.jobs import locks, sweeping
 from sellerlegend.jobs.models import Slot
 from sellerlegend.organizations import quarantine
-from sellerlegend.organizations.audit import WORKER, record_event
+from sellerlegend.organizations.audit import WORKER, Actor, record_event
 
 logger = logging.getLogger(__name__)
 
 # The lock is the command's: by hand and by itself never run beside each other.
 SLOT = LOCK = "prune"
+SLOT_OF_THE_HOUR = "prune_hour"
 SECONDS = 2.0
 # Far longer than one step; a killed run is continued after it.
 LEASE = timedelta(minutes=1)
@@ -45,14 +47,29 @@ class Run:
 
 
 def prune_in_turn() -> int:
-    """For the sweep: some of today's pruning, unless it is done, under way, or not safe."""
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    done = Slot.objects.filter(name=SLOT, starts_at=today).exclude(finished_at=None)
-    if done.exists() or not _is_safe():
+    """For the sweep: some of today's pruning, then of this hour's, unless it is done, under way,
+    or not safe."""
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for slot, starts_at, rules in (
+        (SLOT, hour.replace(hour=0), all_rules),
+        (SLOT_OF_THE_HOUR, hour, erasure.rules_of_the_hour),
+    ):
+        done = Slot.objects.filter(name=slot, starts_at=starts_at).exclude(finished_at=None)
+        if not done.exists():
+            return _prune_alone(slot, starts_at, rules(WORKER))
+    return 0
+
+
+def all_rules(actor: Actor) -> list[retention.Rule]:
+    return [*retention.rules(), *erasure.rules(actor)]
+
+
+def _prune_alone(slot: str, starts_at: datetime, rules: list[retention.Rule]) -> int:
+    if not _is_safe():
         return 0
     try:
         with locks.hold(LOCK, lease=LEASE):
-            return _prune(today)
+            return _prune(slot, starts_at, rules)
     except locks.LockHeld:
         return 0
 
@@ -72,9 +89,9 @@ def _is_safe() -> bool:
     return True
 
 
-def _prune(today: datetime) -> int:
-    slot, _ = Slot.objects.get_or_create(name=SLOT, starts_at=today)
-    run = _work_off([*retention.rules(), *erasure.rules(WORKER)])
+def _prune(name: str, starts_at: datetime, rules: list[retention.Rule]) -> int:
+    slot, _ = Slot.objects.get_or_create(name=name, starts_at=starts_at)
+    run = _work_off(rules)
     total = run.removed.total()
     if total or run.failed:
         record_event(
@@ -87,7 +104,7 @@ def _prune(today: datetime) -> int:
     logger.info("pruned", extra={"rows": total, "is_whole": run.is_whole} | dict(run.removed))
     if run.is_whole:
         Slot.objects.filter(pk=slot.pk).update(finished_at=timezone.now())
-        Slot.objects.filter(name=SLOT, starts_at__lt=today - SLOTS_KEPT).delete()
+        Slot.objects.filter(name=name, starts_at__lt=starts_at - SLOTS_KEPT).delete()
     return total
 
 
@@ -101,7 +118,7 @@ def _work_off(rules: list[retention.Rule]) -> Run:
                 if time.monotonic() >= end:
                     run.is_whole = False
                     return run
-        except Exception:  # the others are not kept; this one is tried again tomorrow
+        except Exception:  # the others are not kept; this one is tried again in the next slot
             logger.exception("prune_failed", extra={"rule": rule.name})
             run.failed.append(rule.name)
     return run

@@ -1,6 +1,6 @@
 """Taking a disconnected row out of sight, and bringing it back.
 
-Nothing that Amazon told us is kept longer by it: `prune` erases the row 28 days after its consent
+Nothing that Amazon told us is kept longer by it: `prune` erases the row 30 days after its consent
 ended, in sight or not.
 """
 

@@ -10,12 +10,14 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from connections.countries import marketplace_name
+from connections.health_words import SideHealth
 from connections.models import AdsGrant, Connection
 from connections.reach import ads_grants_within, within_reach
 from marketplaces.choices import Choice
 from marketplaces.models import Marketplace, MarketplaceAccount
 from ppc import services
 from ppc.models import AdsProfile, PpcLink
+from sellerlegend.folding import plain
 from sellerlegend.organizations.models import Membership
 
 
@@ -27,7 +29,29 @@ class Consent:
     feeds: tuple[str, ...]
 
 
-def link_choices(connection: Connection) -> list[Choice]:
+@dataclass(frozen=True)
+class Renewal:
+    """What the row says of a consent that a person has to give again."""
+
+    title: str
+    text: str
+    tone: str
+
+
+def renewal_of(health: SideHealth | None) -> Renewal | None:
+    """None while nobody has to renew anything: then the pop-up is about connecting."""
+    if health is None or not health.needs_a_person or health.reason is None:
+        return None
+    step = _(
+        "Renew the consent here, signed in to Amazon as the person who runs this seller's "
+        "campaigns. What is connected stays connected."
+    )
+    title = f"{health.reason.title} ({health.since})" if health.since else str(health.reason.title)
+    return Renewal(title=title, text=f"{health.reason.meaning} {step}", tone=health.tone)
+
+
+def link_choices(connection: Connection, *, are_ticked: bool) -> list[Choice]:
+    """`are_ticked`: those that can be connected. Not where something else is to be done first."""
     names = {row.pk: row for row in Marketplace.objects.all()}
     accounts = MarketplaceAccount.objects.for_organization(connection.organization_id)
     rows = accounts.filter(connection=connection, marketplace_id__in=list(names)).select_related(
@@ -40,12 +64,12 @@ def link_choices(connection: Connection) -> list[Choice]:
             account_id=row.pk,
             name=marketplace_name(row.marketplace_id, names[row.marketplace_id].name),
             note=profile_words(profiles.get(row.marketplace_id)),
-            is_ticked=row.pk in ready,
+            is_ticked=are_ticked and row.pk in ready,
             obstacle="" if row.pk in ready else obstacle(row, names[row.marketplace_id]),
         )
         for row in rows
     ]
-    return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.name))
+    return sorted(choices, key=lambda choice: (bool(choice.obstacle), plain(choice.name)))
 
 
 def profile_words(profile: AdsProfile | None) -> str:

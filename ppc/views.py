@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,6 +17,7 @@ from connections.dialogs import leave_for
 from connections.list_address import list_seen
 from connections.models import Connection
 from connections.reader import Reader
+from connections.screen import row_of
 from connections.selection import asked_by_form, selection_of
 from connections.views import (
     cannot_leave,
@@ -53,17 +55,25 @@ def ppc_connect(request: OrganizationRequest, connection_id: UUID) -> HttpRespon
             is_new_consent = is_renewal or "new_consent" in request.POST
             return link_or_leave(request, connection, chosen, is_new_consent=is_new_consent)
         error = _("Tick at least one marketplace.")
-    choices = screen.link_choices(connection)
-    context = {
+    context = connect_context(request, connection) | {"error": error}
+    status = 422 if error else 200
+    return render_part(request, "ppc/connect.html", "dialog", context, status=status)
+
+
+def connect_context(request: OrganizationRequest, connection: Connection) -> dict[str, Any]:
+    """A consent that has to be renewed comes first, and nothing else is ticked beside it."""
+    can_renew = services.can_renew(connection)
+    health = row_of(request, connection).ppc_health if can_renew else None
+    renewal = screen.renewal_of(health)
+    choices = screen.link_choices(connection, are_ticked=renewal is None)
+    return {
         "connection": connection,
         "choices": choices,
         "can_start": any(not choice.obstacle for choice in choices),
-        "can_renew": services.can_renew(connection),
+        "can_renew": can_renew,
+        "renewal": renewal,
         "consents": screen.consents(connection, request.membership),
-        "error": error,
     }
-    status = 422 if error else 200
-    return render_part(request, "ppc/connect.html", "dialog", context, status=status)
 
 
 def link_or_leave(
@@ -131,7 +141,11 @@ def disconnected_words(name: str, ended: frozenset[Side]) -> str:
     faster."""
     if not ended:
         return _("Nothing was ended: %(name)s had no such consent any more.") % {"name": name}
-    words = [_("%(name)s was disconnected and its token destroyed.") % {"name": name}]
+    if ended == {Side.PPC}:
+        deed = _("Amazon Ads of %(name)s was disconnected and its token destroyed.")
+    else:
+        deed = _("%(name)s was disconnected and its token destroyed.")
+    words = [deed % {"name": name}]
     if Side.SPAPI in ended:
         words.append(
             _(

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from connections import incident_banner
 from connections.attention import Attention, attention_of
+from sellerlegend.folding import plain
 from sellerlegend.organizations import quarantine
 from sellerlegend.organizations.models import Membership, User
 from sellerlegend.prepared import PreparedQuery
@@ -112,7 +113,7 @@ MEMBERSHIPS = PreparedQuery(memberships, user_id=UUID)
 
 def own_organizations(user: User) -> list[Choice]:
     choices = [choice_of(*row.values()) for row in MEMBERSHIPS.rows(user_id=user.pk)]
-    return sorted(choices, key=lambda choice: choice.name.lower())
+    return sorted(choices, key=lambda choice: plain(choice.name))
 
 
 def choice_of(

@@ -7,6 +7,7 @@ import logging
 import math
 import sys
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import get_template
@@ -28,13 +29,25 @@ BARE_PAGE = """<!DOCTYPE html>
 """
 
 
+class OutsideOfReach(PermissionDenied):
+    """A member who sees only some of the organization's connections asked for what concerns
+    others, too. The role is not what is missing."""
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return refusal(request, "400.html", 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    is_for_staff = request.path.startswith(STAFF_PATHS) and _is_staff(request)
-    return refusal(request, "errors/staff_denied.html" if is_for_staff else "403.html", 403)
+    return refusal(request, _page_of_denial(request, exception), 403)
+
+
+def _page_of_denial(request: HttpRequest, exception: Exception) -> str:
+    if request.path.startswith(STAFF_PATHS) and _is_staff(request):
+        return "errors/staff_denied.html"
+    if isinstance(exception, OutsideOfReach):
+        return "errors/outside_of_reach.html"
+    return "403.html"
 
 
 def _is_staff(request: HttpRequest) -> bool:

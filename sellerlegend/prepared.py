@@ -7,7 +7,6 @@ query is compiled, and the organization is one of the values that every run must
 
 from __future__ import annotations
 
-import re
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,6 +19,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 from django.db.models.sql import UpdateQuery
+
+from sellerlegend.folding import pattern_of
 
 Bind = Callable[[dict[str, Any]], Any]
 
@@ -172,8 +173,6 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
         if parameter == sample:
             return itemgetter(name)
         # Looked for within a text.
-        if isinstance(sample, str) and parameter == f"%{sample}%":
-            return partial(within, name, ops)
         if isinstance(sample, str) and parameter == pattern_of(sample):
             return partial(as_pattern, name)
         # A database without a UUID type compares hexadecimal text.
@@ -185,16 +184,6 @@ def bind_of(parameter: Any, samples: dict[str, Any], ops: Any) -> Bind:
         if type(sample) is date and parameter == ops.adapt_datefield_value(sample):
             return partial(adapted_day, name, ops)
     return lambda _values: parameter
-
-
-def within(name: str, ops: Any, values: dict[str, Any]) -> str:
-    """Its own signs of a pattern are letters."""
-    return f"%{ops.prep_for_like_query(values[name])}%"
-
-
-def pattern_of(text: str) -> str:
-    """For a `regex` or `iregex` lookup of plain text; `bind_of` knows it again by its brackets."""
-    return f"(?:{re.escape(text)})"
 
 
 def as_pattern(name: str, values: dict[str, Any]) -> str:

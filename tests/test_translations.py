@@ -11,6 +11,7 @@ from pathlib import Path
 import allauth
 import pytest
 from babel.messages.catalog import Catalog, Message
+from django.conf import settings
 from django.utils import translation
 
 from connections.countries import NAMES
@@ -50,6 +51,10 @@ def texts(message: Message) -> list[str]:
 
 def translations(message: Message) -> list[str]:
     return [message.string] if isinstance(message.string, str) else list(message.string or ())
+
+
+def test_each_language_is_offered_once() -> None:
+    assert settings.LANGUAGES == [("en", "English"), ("de", "Deutsch")]
 
 
 def test_the_source_holds_texts_of_python_and_templates(source: Catalog) -> None:

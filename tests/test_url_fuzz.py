@@ -30,7 +30,7 @@ from tests.fuzzing import TIMES, examples, seconds
 from tests.signing_in import signed_in_freshly
 from tests.staff import make_shop, make_support
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("plain_rendering")]
 
 HOSTILE = (
     b"\x00",

@@ -10,9 +10,9 @@ from tests.amazon_emulator import RunningEmulator
 from tests.fuzzing import examples, seconds
 from tests.walk_of_years import WalkOfYears, set_the_scene
 
-# 200 in the suite, 2,000 with `make fuzz`.
+# 60 in the suite, 2,000 with `make fuzz`.
 PARTS = 2
-WALKS_OF_A_PART = examples(100)
+WALKS_OF_A_PART = examples(30)
 STEPS = 30
 # What failed once is not remembered: the report shows the shortest walk that fails.
 PHASES = [Phase.generate, Phase.shrink]

@@ -126,8 +126,8 @@ class IncidentAdmin(ScopedModelAdmin):
             _("Close"),
             _(
                 "The banner goes, and the organizations are told. It opens no more for ten "
-                "minutes. Consents that it held are asked three times more within a quarter of an "
-                "hour: what Amazon refuses then is believed, unless an incident opens again."
+                "minutes. Consents that it held are asked three times more within half an hour: "
+                "what Amazon refuses then is believed, unless an incident opens again."
             ),
             close_incident,
         ).as_admin_action(),

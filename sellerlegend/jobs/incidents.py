@@ -95,16 +95,21 @@ def is_open_at(part: tuple[str, str]) -> bool:
     return any((incident.surface, incident.region) == part for incident in open_now())
 
 
-def are_many_refused_now(surface: str, region: str = "") -> bool:
+def are_many_refused_now(surface: str, region: str = "", since: datetime | None = None) -> bool:
     """Whether an open incident says so, for however long: words are chosen by it, and no consent is
-    judged. Without a region any region counts."""
+    judged. Without a region any region counts. `since`: what happened before it began is none of
+    its doing."""
     here = [
         incident
         for incident in shown_now()
         if incident.surface == Incident.Surface.LWA
         or (incident.surface == surface and region in ("", incident.region))
     ]
-    return any(incident.cause == Incident.Cause.REFUSING for incident in here)
+    return any(
+        incident.cause == Incident.Cause.REFUSING
+        and (since is None or since >= (incident.refusing_since or incident.opened_at) - WINDOW)
+        for incident in here
+    )
 
 
 def are_refusals_amazons(surface: Incident.Surface, region: str = "") -> bool:
@@ -133,10 +138,20 @@ def _holds_refusals(incident: Incident, now: datetime) -> bool:
 def has_staff_ended_since(moment: datetime, surface: Incident.Surface, region: str = "") -> bool:
     """Whether they said of one that held refusals that it is over: nothing has shown it."""
     here = Q(surface=surface) & (Q(region=region) if region else Q())
-    ended = Incident.objects.filter(here | Q(surface=Incident.Surface.LWA), closed_at__gt=moment)
-    # One that staff opened held refusals whatever its cause.
-    held = Q(cause=Incident.Cause.REFUSING) | Q(opened_by__isnull=False)
-    return bool(ended.filter(held, closed_by__isnull=False).exists())
+    ended = Incident.objects.filter(
+        here | Q(surface=Incident.Surface.LWA), closed_at__gt=moment, closed_by__isnull=False
+    )
+    return any(_may_have_held(incident, moment) for incident in ended)
+
+
+def _may_have_held(incident: Incident, moment: datetime) -> bool:
+    """One that staff opened for another cause holds refusals only while many are in doubt, and
+    those whom it held still are."""
+    if incident.cause == Incident.Cause.REFUSING:
+        return True
+    if incident.opened_by_id is None:
+        return False
+    return are_many_refused((incident.surface, incident.region), moment)
 
 
 def is_freshly_refusing(incident: Incident, now: datetime) -> bool:

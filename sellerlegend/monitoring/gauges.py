@@ -249,7 +249,7 @@ GAUGES = (
     Gauge("prune_age_seconds", "Time since a day's pruning came to its end", (), prune_age),
     Gauge(
         "erasures_overdue",
-        "Organizations, connections and consents that should have been erased a day ago",
+        "Organizations, connections and consents whose erasure is late",
         (),
         erasures_overdue,
     ),

@@ -16,6 +16,7 @@ from django.utils.cache import patch_vary_headers
 from django_htmx.middleware import HtmxDetails
 
 from sellerlegend import log_facts
+from sellerlegend.errors import OutsideOfReach
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Membership, Organization, Role, User
 from sellerlegend.prepared import PreparedQuery
@@ -102,7 +103,7 @@ def unlimited(view: OrganizationView[P]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(request: OrganizationRequest, *args: P.args, **kwargs: P.kwargs) -> Any:
         if request.membership.is_limited:
-            raise PermissionDenied("needs the whole organization")
+            raise OutsideOfReach("needs the whole organization")
         return view(request, *args, **kwargs)
 
     return guarded

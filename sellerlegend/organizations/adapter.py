@@ -15,7 +15,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from sellerlegend.errors import too_many_requests
-from sellerlegend.organizations import devices, limits
+from sellerlegend.organizations import devices, limits, sessions
 from sellerlegend.organizations.models import User
 from sellerlegend.organizations.step_up import has_fresh_sign_in
 
@@ -74,6 +74,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **options)
         devices.remember_device(request, response, user.email)
+        sessions.browser_value(request.session)
         if user.is_staff or user.is_superuser:
             request.session.set_expiry(settings.STAFF_SESSION_SECONDS)
         return response

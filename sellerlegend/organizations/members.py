@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sellerlegend.folding import plain
 from sellerlegend.organizations import invitations, people_log
 from sellerlegend.organizations.audit import Actor, record_event
 from sellerlegend.organizations.models import Membership, Organization, Role, User
@@ -152,4 +153,4 @@ def members_of(organization: Organization) -> list[Membership]:
 
 
 def _name(user: User) -> str:
-    return str(user).lower()
+    return plain(str(user))

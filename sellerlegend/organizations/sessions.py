@@ -7,6 +7,7 @@ of the cookie: who reads the database finds nothing that a browser could present
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions import middleware
 from django.contrib.sessions.backends import db
-from django.contrib.sessions.backends.base import VALID_KEY_CHARS
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS, SessionBase
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -26,6 +27,7 @@ from sellerlegend.organizations.models import User
 from sellerlegend.prepared import PreparedQuery
 
 COOKIE_LENGTH = 32
+BROWSER_KEY = "authorization_browser"
 KEY_LENGTH = 40  # of both columns, Django's and allauth's: 160 bits of the hash
 PERSON_COLUMNS = [field.attname for field in User._meta.concrete_fields]
 
@@ -117,3 +119,15 @@ def end_all_sessions() -> int:
     UserSession.objects.all().delete()
     ended, _ = SessionStore.get_model_class().objects.all().delete()
     return ended
+
+
+def browser_value(session: SessionBase) -> str:
+    """What binds a trip to Amazon to this browser: random, and kept when the key changes.
+
+    Every sign-in makes one: of two first departures at the same moment each would, and the
+    session keeps the last.
+    """
+    if BROWSER_KEY not in session:
+        session[BROWSER_KEY] = secrets.token_urlsafe(32)
+    value: str = session[BROWSER_KEY]
+    return value

@@ -227,7 +227,7 @@ DEVELOPMENT_ROUTES = frozenset({"components_page"})
 # What differs between two answers to one request: the masked CSRF token and the CSP nonce.
 CHANCE = re.compile(rb'(name="csrfmiddlewaretoken" value|nonce)="[^"]*"')
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("plain_rendering")]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,11 @@ from tests import factories
 from tests.factories import CANADA, US
 from tests.staff import signed_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("plain_rendering"),
+]
 
 MANY = 200
 LISTED = [

@@ -20,7 +20,7 @@ from tests.browser.product import (
     running_already,
 )
 from tests.browser.screen import sign_in
-from tests.services import find_services
+from tests.services import are_services_required, find_services
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -35,15 +35,22 @@ STARTING_SECONDS = 420
 
 EMBEDDED = "embedded"
 FULL = pytest.param("full", marks=[pytest.mark.needs_postgresql, pytest.mark.needs_redis])
-KINDS = ["running"] if running_already() else [EMBEDDED, FULL]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A walk is made on every kind of product; what only looks at pages, on one."""
+    """What only looks at pages does so on the embedded defaults. The walk is made on PostgreSQL and
+    Redis where they are, since `make walk` makes it on the embedded defaults."""
     if "product" in metafunc.fixturenames:
         looks_only = metafunc.definition.get_closest_marker("one_product") is not None
-        kinds = KINDS[:1] if looks_only else KINDS
+        kind = EMBEDDED if looks_only or not are_all_there() else FULL
+        kinds = ["running" if running_already() else kind]
         metafunc.parametrize("product", kinds, indirect=True, scope="package")
+
+
+def are_all_there() -> bool:
+    found = find_services()
+    is_there = bool(found.postgresql.address and found.redis.address)
+    return is_there or are_services_required()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -106,22 +106,24 @@ def timeline_page(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Timeline of")
 
 
-def open_menu(summary: str) -> Arrive:
-    """Over a page with nothing under the menu: of a button that it half covers axe says that it is
-    too small, though whoever opened the menu closes it first (WCAG 2.5.8 leaves that out)."""
-
-    def arrive(page: Page) -> None:
-        page.goto(f"{NORTHSTAR}views")
-        page.locator(".app-header summary", has_text=summary).click()
-
-    return arrive
-
-
 def empty_list(page: Page) -> None:
     page.goto("/organizations/new")
     page.get_by_label("Name").fill(f"Nothing yet {secrets.token_hex(3)}")
     page.get_by_role("button", name="Create organization").click()
     page.wait_for_url("**/connections/")
+
+
+def open_menu(summary: str) -> Arrive:
+    """Over a page with nothing under the menu: of a link or button that it half covers axe says
+    that it is too small, though whoever opened the menu closes it first (WCAG 2.5.8 leaves that
+    out). An organization of its own, since other tests save views in the demo's."""
+
+    def arrive(page: Page) -> None:
+        empty_list(page)
+        page.goto(f"{page.url}views")
+        page.locator(".app-header summary", has_text=summary).click()
+
+    return arrive
 
 
 def form_with_mistakes(page: Page) -> None:
@@ -187,6 +189,7 @@ def wrong_password(page: Page) -> None:
     page.get_by_label("Email").fill(f"nobody-{secrets.token_hex(3)}@example.com")
     page.get_by_label("Password").fill("not the password")
     page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible()
 
 
 def email_code(page: Page) -> None:
@@ -201,6 +204,7 @@ def reset_sent(page: Page) -> None:
     page.goto("/accounts/password/reset/")
     page.get_by_label("Email").fill(f"nobody-{secrets.token_hex(4)}@example.com")
     page.locator("main form button[type=submit]").first.click()
+    page.wait_for_url("**/done/")
 
 
 def behind_password(path: str) -> Arrive:
@@ -211,6 +215,7 @@ def behind_password(path: str) -> Arrive:
         if "reauthenticate" in page.url:
             page.get_by_label("Password").fill(PASSWORD)
             page.locator("main form button[type=submit]").first.click()
+            page.wait_for_url(lambda url: "reauthenticate" not in url)
 
     return arrive
 
@@ -398,9 +403,10 @@ def client_declined(page: Page) -> None:
 
 CONNECTIONS = (
     Place("list", at(NORTHSTAR)),
+    Place("list in short rows", at(f"{NORTHSTAR}?rows=short")),
     Place("list of a viewer", at(NORTHSTAR), VIEWER),
     Place("empty list", empty_list),
-    Place("menu of organizations", open_menu("Northstar Trading")),
+    Place("menu of organizations", open_menu("Nothing yet")),
     Place("menu of settings", open_menu("Account Settings")),
     Place("details unfolded", details(NA)),
     Place("details of trouble", details("Oasis by Desert Rose")),

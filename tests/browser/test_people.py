@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
-from tests.browser.accessibility import SMALL_PHONE
+from tests.browser.accessibility import DESK, SMALL_PHONE
 from tests.browser.complaints import Complaints
 from tests.browser.conftest import SignedIn
 from tests.browser.pages import behind_password
@@ -24,6 +24,7 @@ pytestmark = [
 ]
 
 PEOPLE = "/o/northstar-trading/people"
+LONGEST_NAME = 150
 LINK = re.compile(r"http://localhost:\d+(/invitation/[\w-]{43})\s")
 CODE = re.compile(r"^([A-Z0-9]+-[A-Z0-9]+)\s*$", re.MULTILINE)
 
@@ -87,3 +88,16 @@ def test_somebody_is_invited_joins_on_a_phone_and_is_removed(
     answer = phone.goto(NORTHSTAR)
     assert answer is not None
     assert answer.status == 404
+
+
+@pytest.mark.parametrize("size", [DESK, SMALL_PHONE], ids=["desk", "phone"])
+def test_a_name_of_one_long_word_does_not_widen_the_page(
+    window: SignedIn, size: ViewportSize
+) -> None:
+    page = window(viewport=size)
+    page.goto(PEOPLE)
+    name = page.locator(".person__words > span:first-child").first
+
+    name.evaluate("(name, longest) => { name.textContent = 'W'.repeat(longest); }", LONGEST_NAME)
+
+    assert not scrolls_sideways(page)

@@ -182,7 +182,7 @@ def test_of_refusals_those_that_were_meant_are_not_told_that_they_passed(
 
     told, passed = end(incident, organization)
 
-    assert (told["rows"], told["ads_consents"]) == (1, 1)
+    assert (told["rows"], told["ads_consents"], told["doubted"]) == (1, 1, 2)
     assert passed == {other.pk, ads.pk}
 
 

@@ -177,13 +177,17 @@ def test_the_door_that_tells_no_region_asks_for_the_marketplace(
     door = link.params["amazon_callback_uri"].replace(NA_HOST, "amazon.com")
     general = link.with_params(amazon_callback_uri=door)
 
-    form = browser.get(str(general)).context["form"]
+    page = browser.get(str(general))
+    in_german = browser.get(str(general), headers={"accept-language": "de"}).text
+    form = page.context["form"]
     to_japan = trips.say_yes(browser, general, organization, marketplace=JAPAN)
     to_europe = trips.say_yes(browser, general, organization, marketplace=GERMANY)
 
     offered = {value for value, _ in form.fields["marketplace"].choices if value}
     assert offered == set(MARKETPLACES)
     assert form.initial["marketplace"] == JAPAN
+    assert f"{known.name} is this seller's row (FE)." in page.text
+    assert "Deutschland" in in_german
     assert to_japan.startswith(door)
     assert to_europe.startswith(door)
     [row, fresh] = rows_of(organization)

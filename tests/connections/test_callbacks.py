@@ -720,6 +720,30 @@ def test_a_failed_exchange_is_tried_once_and_stores_nothing(
     assert callback.trip.code_verifier == ""
 
 
+@pytest.mark.parametrize(
+    ("scenario", "options"),
+    [("throttled", {}), ("html_error_page", {}), ("malformed", {"kind": "empty_body"})],
+)
+def test_what_amazon_answered_at_once_is_not_called_late(
+    amazon: RunningEmulator,
+    browser: Client,
+    callback: Callback,
+    scenario: str,
+    options: dict[str, Any],
+) -> None:
+    amazon.scenario(scenario, surface="lwa", **options)
+    trips.come_back(browser, callback)
+
+    page = browser.get(f"/amazon/outcome/{callback.trip.reference}").content.decode()
+
+    assert "Amazon gave us no usable answer" in page
+    assert (
+        "It did not answer in time, had too many requests, or sent something that is no answer."
+        in page
+    )
+    assert "Wait a minute and start again." in page
+
+
 @pytest.mark.parametrize(("scenario", "failures"), [("outage", 1), ("throttled", 1), ("", 0)])
 def test_an_exchange_counts_for_incidents_of_the_token_endpoint(
     amazon: RunningEmulator, browser: Client, callback: Callback, scenario: str, failures: int

@@ -90,6 +90,7 @@ def test_what_nobody_knows_has_the_neutral_entry() -> None:
         ("400", "bad_request"),
         ("403", "permission_denied"),
         ("403_csrf", "csrf_failure"),
+        ("errors/outside_of_reach", "outside_of_reach"),
         ("404", "not_found"),
         ("405", "wrong_method"),
         ("429", "too_many"),

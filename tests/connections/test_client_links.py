@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import smtplib
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from pytest_django import Settings
 
-from connections import client_link_words, client_links, retention, services, storing
+from connections import amazon_codes, client_link_words, client_links, retention, services, storing
 from connections import exchange as exchange_module
 from connections.client_link_models import ClientLink
 from connections.client_links import Recipient
@@ -228,18 +228,54 @@ def test_the_page_says_who_asks_for_what_and_no_more(
 
 @pytest.mark.parametrize(
     ("language", "expected"),
-    [("en", "Nov. 3, 2026, 2:05 PM UTC"), ("de", "3. November 2026 14:05 UTC")],
+    [("en", "Nov. 3, 2026"), ("de", "3. November 2026")],
 )
-def test_a_time_says_in_which_zone_it_is_told(
-    language: str, expected: str, row: Connection, phone: Client
+def test_a_link_works_until_its_last_day_is_over_wherever_its_reader_lives(
+    language: str, expected: str, row: Connection, member: User, phone: Client
 ) -> None:
-    """Nobody knows the zone of somebody without a login."""
-    with time_machine.travel("2026-10-20T14:05:00Z", tick=False):
-        asked = client_trips.ask(row, recipient=Recipient("Maria", "", language))
+    """Nobody knows the zone of somebody without a login: a day and no time, told by everybody."""
+    User.objects.filter(pk=member.pk).update(time_zone="Pacific/Kiritimati")
+    recipient = Recipient("Maria", "maria@client.example", language)
+    with time_machine.travel("2026-10-20T07:19:00Z", tick=False):
+        asked = client_trips.ask(row, recipient=recipient)
 
-        body = " ".join(phone.get(asked.path).content.decode().split())
+        page = " ".join(phone.get(asked.path).content.decode().split())
+        [message] = send_mails()
+        desk = trips.sign_in(member)
+        listed = desk.get(reverse("client_links", args=[row.organization.slug])).content.decode()
 
-    assert expected in body
+    assert f"<dd> {expected} </dd>" in page
+    assert expected in str(message.body)
+    assert "Works until Nov. 3, 2026<" in listed
+    with time_machine.travel("2026-11-04T11:59:00Z", tick=False):
+        assert phone.get(asked.path).status_code == 200
+    with time_machine.travel("2026-11-04T12:00:00Z", tick=False):
+        assert phone.get(asked.path).status_code == 410
+
+
+def test_a_link_of_before_names_the_last_day_that_is_whole_everywhere() -> None:
+    link = ClientLink(expires_at=datetime(2026, 12, 12, 7, 19, tzinfo=UTC))
+
+    assert link.last_day == date(2026, 12, 10)
+
+
+def test_what_amazon_says_leads_nobody_without_a_login_into_the_product(
+    row: Connection, phone: Client
+) -> None:
+    page = " ".join(phone.get(client_trips.ask(row).path).content.decode().split())
+
+    codes = re.findall(r"<dt>([A-Z0-9_]+)</dt> <dd> (.+?) </dd>", page)
+
+    assert [code for code, _words in codes] == list(amazon_codes.CODES)
+    told = dict(codes)
+    assert told["SPDC8143"] == (
+        "Only the primary user may give this consent. Forward this link to the primary user of "
+        "the selling account."
+    )
+    assert told["MD1000"].endswith(
+        "Tell Northstar Trading the code. There is nothing to change in Seller Central."
+    )
+    assert not re.search(r"our support|invite|the mail", page)
 
 
 def test_the_client_may_read_it_in_another_language(row: Connection, phone: Client) -> None:
@@ -279,6 +315,8 @@ def test_opened_is_written_down_once_and_not_for_a_prefetch(row: Connection, pho
     asked = client_trips.ask(row)
 
     phone.head(asked.path)
+    for name in ("Sec-Purpose", "Purpose", "X-Moz"):
+        phone.get(asked.path, headers={name: "prefetch"})
     phone.get(asked.path, headers={"Sec-Purpose": "prefetch;prerender"})
     before = asked.link.opened_at
 
@@ -493,6 +531,25 @@ def test_a_link_that_is_revoked_during_the_exchange_stores_nothing(
     assert factories.grant_of(row).version == 1
 
 
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_a_link_that_expires_at_amazon_says_so(
+    row: Connection, phone: Client, amazon: RunningEmulator, *, is_swept: bool
+) -> None:
+    asked = client_trips.ask(row)
+    callback = trips.confirm(client_trips.press_continue(phone, asked.path), SELLER)
+    ClientLink._base_manager.filter(pk=asked.pk).update(expires_at=timezone.now())
+    if is_swept:
+        client_links.end_overdue()
+
+    page = client_trips.come_back(phone, callback).content.decode()
+
+    assert client_trips.trip_of(asked).outcome == "link_over"
+    assert "This link has expired" in page
+    assert "Ask Northstar Trading for a new link." in page
+    assert "SL-118" in page
+    assert "taken back" not in page
+
+
 def test_of_two_browsers_with_one_link_the_first_consent_counts(
     row: Connection, amazon: RunningEmulator
 ) -> None:
@@ -577,7 +634,7 @@ def test_only_steps_of_the_table_are_possible(row: Connection) -> None:
 def test_the_sweep_writes_down_what_expired(row: Connection, phone: Client) -> None:
     asked = client_trips.ask(row, days=1)
 
-    with time_machine.travel(timezone.now() + timedelta(days=1), tick=False):
+    with time_machine.travel(timezone.now() + timedelta(days=3), tick=False):
         assert phone.get(asked.path).status_code == 410
         assert client_links.end_overdue() == 1
         assert client_links.end_overdue() == 0
@@ -592,7 +649,7 @@ def test_a_row_that_waits_for_a_client_is_not_swept_away(waiting: Connection) ->
     with time_machine.travel(timezone.now() + timedelta(days=13), tick=False):
         assert services.remove_abandoned_rows() == 0
 
-    with time_machine.travel(timezone.now() + timedelta(days=15), tick=False):
+    with time_machine.travel(timezone.now() + timedelta(days=16), tick=False):
         client_links.end_overdue()
         assert services.remove_abandoned_rows() == 1
     assert not ClientLink._base_manager.filter(pk=asked.pk).exists()
@@ -778,7 +835,7 @@ def test_a_member_asks_by_mail(row: Connection, member: User) -> None:
         answer.content.decode()
     )
     assert (link.made_by, link.recipient_name, link.status) == (member, "Maria", Status.MADE)
-    assert link.expires_at - link.created_at == timedelta(days=14)
+    assert link.last_day == timezone.localdate(link.created_at) + timedelta(days=14)
     assert re.search(r"/c/[\w-]{43}", answer.content.decode()) is None
     assert len(send_mails()) == 1
 
@@ -934,8 +991,9 @@ def test_the_asked_line_is_a_sentence_in_german(row: Connection) -> None:
     with translation.override("de"):
         told_unnamed = client_link_words.asked_line(unnamed.link)
 
-    assert re.fullmatch(r"Maria wurde am .+ gebeten\. Stand: Zu übergeben\.", told)
-    assert re.fullmatch(r"Der Kunde wurde am .+ gebeten\. Stand: Zu übergeben\.", told_unnamed)
+    waits = "wurde am .+ erstellt und ist noch zu übergeben"
+    assert re.fullmatch(rf"Ein Link für Maria {waits}\.", told)
+    assert re.fullmatch(rf"Ein Link für den Kunden {waits}\.", told_unnamed)
 
 
 def test_the_list_tells_the_steps_and_is_narrowed_by_state(
@@ -965,6 +1023,36 @@ def test_the_list_tells_the_steps_and_is_narrowed_by_state(
     assert "Zoe" not in opened
     details = reverse("connection_details", args=[organization.slug, row.pk])
     assert re.search(r"Asked Maria on [^:]+: Opened\.", desk.get(details).content.decode())
+
+
+def test_the_steps_stand_in_the_order_of_time_with_what_failed_and_why(
+    row: Connection, phone: Client, amazon: RunningEmulator
+) -> None:
+    """Also when the client has set out again since."""
+    with time_machine.travel("2026-10-20T07:20:00Z", tick=False) as clock:
+        asked = client_trips.ask(row)
+        phone.get(asked.path)
+        callback = trips.confirm(client_trips.press_continue(phone, asked.path), OTHER)
+        clock.shift(60)
+        client_trips.come_back(phone, callback)
+        failed = client_link_words.line_of(asked.link)
+        clock.shift(60)
+        phone.post(asked.path)
+        left = client_link_words.line_of(asked.link)
+
+    assert asked.link.status == Status.LEFT
+    why = "Did not work on Oct. 20, 2026, 7:21 AM: You signed in with another seller account"
+    assert left.steps == (
+        "Opened on Oct. 20, 2026, 7:20 AM, by the recipient or by a mail scanner",
+        why,
+        "Left for Amazon on Oct. 20, 2026, 7:22 AM",
+        "Works until Nov. 3, 2026",
+    )
+    assert why in failed.steps
+    assert failed.next_step == (
+        "Sign out of Seller Central, or switch to the right store in its account switcher, and "
+        "start again."
+    )
 
 
 def test_the_row_says_how_far_its_client_is(
@@ -1008,7 +1096,7 @@ def test_asking_again_makes_a_new_link_for_the_same_person(
 
     fresh = ClientLink._base_manager.get(status=Status.MADE)
     assert (fresh.recipient_email, fresh.message) == ("maria@client.example", "Please.")
-    assert fresh.expires_at - fresh.created_at == timedelta(days=7)
+    assert fresh.expires_at == asked.link.expires_at
     assert asked.link.status == Status.REVOKED
     assert phone.get(asked.path).status_code == 410
 

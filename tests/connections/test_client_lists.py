@@ -241,7 +241,7 @@ def test_our_own_export_in_german_is_read(organization: Organization) -> None:
     (read,) = checked_list(data, organization.pk)
 
     assert (read.client, read.store, read.seller) == ("Acme", "Acme DE", "A1KNOWN")
-    assert (read.plan, read.connection) == ("assign", str(row.pk))
+    assert (read.plan, read.connection) == ("as_it_is", str(row.pk))
 
 
 def test_an_unknown_header_is_told_what_is_known_in_the_readers_language(
@@ -270,7 +270,8 @@ def test_rows_that_are_here(organization: Organization) -> None:
         line("Bolt", store="mine", place="US"),
         line("Bolt", store="Others", place="US"),
     ) == ["assign", "other_client"]
-    assert plans(organization, line("acme", store="Others", place="US")) == ["assign"]
+    assert plans(organization, line("acme", store="Others", place="US")) == ["as_it_is"]
+    assert plans(organization, line("acme", store="Others", place="US", tags="x")) == ["tag"]
     assert plans(organization, line(store="Mine", place="DE")) == ["place_differs"]
     assert plans(organization, line(store="Mine", place="US", seller="A7")) == ["name_taken"]
     assert (
@@ -285,6 +286,58 @@ def test_rows_that_are_here(organization: Organization) -> None:
         )
         == ["twice_in_the_file"] * 2
     )
+
+
+def test_a_seller_that_is_here_needs_no_name(organization: Organization, browser: Browser) -> None:
+    row = factories.make_connection(organization, name="Mine", seller="A1")
+
+    found = bring(
+        browser,
+        organization,
+        line("Bolt", place="US", seller="A1", tags="x"),
+        line("Bolt", place="DE", seller="A1"),
+        line("Bolt", place="US", seller="A2"),
+    )
+
+    assert "Mine A1 North America" in words_of(browser.get(page_url(found)))
+    assert confirm(browser, found) == [("", "assign"), ("name_missing", ""), ("name_missing", "")]
+    assert rows_by_name(organization)["Mine"].client_id is not None
+    assert tags_of(row) == {"x"}
+    assert Connection.objects.for_organization(organization).count() == 1
+
+
+def test_a_row_that_says_what_is_so_already_changes_nothing(
+    organization: Organization, browser: Browser
+) -> None:
+    factories.make_connection(organization, name="Mine", seller="A1")
+    store = line("Bolt", store="Mine", place="US", tags="x")
+    confirm(browser, bring(browser, organization, store))
+    before = rows_by_name(organization)["Mine"].revision
+    events = AuditEvent.objects.for_organization(organization).filter(code="connection_grouped")
+    assert events.count() == 1
+
+    found = bring(browser, organization, store)
+    looked = words_of(browser.get(page_url(found)))
+    results = confirm(browser, found)
+
+    assert "The connection stays as it is." in looked
+    assert results == [("", "as_it_is")]
+    assert "The connection stayed as it was." in words_of(browser.get(page_url(found)))
+    assert rows_by_name(organization)["Mine"].revision == before
+    assert events.count() == 1
+
+
+def test_columns_that_nobody_reads_are_named(organization: Organization, browser: Browser) -> None:
+    text = "Client name,Phone,<b>Tier</b>,Store name,Marketplace,\nAcme,1,2,S,US,\n"
+
+    page = browser.post(new_url(organization), {"text": text}, follow=True)
+
+    assert (
+        "These columns are not read, since we do not know their titles: “Phone”, "
+        "“&lt;b&gt;Tier&lt;/b&gt;”."
+    ) in page.content.decode()
+    again = browser.post(new_url(organization), {"text": table(line())}, follow=True)
+    assert "are not read" not in again.content.decode()
 
 
 def test_the_look_says_whose_contact_is_set(organization: Organization, browser: Browser) -> None:
@@ -343,7 +396,7 @@ def test_a_row_that_is_said_again_counts_once(organization: Organization) -> Non
     assert plans(organization, said, said, said) == ["create", "said_before", "said_before"]
     in_capitals = line("BOLT", store="s", place="us", seller="A8")
     assert plans(organization, said, in_capitals) == ["create", "said_before"]
-    assert plans(organization, said, other_place) == ["name_twice"] * 2
+    assert plans(organization, said, other_place) == ["twice_in_the_file"] * 2
     assert plans(organization, line("Bolt"), line("Bolt")) == ["client", "client"]
 
 

@@ -97,6 +97,28 @@ def test_a_name_that_would_be_a_link_greets_nobody(
     assert "evil" not in str(message.body)
 
 
+def test_the_organization_hears_that_a_client_tried(
+    row: Connection, organization: Organization, is_on: None
+) -> None:
+    first = days_before_the_end(29.9)
+    a_day_passes(first)
+    links = ClientLink.objects.for_organization(organization)
+
+    links.update(status="failed", failure="wrong_account", failed_at=first)
+    tried = told(organization, first + timedelta(days=8))
+    links.update(failure="mail_refused")
+    never_had_it = told(organization, first + timedelta(days=8))
+
+    [words] = tried
+    assert words == (
+        "The client was asked by link on Dec. 11, 2026, tried on Dec. 11, 2026 and did not get "
+        "through. The list of links to clients says why."
+    )
+    assert never_had_it == [
+        "The client was asked once by link, on Dec. 11, 2026, and has not answered: call them."
+    ]
+
+
 def test_the_organization_hears_that_nobody_answers(
     row: Connection, organization: Organization, is_on: None
 ) -> None:

@@ -111,10 +111,11 @@ def test_where_the_end_is_not_known_seven_days_pass(row: Connection, maker: User
 
 def test_a_short_link_is_told_when_it_expires(row: Connection, maker: User) -> None:
     ask(row, maker, MIDSUMMER, days=2)
-    with time_machine.travel(MIDSUMMER + timedelta(days=2), tick=False):
+    expired = MIDSUMMER + timedelta(days=3.2)
+    with time_machine.travel(expired, tick=False):
         client_links.end_overdue()
 
-    assert look(MIDSUMMER + timedelta(days=2)) == 1
+    assert look(expired) == 1
 
 
 def test_opening_it_is_no_answer(row: Connection, maker: User) -> None:
@@ -227,6 +228,24 @@ def test_the_first_time_whoever_asked_reads_it_in_the_digest(
     assert "Northstar NA" in mails[maker.email]
     assert "maria@client.example" not in mails[maker.email]
     assert again == {}
+
+
+def test_a_client_who_tried_is_not_called_silent(
+    row: Connection, organization: Organization, maker: User
+) -> None:
+    ask(row, maker, MIDSUMMER)
+    links = ClientLink.objects.for_organization(organization)
+    tried = {"failure": "wrong_account", "failed_at": MIDSUMMER + timedelta(days=2)}
+    links.update(status="failed", **tried)
+    at = MIDSUMMER + timedelta(days=7)
+    look(at)
+
+    [text] = digest(organization, at).values()
+
+    assert (
+        "Maria was asked by link on July 1, 2026, tried on July 3, 2026 and did not get through"
+    ) in text
+    assert "has not answered" not in text
 
 
 def test_the_second_time_administrators_read_it_too(

@@ -683,6 +683,26 @@ def test_a_row_cannot_take_the_name_of_another(
     assert "connection_renamed" not in codes(organization)
 
 
+def test_of_two_who_rename_a_row_the_slower_one_is_told(
+    organization: Organization, waiting: Connection
+) -> None:
+    admin = trips.sign_in(factories.make_member(organization, Role.ADMIN))
+    url = f"/o/{organization.slug}/connections/{waiting.pk}/rename"
+    renamed = AuditEvent.objects.for_organization(organization).filter(code="connection_renamed")
+    assert '<input type="hidden" name="known" value="New store"' in admin.get(url).text
+    admin.post(url, {"name": "Faster", "known": "New store"})
+
+    told = admin.post(url, {"name": "Slower", "known": "New store"})
+
+    assert told.status_code == 422
+    assert "Somebody called it Faster meanwhile." in told.text
+    assert '<input type="hidden" name="known" value="Faster"' in told.text
+    assert [name for name, _, _ in rows_of(organization)] == ["Faster"]
+    assert renamed.count() == 1
+    assert admin.post(url, {"name": "Slower", "known": "Faster"}).status_code == 303
+    assert [name for name, _, _ in rows_of(organization)] == ["Slower"]
+
+
 @pytest.mark.parametrize(
     ("typed", "stored"),
     [

@@ -18,6 +18,7 @@ from connections.health_models import DataSet, DataSetReport
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.reader import Reader
 from connections.words import exact_day
+from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations.audit import COMMAND
 from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
@@ -306,6 +307,19 @@ def test_late_data_without_a_reason_says_that_there_is_none(
     assert "The import gave no reason for the delay." in page(browser, row)
 
 
+def test_what_is_complete_and_in_time_has_no_reason_to_be_late(
+    row: Connection, browser: Client
+) -> None:
+    now = timezone.now().isoformat()
+    take(row, percent=99, data_through=now, reason="backlog")
+    before = page(browser, row)
+    take(row, percent=100, data_through=now, reason="backlog")
+
+    reason = str(data_sets.DELAYS["backlog"])
+    assert reason in before
+    assert reason not in page(browser, row)
+
+
 def test_an_importer_that_fell_silent_is_late(row: Connection) -> None:
     def report(age: timedelta) -> DataSetReport:
         return DataSetReport(data_set=DataSet.ORDERS, percent=40, reported_at=ago(age))
@@ -350,6 +364,21 @@ def test_a_green_row_says_which_data_comes_late(flowing: Connection, browser: Cl
     day = exact_day(datetime(2025, 1, 1, tzinfo=UTC))
     assert f"Delayed since {day}: Orders and Finances. The details say more." in page
     assert "Delayed: Amazon Ads. The details say more." in page
+
+
+def test_late_data_is_said_beside_a_marketplace_that_was_joined(
+    flowing: Connection, browser: Client
+) -> None:
+    take(flowing, **YEAR_AGO)
+    account = MarketplaceAccount._base_manager.filter(connection=flowing)[0]
+    account.onboarding = MarketplaceAccount.Onboarding.PENDING
+    account.joined_at = timezone.now()
+    account.save()
+
+    page = listed(browser, flowing)
+
+    day = exact_day(datetime(2025, 1, 1, tzinfo=UTC))
+    assert "Press Continue to start onboarding. Delayed since " + day in page
 
 
 def test_what_stops_the_data_is_said_alone(flowing: Connection, browser: Client) -> None:

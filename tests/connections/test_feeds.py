@@ -267,6 +267,42 @@ def test_a_calendar_program_gets_it_without_signing_in(
     assert all_rows() == before
 
 
+@pytest.mark.parametrize("asked", ["en", "de", ""])
+def test_it_is_in_the_persons_language_whatever_is_asked(
+    organization: Organization, viewer: User, asked: str
+) -> None:
+    User.objects.filter(pk=viewer.pk).update(language="de")
+    factories.put_to_use(
+        factories.make_ads_grant(organization), ending_in(organization, 20, name="Nord")
+    )
+    path = make_link(signed_in_freshly(viewer), organization)
+
+    answer = Client().get(path, headers={"Accept-Language": asked})
+
+    lines = unfolded(answer.content.decode())
+    assert answer.headers["Content-Language"] == "de"
+    assert lines.count("SUMMARY:Amazon-Zustimmung von Nord erneuern") == 2
+    assert not any("consent" in line for line in lines)
+
+
+def test_an_ads_consent_that_feeds_no_row_has_no_event_and_no_day(
+    organization: Organization, browser_of_viewer: Client
+) -> None:
+    grant = factories.make_ads_grant(organization)
+    factories.make_profile(grant, seller="ASELLEROFNOROW")
+    path = make_link(browser_of_viewer, organization)
+
+    assert "BEGIN:VEVENT" not in unfolded(Client().get(path).content.decode())
+    assert renewals.renewals_of(organization) == []
+    assert "No row yet" not in page(browser_of_viewer, organization).text
+
+    factories.put_to_use(grant)
+
+    assert [renewal.key for renewal in renewals.renewals_of(organization) if renewal.is_ads] == [
+        grant.pk
+    ]
+
+
 def test_an_unchanged_calendar_is_not_sent_again(
     organization: Organization, browser_of_viewer: Client
 ) -> None:

@@ -208,6 +208,40 @@ def test_case_is_ignored_in_every_alphabet(
     assert names(organization, q=text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cafe", ["Café 100%"]),
+        ("evora", ["Évora Casa"]),
+        ("lubeck", ["Évora Casa"]),
+        ("osterreich", ["Évora Casa"]),
+        ("suden", ["Évora Casa"]),
+        ("nörd", ["Nord"]),
+        ("lodz", ["Łódź ΟΔΟΣ Straße が"]),
+        ("οδός", ["Łódź ΟΔΟΣ Straße が"]),
+        ("STRASSE", ["Łódź ΟΔΟΣ Straße が"]),
+        ("straße", ["Łódź ΟΔΟΣ Straße が"]),
+        # Two signs of one letter: with what macOS puts into file names.
+        ("stra\u0301sse", ["Łódź ΟΔΟΣ Straße が"]),
+        # Not an accent but another letter.
+        ("が", ["Łódź ΟΔΟΣ Straße が"]),
+        ("か", []),
+    ],
+)
+def test_accents_are_ignored_on_both_sides(
+    organization: Organization, searched: dict[str, Connection], text: str, expected: list[str]
+) -> None:
+    evora = row(organization, "Évora Casa")
+    row(organization, "Łódź ΟΔΟΣ Straße が")
+    factories.make_account(evora, US)
+    accounts = MarketplaceAccount.objects.for_organization(organization)
+    accounts.filter(connection=evora).update(store_name="LÜBECK Outlet")
+    make_tag(organization, "süden", evora)
+    make_client(organization, "Österreich AG", evora)
+
+    assert names(organization, q=text) == expected
+
+
 def test_another_organizations_words_are_not_searched(organization: Organization) -> None:
     other = factories.make_organization()
     theirs = row(other, "Theirs")

@@ -109,7 +109,7 @@ TROUBLES: list[tuple[dict[str, Any], str, str, str, str]] = [
         {"status": "doubted", "first_refused_at": NOW},
         "Refused, checking again",
         f"since {time_of(NOW)}",
-        "Amazon refused your consent a moment ago",
+        "Amazon refused your consent, and we ask again",
         "",
     ),
     (
@@ -337,6 +337,27 @@ def test_the_sign_beside_the_date_agrees_with_health(organization: Organization,
 
     beside = row.consent_sign.word if row.consent_sign else "Connected"
     assert beside == row.spapi_health.sign.word
+
+
+@pytest.mark.parametrize(
+    ("facts", "cause"),
+    [
+        ({}, "in Seller Central."),
+        (
+            {"imported_at": NOW, "is_consent_dated": False},
+            "in Seller Central, or a year has passed since it was given.",
+        ),
+    ],
+)
+def test_the_year_is_a_cause_only_where_nobody_knows_it(
+    organization: Organization, facts: dict[str, Any], cause: str
+) -> None:
+    row = shown(with_facts(organization, status="invalid", status_changed_at=NOW, **facts))
+
+    assert row.spapi_health.reason is not None
+    assert row.spapi_health.reason.meaning == (
+        f"Amazon refuses it: it was revoked {cause} No new data arrives; what is here is kept."
+    )
 
 
 def test_a_revoked_consent_names_no_end(organization: Organization) -> None:

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db
 PROMISE = "Your consents are not affected"
 
 
-def begin(surface: str, region: str = "") -> Incident:
-    found = incidents.open_one(surface=surface, region=region, cause="failing", actor=WORKER)
+def begin(surface: str, region: str = "", cause: str = "failing") -> Incident:
+    found = incidents.open_one(surface=surface, region=region, cause=cause, actor=WORKER)
     assert found is not None
     return found
 
@@ -120,6 +120,24 @@ def test_several_are_one_banner_and_it_goes_with_the_last(
         assert incidents.close(incident, actor=Actor.staff(factories.make_user()))
 
     assert PROMISE not in shown(browser, "account_connections", organization.slug)
+
+
+def test_of_refusals_nobody_is_promised_that_no_consent_is_affected(
+    organization: Organization,
+) -> None:
+    factories.make_connection(organization)
+    begin("sellers", "NA")
+    assert PROMISE in words_of(organization)
+
+    begin("lwa", cause="refusing")
+
+    said = words_of(organization)
+    assert "Selling Partner API (North America) and Login with Amazon. Since " in said
+    assert said.endswith(
+        ". It refuses the consents of many at the moment. None ends by that alone: we go on "
+        "asking, and tell you if one stays refused."
+    )
+    assert PROMISE not in said
 
 
 def test_it_costs_nothing_while_nothing_is_wrong_and_little_otherwise(

@@ -160,7 +160,9 @@ def test_one_row_is_named_with_reason_impact_and_link(shop: Organization, clock:
     subjects = post()
 
     name = f"Northstar US ({row.selling_partner_id}, NA)"
-    assert subjects == [f"[SellerLegend] Northstar: {name}: The consent ends in 29 days"]
+    assert subjects == [
+        f"[SellerLegend] Northstar: {name}: The consent ends in 29 days, on Dec. 31, 2026"
+    ]
     assert name in text()
     assert "From then on nothing new is read" in text()
     assert f"/o/northstar/connections/{row.pk}/authorize" in text()
@@ -246,8 +248,61 @@ def test_revocations_of_one_moment_go_together_and_at_once(
 
     clock.shift(timedelta(minutes=6))
 
-    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert post() == ["[SellerLegend] Northstar: 2 connections have lost access to Amazon"]
     assert mails() == [("revoked", "sent")]
+
+
+@pytest.mark.parametrize(
+    ("imported", "cause"),
+    [
+        ({}, "in Seller Central."),
+        (
+            {"imported_at": TODAY, "is_consent_dated": False},
+            "in Seller Central, or a year has passed since it was given.",
+        ),
+    ],
+    ids=["of a known day", "of an unknown one"],
+)
+def test_a_loss_says_since_when_and_names_no_end_that_has_not_come(
+    shop: Organization, clock: Clock, imported: dict[str, Any], cause: str
+) -> None:
+    row = revoked(ending(shop, 14))
+    set_facts(row, **imported)
+    post()
+    clock.shift(timedelta(minutes=11))
+    post()
+
+    told = " ".join(text().split())
+    assert (
+        "Amazon no longer accepts your consent. Since Dec. 1, 2026, 12:00 PM nothing has been read "
+        f"with it. Amazon refuses it: it was revoked {cause} No new data arrives; what is here is "
+        "kept. Reconnect the account" in told
+    )
+    html, _kind = getattr(mail.outbox[-1], "alternatives")[0]  # noqa: B009
+    assert "Since Dec. 1, 2026, 12:00 PM nothing has been read with it." in html
+
+
+def test_the_subject_tells_a_loss_from_an_end_that_comes(shop: Organization, clock: Clock) -> None:
+    ending(shop)
+    look()
+    clock.move_to(TOMORROW - timedelta(hours=1))
+    revoked(factories.make_connection(shop))
+    look()
+    clock.move_to(TOMORROW)
+
+    assert post() == ["[SellerLegend] Northstar: 1 connection has lost access to Amazon"]
+
+
+def test_the_subject_of_lost_ads_consents_says_so(shop: Organization, clock: Clock) -> None:
+    for _ in range(2):
+        ads = factories.make_ads_grant(shop)
+        factories.put_to_use(ads, connection=factories.make_connection(shop))
+        lost = {"status": "invalid", "status_changed_at": timezone.now()}
+        type(ads)._base_manager.filter(pk=ads.pk).update(**lost)
+    look()
+    clock.shift(timedelta(minutes=11))
+
+    assert post() == ["[SellerLegend] Northstar: 2 connections have lost access to Amazon Ads"]
 
 
 @pytest.mark.parametrize(
@@ -275,13 +330,53 @@ def test_a_loss_while_amazon_refuses_many_is_told_with_that_doubt(
     assert (doubt in " ".join(text().split())) == is_told
 
 
+def test_a_loss_from_before_an_incident_is_told_without_that_doubt(
+    shop: Organization, clock: Clock
+) -> None:
+    revoked(factories.make_connection(shop))
+    post()
+    clock.shift(timedelta(minutes=11))
+    Incident.objects.create(surface="lwa", region="", cause="refusing", opened_at=timezone.now())
+
+    assert len(post()) == 1
+    assert "Amazon refuses the consents of many" not in " ".join(text().split())
+
+
 def test_a_day_before_the_end_does_not_wait_either(shop: Organization, clock: Clock) -> None:
     ending(shop, 0.9)
     post()
     clock.shift(timedelta(minutes=11))
 
     assert len(post()) == 1
-    assert "ends in 1 day." in text()
+    assert "ends in 1 day, on Dec. 2, 2026." in text()
+
+
+def test_the_day_of_the_end_is_the_readers_own(
+    shop: Organization, owner: User, clock: Clock
+) -> None:
+    """A mail that is read days later is still true."""
+    User.objects.filter(pk=owner.pk).update(language="de", time_zone="America/Los_Angeles")
+    ending(shop)
+    look()
+    clock.move_to(TOMORROW + timedelta(hours=9))
+
+    (subject,) = post()
+
+    assert subject.endswith(": Die Zustimmung endet in 28 Tagen, am 30. Dezember 2026")
+    assert "Die Zustimmung endet in 28 Tagen, am 30. Dezember 2026." in text()
+
+
+def test_on_the_last_day_nobody_is_asked_to_reconnect_before_it(
+    shop: Organization, clock: Clock
+) -> None:
+    ending(shop, 0.2)
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    assert len(post()) == 1
+    assert "The consent ends today, Dec. 1, 2026." in text()
+    assert "Reconnect today; it takes a minute and keeps everything." in text()
+    assert "before that day" not in text()
 
 
 def test_three_alarms_a_day_and_the_rest_with_the_digest(shop: Organization, clock: Clock) -> None:
@@ -320,7 +415,7 @@ def test_a_bad_hour_of_amazons_keeps_no_revocation_for_tomorrow(
 
     clock.shift(timedelta(minutes=1))
 
-    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert post() == ["[SellerLegend] Northstar: 2 connections have lost access to Amazon"]
     assert text().count("Amazon's problem is over") == 3
     assert mails()[3:] == [("revoked", "sent")]
     assert post() == []
@@ -348,7 +443,7 @@ def test_ten_mails_of_revocations_a_day_and_the_three_others(
 
     clock.move_to(TOMORROW)
 
-    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert post() == ["[SellerLegend] Northstar: 2 connections have lost access to Amazon"]
     assert mails()[13:] == [("digest", "sent")]
 
 
@@ -362,6 +457,28 @@ def test_recovery_is_announced(shop: Organization, clock: Clock) -> None:
     clock.shift(timedelta(minutes=11))
 
     assert post() == [f"[SellerLegend] Northstar: Back ({row.selling_partner_id}, NA): Works again"]
+
+
+def test_of_what_was_overdue_and_never_stopped_the_renewal_is_told(
+    shop: Organization, clock: Clock
+) -> None:
+    row = ending(shop, -0.1, name="Kept")
+    set_facts(row, last_success_at=timezone.now())
+    post()
+    clock.shift(timedelta(minutes=11))
+    assert len(post()) == 1
+    factories.consent(row, refresh_token="Atzr|newer")
+    post()
+    clock.shift(timedelta(minutes=11))
+
+    (subject,) = post()
+
+    assert subject.endswith(f"Kept ({row.selling_partner_id}, NA): The consent was renewed")
+    assert (
+        "The consent was renewed. Amazon accepted the one before until then, so nothing was "
+        "interrupted. The new one ends on Dec. 1, 2027." in " ".join(text().split())
+    )
+    assert "again" not in text()
 
 
 def test_a_permission_that_flaps_before_the_digest_is_told_once(
@@ -446,6 +563,34 @@ def test_an_incident_is_one_mail_for_each_organization(shop: Organization, clock
     assert post() == [
         "[SellerLegend] Northstar: Selling Partner API NA: Amazon has a problem at the moment"
     ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        ("failing", "Data may come late. Consents are not affected, and nothing is lost."),
+        (
+            "refusing",
+            (
+                "Amazon refuses the consents of many at the moment. None ends by that alone: we "
+                "go on asking, and tell you if one stays refused."
+            ),
+        ),
+    ],
+)
+def test_the_mail_of_an_incident_promises_what_its_cause_allows(
+    shop: Organization, clock: Clock, cause: str, said: str
+) -> None:
+    factories.make_connection(shop)
+    incident = Incident.objects.create(surface="lwa", cause=cause)
+    notices.tell_organizations(incident, [shop], Notice.Kind.INCIDENT_OPENED)
+    post()
+    clock.shift(timedelta(minutes=11))
+    post()
+
+    read = " ".join(text().split())
+    assert said in read
+    assert ("not affected" in read) == (cause == "failing")
 
 
 def test_an_incident_shorter_than_ten_minutes_is_one_mail(shop: Organization, clock: Clock) -> None:
@@ -1060,7 +1205,7 @@ def test_who_is_away_hears_all_of_it_afterwards(
 
     clock.move_to(TOMORROW + timedelta(days=5))
 
-    assert post() == ["[SellerLegend] Northstar: 2 connections need you"]
+    assert post() == ["[SellerLegend] Northstar: 1 connection has lost access to Amazon"]
 
 
 def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
@@ -1077,8 +1222,8 @@ def test_what_somebody_knows_leaves_the_mail_until_it_gets_worse(
             told += [subject.rpartition(": ")[2] for subject in post()]
 
     assert told == [
-        "The consent ends in 6 days",
-        "The consent ends in 1 day",
+        "The consent ends in 6 days, on Jan. 30, 2027",
+        "The consent ends in 1 day, on Jan. 30, 2027",
         "The year of the consent is over",
     ]
 
@@ -1388,7 +1533,7 @@ def test_what_a_server_did_not_hear_for_days_is_told_when_it_is_back(
         told += post()
 
     assert len(told) == 1
-    assert told[0].endswith("The consent ends in 55 days")
+    assert told[0].endswith("The consent ends in 55 days, on Jan. 30, 2027")
 
 
 def test_nothing_is_mailed_in_quarantine(shop: Organization, clock: Clock) -> None:

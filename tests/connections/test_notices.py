@@ -221,6 +221,52 @@ def test_a_revocation_is_told_and_so_is_the_new_consent(
     assert open_kinds() == ["recovered"]
 
 
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"last_success_at": "today"}, "renewed"),
+        ({"last_success_at": None}, ""),
+        ({"last_success_at": "today", "status": "invalid"}, ""),
+        (
+            {"last_success_at": "today", "gap_started_at": "then", "gap_ended_at": "then"},
+            "renewed",
+        ),
+    ],
+    ids=["never stopped", "silent since its end", "refused", "a gap of long ago"],
+)
+def test_what_was_overdue_works_again_only_if_it_had_stopped(
+    connection: Connection, grant: SpApiGrant, facts: dict[str, Any], reason: str
+) -> None:
+    given_days_ago(grant, 370)
+    now = timezone.now()
+    known = {"today": now - timedelta(hours=2), "then": now - timedelta(days=400)}
+    changed = {name: known.get(str(value), value) for name, value in facts.items()}
+    set_facts(grant, status_changed_at=now - timedelta(hours=1), **changed)
+    derive()
+    factories.consent(connection, refresh_token="Atzr|newer")
+
+    derive()
+
+    (news,) = Notice._base_manager.filter(resolved_at=None)
+    assert (news.kind, news.reason) == ("recovered", reason)
+
+
+def test_a_renewal_of_unknown_day_names_no_end(
+    organization: Organization, connection: Connection, grant: SpApiGrant
+) -> None:
+    news = factories.make_notice(
+        connection, kind="recovered", days=None, step="recovered", reason="renewed"
+    )
+    set_facts(grant, imported_at=timezone.now(), is_consent_dated=False)
+
+    (words,) = words_of(organization, [news])
+
+    assert words.sign.word == "Renewed"
+    assert words.impact == (
+        "Amazon accepted the one before until then, so nothing was interrupted."
+    )
+
+
 def test_amazon_takes_it_back_and_revokes_it_again(grant: SpApiGrant) -> None:
     for minutes in (0, 60):
         with time_machine.travel(timezone.now() + timedelta(minutes=minutes), tick=False):
@@ -726,7 +772,11 @@ def test_what_an_incident_met_is_told_as_it_was_counted(
 ) -> None:
     """Two that are over: one query for both, whatever number of consents they met."""
     found = []
-    for surface, rows, ads_consents in (("lwa", 1, 2), ("ads", 0, 1), ("sellers", 0, 0)):
+    for surface, rows, ads_consents, doubted in (
+        ("lwa", 1, 2, 2),
+        ("ads", 0, 1, 0),
+        ("sellers", 0, 0, 0),
+    ):
         incident = Incident.objects.create(surface=surface, closed_at=timezone.now())
         notices.tell_organizations(incident, [organization], Notice.Kind.INCIDENT_CLOSED)
         record_event(
@@ -736,6 +786,7 @@ def test_what_an_incident_met_is_told_as_it_was_counted(
             subject=incident,
             rows=rows,
             ads_consents=ads_consents,
+            doubted=doubted,
         )
         found.append(incident)
     # As one of which nobody was told that it is over.
@@ -746,8 +797,10 @@ def test_what_an_incident_met_is_told_as_it_was_counted(
         summaries = summaries_of(organization, found, None)
 
     met = [summaries[incident.pk].rpartition("M. ")[2] for incident in found[:2]]
+    refused = "Amazon refused 2 of these consents until then: we ask again within half an hour"
+    told = "and tell you which stay so."
     assert met == [
-        "It met 1 connection and 2 Amazon Ads consents of yours.",
+        f"It met 1 connection and 2 Amazon Ads consents of yours. {refused}, {told}",
         "It met 1 Amazon Ads consent of yours.",
     ]
     assert all("It met" not in summaries[incident.pk] for incident in found[2:4])

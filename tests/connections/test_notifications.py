@@ -23,6 +23,7 @@ from connections.notice_models import (
     NoticeSnooze,
     NotificationChoice,
 )
+from connections.words import exact_day
 from ppc import disconnecting, erasure, removing
 from ppc.disconnecting import Side
 from sellerlegend.jobs.models import Incident
@@ -79,7 +80,8 @@ def test_the_page_tells_reason_impact_and_next_step(
     page = body(browser, organization)
 
     assert f"Northstar US ({connection.selling_partner_id}, NA)" in page
-    assert "The consent ends in 365 days." in page
+    ends = exact_day(notice.consent_at + timedelta(days=365))
+    assert f"The consent ends in 365 days, on {ends}." in page
     assert "From then on nothing new is read" in page
     assert reverse("connection_authorize", args=[organization.slug, connection.pk]) in page
     # On a phone, where the table has no heads.
@@ -107,6 +109,43 @@ def test_what_we_stopped_ourselves_is_not_called_revoked(
     others = {"New consent needed", "Consent revoked", "Revoked, or new consent needed"} - {word}
     assert word in page
     assert not any(other in page for other in others)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "word"),
+    [
+        (["renewed"], "Renewed"),
+        ([""], "Works again"),
+        (["", "renewed"], "Works again, or renewed"),
+    ],
+)
+def test_what_never_stopped_is_not_said_to_work_again(
+    organization: Organization, browser: Client, reasons: list[str], word: str
+) -> None:
+    for reason in reasons:
+        row = factories.make_connection(organization)
+        factories.make_notice(row, kind="recovered", days=None, step="recovered", reason=reason)
+
+    page = body(browser, organization)
+
+    heading = page[page.index('<h3 id="title-recovered">') :]
+    assert re.findall(r"<span>([^<]+?)\s*</span>", heading)[0] == word
+
+
+def test_what_most_of_a_kind_share_is_said_once(
+    organization: Organization, browser: Client
+) -> None:
+    """The first one ends today, and says so itself."""
+    for days in (365, 340, 340):
+        row = factories.make_connection(organization)
+        notice = factories.make_notice(row, days=1 if days == 365 else 30, step=f"{days}")
+        at = timezone.now() - timedelta(days=days)
+        Notice._base_manager.filter(pk=notice.pk).update(consent_at=at)
+
+    page = body(browser, organization)
+
+    assert page.count("Reconnect today; it takes a minute and keeps everything.") == 1
+    assert page.count("Reconnect before that day; it takes a minute and keeps everything.") == 1
 
 
 def test_a_calm_page_says_so(organization: Organization, browser: Client) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
@@ -16,6 +17,8 @@ from connections.health_models import Capability, CapabilityCheck
 from connections.models import Connection, SpApiGrant
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.amazon.secret import Secret
+from sellerlegend.jobs import rates
+from sellerlegend.jobs.models import RateBucket
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.models import Organization, Role
 from tests import client_trips, factories, trips
@@ -79,6 +82,46 @@ def test_what_amazon_confirms_takes_its_place_and_proves_the_seller(
     assert row.seller_proved_at is not None
 
 
+def spend_allowance(row: Connection) -> None:
+    """As many quick renewals do: for a minute nobody may ask for this seller's marketplaces."""
+    plan = rates.MARKETPLACE_PARTICIPATIONS
+    key = rates.bucket_key(
+        application_id=settings.SPAPI_APPLICATION_ID,
+        organization_id=row.organization_id,
+        selling_partner_id=row.selling_partner_id or "",
+        region=row.region,
+        plan=plan,
+    )
+    RateBucket.objects.create(key=key, tokens=0.0, updated_at=timezone.now())
+
+
+def test_one_call_is_proof_enough_while_the_other_is_not_allowed(
+    amazon: RunningEmulator, browser: Client, row: Connection, callback: Callback
+) -> None:
+    spend_allowance(row)
+    asked = amazon.ledger.last_number
+
+    assert trips.come_back(browser, callback) == "reconnected"
+
+    row.refresh_from_db()
+    assert factories.grant_of(row).version == 2
+    assert row.seller_proved_at is not None
+    called = [call.operation for call in amazon.ledger.calls(since=asked)]
+    assert called.count("getMarketplaceParticipations") == 0
+
+
+def test_where_that_call_confirms_nothing_the_consent_in_use_stays(
+    amazon: RunningEmulator, browser: Client, row: Connection, tampered: Callback
+) -> None:
+    """Without the stores, only the call that names the Seller ID counts."""
+    spend_allowance(row)
+
+    with nothing_changes(amazon, events=("authorization_ended",), ended=tampered.trip, calls=2):
+        ending = trips.come_back(browser, tampered)
+
+    assert ending == "amazon_unavailable"
+
+
 def test_the_consent_of_another_seller_replaces_none_by_an_edited_id(
     amazon: RunningEmulator, browser: Client, tampered: Callback
 ) -> None:
@@ -124,6 +167,12 @@ def test_one_that_reads_nothing_replaces_none_that_works(
     assert ending == "renewal_unproved"
     page = browser.get(f"/amazon/outcome/{callback.trip.reference}").content.decode()
     assert "Amazon did not confirm the new consent" in page
+    # The same 403, whoever is at fault.
+    assert (
+        "somebody else than its primary user approved, or our own application lacks a permission "
+        "at Amazon." in page
+    )
+    assert "If you were signed in so already, write to support with this reference." in page
 
 
 def test_while_amazon_cannot_be_asked_the_one_that_works_stays(

@@ -165,7 +165,7 @@ def test_one_link_for_each_row_and_one_mail_for_each_address(
     assert [link.connection.name for link in made] == ["Aspen", "Birch", "Cedar"]
     assert {link.made_by_id for link in made} == {member.pk}
     assert {link.message for link in made} == {"Please renew."}
-    assert {(link.expires_at - link.created_at).days for link in made} == {14}
+    assert [(link.last_day - link.created_at.date()).days for link in made] == [14] * 3
     assert states(queue) == dict.fromkeys(SELLERS, "linked")
     [job] = Job._base_manager.filter(kind=client_links.MAIL)
     ledger.run(job.pk)
@@ -237,6 +237,35 @@ def test_what_was_mailed_and_what_waits_for_a_hand_is_told_apart(
     assert sorted(waiting) == ["Birch (NA)", "Cedar (NA)"]
 
 
+def test_links_to_copy_are_also_one_table_in_which_no_name_is_a_formula(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    formula = '=HYPERLINK("https://evil")'
+    Connection._base_manager.filter(pk=rows[1].pk).update(name=formula)
+
+    answer = desk.post(send_url(queue), form_of(desk, queue))
+
+    urls = {line.name: line.url for line in answer.context["lines"] if line.url}
+    birch, cedar = (f"{row.selling_partner_id} {row.region}" for row in rows[1:3])
+    assert answer.context["table"].split("\n") == [
+        f"'{formula}\t{birch}\t{urls[formula]}",
+        f"Cedar\t{cedar}\t{urls['Cedar']}",
+    ]
+    assert "All links to copy, as a table" in text_of(answer)
+
+
+def test_one_link_to_copy_is_no_table(
+    desk: Client, queue: ReconnectQueue, rows: list[Connection]
+) -> None:
+    fields = form_of(desk, queue)
+    fields["row"] = fields["row"][:2]
+
+    answer = desk.post(send_url(queue), fields)
+
+    assert [bool(line.url) for line in answer.context["lines"]] == [False, True]
+    assert answer.context["table"] == ""
+
+
 def test_a_link_without_an_address_is_handed_over_once_it_was_opened(
     desk: Client, queue: ReconnectQueue, rows: list[Connection]
 ) -> None:
@@ -287,7 +316,7 @@ def test_a_link_that_expires_brings_the_row_back(
 ) -> None:
     send(desk, queue)
 
-    with time_machine.travel(timezone.now() + timedelta(days=14, hours=1), tick=False):
+    with time_machine.travel(timezone.now() + timedelta(days=16), tick=False):
         desk = signed_in_freshly(queue.user)
         overdue = told(desk, queue)
         client_links.end_overdue()
@@ -319,7 +348,7 @@ def test_who_declines_and_what_is_ended_is_told_as_that(
     notes = {line.name: line.note for line in page.context["lines"]}
     assert notes["Aspen"] == "The client declined"
     assert notes["Birch"] == "The client's link was ended"
-    assert notes["Cedar"].startswith("Asked the client on")
+    assert notes["Cedar"].startswith("A link for the client was made on")
 
 
 def test_a_link_that_was_asked_again_is_waited_for(
@@ -584,6 +613,7 @@ def test_all_or_none_are_ticked_and_what_was_typed_is_kept(
     assert text_of(ticked).count("checked>") == 3 * expected
     assert 'value="bob"' in text_of(ticked)
     assert "Two minutes." in text_of(ticked)
+    assert "aria-invalid" not in text_of(ticked)  # nothing was sent yet
 
 
 def test_a_malformed_address_beside_a_row_without_a_tick_stops_no_other(
@@ -647,7 +677,7 @@ def test_a_client_with_several_stores_gets_one_mail_with_a_link_for_each(
     assert [client_links.token_of(link).reveal() for link in made] == tokens
     assert paths_in(html) == paths_in(text)
     assert [(link.status, link.sent_at is not None) for link in made] == [("sent", True)] * 3
-    assert len({link.expires_at for link in made}) == 3
+    assert len({link.last_day for link in made}) == 1
     assert run_mails() == [message]
 
 

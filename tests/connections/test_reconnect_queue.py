@@ -169,20 +169,50 @@ def test_what_stays_out_is_not_put_in_by_sending_it(
     assert response.status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        ("", ["Aspen", "Zebra", "Birch"]),  # rows of one seller stand together
+        ("renew_by", ["Birch", "Zebra", "Aspen"]),
+        ("-renew_by", ["Aspen", "Zebra", "Birch"]),
+        ("-name", ["Birch", "Aspen", "Zebra"]),
+    ],
+)
 def test_the_order_of_the_list_is_the_order_of_the_walk(
-    browser: Client, organization: Organization, northstar: Connection, harbor: Connection
+    browser: Client,
+    organization: Organization,
+    northstar: Connection,
+    harbor: Connection,
+    sort: str,
+    names: list[str],
 ) -> None:
-    """Rows of one seller stand together: no sign-out between them."""
+    """Also of the order that the reader chose: who breaks off has done what stood first."""
     europe = store(organization, "Zebra", NORTHSTAR, marketplace_id=GERMANY)
+    given_days_ago(harbor, 370)
+    given_days_ago(europe, 340)
+    ticked = [str(row.pk) for row in (northstar, europe, harbor)]
+    page = url("reconnect_queue_add", organization)
 
-    response = fill(browser, organization, harbor, europe, northstar)
+    question = browser.post(page, {"ask": "1", "row": ticked, "sort": sort})
+    shown = [str(one.id) for one in question.context["able"]]
+    response = browser.post(page, {"row": shown})
 
     assert response.headers["Location"] == url("reconnect_queue", organization)
-    assert states(organization) == [
-        ("Aspen", "waiting"),
-        ("Zebra", "waiting"),
-        ("Birch", "waiting"),
-    ]
+    assert states(organization) == [(name, "waiting") for name in names]
+
+
+def test_of_a_ready_made_choice_what_ends_first_comes_first(
+    browser: Client, organization: Organization, northstar: Connection, harbor: Connection
+) -> None:
+    """And the other rows of its seller right after it: no sign-out between them."""
+    europe = store(organization, "Zebra", NORTHSTAR, marketplace_id=GERMANY)
+    given_days_ago(northstar, 320)
+    given_days_ago(harbor, 340)
+    given_days_ago(europe, 350)
+
+    page = browser.get(f"{url('reconnect_queue_add', organization)}?pick=ending")
+
+    assert [one.name for one in page.context["able"]] == ["Zebra", "Aspen", "Birch"]
 
 
 def test_adding_to_an_open_queue_adds_what_is_not_in_it(
@@ -224,7 +254,7 @@ def test_a_queue_holds_five_hundred_at_most(
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("pick=needed", ["Refused", "Year over"]),
+        ("pick=needed", ["Year over", "Refused"]),
         ("pick=ending", ["Ends soon"]),
         ("month=2027-03", ["In March"]),
         ("person={person}", ["Of another"]),

@@ -212,14 +212,25 @@ def test_a_consent_that_worked_beyond_its_year_has_no_gap(row: Connection) -> No
     assert gap_events() == []
 
 
-def test_the_next_renewal_in_time_forgets_the_gap(row: Connection) -> None:
+def test_a_renewal_in_time_keeps_the_gap_before_it_and_the_next_gap_takes_its_place(
+    row: Connection,
+) -> None:
     change_grant(row, status="invalid", status_changed_at=ago(5))
-    assert renew(row).gap_started_at is not None
+    first = renew(row)
+    assert first.gap_started_at is not None
 
     grant = renew(row)
 
-    assert (grant.gap_started_at, grant.gap_ended_at) == (None, None)
+    assert grant.version > first.version
+    assert (grant.gap_started_at, grant.gap_ended_at) == (first.gap_started_at, first.gap_ended_at)
     assert len(gap_events()) == 1
+
+    change_grant(row, status="invalid", status_changed_at=ago(2))
+
+    later = renew(row).gap_started_at
+    assert later is not None
+    assert later > first.gap_started_at
+    assert len(gap_events()) == 2
 
 
 def store_and_fail(row: Connection, user: User) -> None:

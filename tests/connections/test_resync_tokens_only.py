@@ -38,6 +38,7 @@ MOMENTS = (
     "last_refreshed_at",
     "last_refused_at",
     "first_refused_at",
+    "refusals_counted_from",
     "status_changed_at",
     "last_success_at",
     "last_failure_at",

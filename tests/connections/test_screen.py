@@ -29,6 +29,7 @@ from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.reader import Reader, present_hour
 from connections.row_html import rendered_rows, storage_keys
 from connections.rows import ConnectionRow
+from connections.verification import SOON
 from connections.words import Button, Cell, Sign
 from marketplaces import services as marketplace_services
 from marketplaces.models import Marketplace, MarketplaceAccount
@@ -419,10 +420,25 @@ def test_a_fresh_consent_asks_whether_the_store_is_right(organization: Organizat
     assert row.asks_for_you
 
 
+def test_a_seller_that_stays_unproved_is_not_called_connected(organization: Organization) -> None:
+    """The call that names the Seller ID came within minutes, and proved nothing."""
+    connection = factories.make_connection(organization, seller="ASELLER1", confirmed=False)
+    grants = SpApiGrant.objects.for_organization(organization)
+    grants.update(authorized_at=timezone.now() - 2 * SOON - timedelta(seconds=1))
+    claim = "Amazon has not confirmed the Seller ID ASELLER1 yet. Is this right?"
+    assert row_of(connection).question == f"Connected. {claim}"
+    factories.make_account(connection, US, store_name="Acme US")
+    assert row_of(connection).question == f"Connected Acme US. {claim}"
+
+    change(connection, seller_proved_at=timezone.now())
+
+    assert row_of(connection).question == "Connected Acme US, Seller ID ASELLER1. Is this right?"
+
+
 @pytest.mark.parametrize(
     ("grant", "row_columns", "title", "button"),
     [
-        ({"status": "doubted"}, {}, "Amazon refused your consent a moment ago", ""),
+        ({"status": "doubted"}, {}, "Amazon refused your consent, and we ask again", ""),
         ({"status": "invalid"}, {}, "Amazon no longer accepts your consent", "Reconnect"),
         (
             {"status": "disconnected", "refresh_token": ""},

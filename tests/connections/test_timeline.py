@@ -590,3 +590,12 @@ def test_a_story_says_how_it_ended(code: str, details_of_it: dict[str, Any], wor
     event = AuditEvent(code=code, details=details_of_it)
 
     assert timeline.sign_of(event).word == words
+
+
+def test_what_passed_says_from_when_to_when() -> None:
+    times = {"began_at": "2026-11-28T15:54:00+00:00", "ended_at": "2026-11-28T16:09:00+00:00"}
+    event = AuditEvent(code="incident_passed", details=times)
+
+    words = " ".join(timeline.note_of(event).split())
+
+    assert words == "From Nov. 28, 2026, 3:54 PM to Nov. 28, 2026, 4:09 PM."

@@ -85,6 +85,20 @@ def confirm(browser: Client, found: TokenImport, *renew: ImportedToken) -> None:
     assert browser.post(page_url(found), fields).status_code == 303
 
 
+def test_a_column_that_nobody_reads_is_named_unless_it_is_a_secret(
+    organization: Organization, browser: Client
+) -> None:
+    row = ("A", "US", NORTHSTAR, TOKEN, "2026-03-31", "x", "y")
+    text = table(row, header=(*HEADER[:-1], "Day of consent", TOKEN + "B", "Note"))
+
+    page = words_of(browser.post(new_url(organization), {"text": text}, follow=True))
+
+    assert (
+        "These columns are not read, since we do not know their titles: “Day of consent”, “Note”."
+    ) in page
+    assert TOKEN not in page
+
+
 def rows_of(found: TokenImport) -> list[ImportedToken]:
     return list(token_imports.rows_of(found).order_by("line"))
 

@@ -34,10 +34,17 @@ def cells(data: bytes | str) -> list[tuple[int, str, str]]:
         "NAME\trefresh token\rA\tx\r",
         '\ufeff"name","other","refresh token"\n"A","ignored","x"',
         "name,refresh token\n\n,,\nA,x\n\n",
+        "sep=;\r\nname;refresh token\r\nA;x\r\n",
+        '"sep=,"\nname,refresh token\nA,x\n',
+        "SEP=\t\nname\trefresh token\nA\tx\n",
     ],
 )
 def test_one_table_in_many_dresses(text: str) -> None:
     assert [found[1:] for found in cells(text)] == [("A", "x")]
+
+
+def test_the_line_that_tells_the_separator_counts_as_one() -> None:
+    assert cells("sep=;\nname;refresh token\nA;x\n") == [(3, "A", "x")]
 
 
 def test_quotes_separators_and_line_breaks_within_a_cell() -> None:

@@ -22,12 +22,12 @@ from marketplaces.models import MarketplaceAccount
 from ppc.models import PpcLink
 from sellerlegend.organizations.scoping import across_organizations
 
-# How long ago the consent of each row was given. Amazon ends it after 365 days.
+# How long ago the consent of each row was given. Amazon ends it after 365 days. One row is new: the
+# product proves it, and asks whether the Seller ID is right.
 CONSENT_AGE_DAYS = {
     "Northstar Outdoors NA": 128,
     "Northstar Outdoors EU": 92,
     "Northstar Outdoors Japan": 214,
-    "Blue Harbor Kitchen": 0,
     "Oasis by Desert Rose": 201,
     "Sakura Tea": 340,
     "Northstar, managed by us": 367,
@@ -43,9 +43,8 @@ def write_history(organization_id: UUID) -> None:
     now = timezone.now()
     with across_organizations("the demo's history"), transaction.atomic():
         rows = Connection.objects.filter(organization_id=organization_id)
-        for row in rows.exclude(selling_partner_id=None):
-            given = now - timedelta(days=CONSENT_AGE_DAYS.get(row.name, 0), hours=3)
-            give_past(row, given)
+        for row in rows.filter(name__in=CONSENT_AGE_DAYS):
+            give_past(row, now - timedelta(days=CONSENT_AGE_DAYS[row.name], hours=3))
         revoke(SpApiGrant.objects.filter(connection__in=rows.filter(name=REVOKED)))
         trouble(rows.filter(name=THROTTLED), "throttled_since", "amazon_throttled", 1)
         trouble(

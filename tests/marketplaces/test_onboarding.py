@@ -115,7 +115,9 @@ def make_due(job: Job) -> None:
 def doubt_for(connection: Connection, by: timedelta) -> None:
     """So much time passes since Amazon refused the consent for the first time."""
     SpApiGrant.objects.for_organization(connection.organization_id).update(
-        first_refused_at=F("first_refused_at") - by, last_refused_at=F("last_refused_at") - by
+        first_refused_at=F("first_refused_at") - by,
+        refusals_counted_from=F("refusals_counted_from") - by,
+        last_refused_at=F("last_refused_at") - by,
     )
 
 

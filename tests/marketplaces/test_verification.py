@@ -15,6 +15,7 @@ from connections.health_models import Capability, CapabilityCheck
 from connections.models import Connection, Grant, SpApiGrant
 from marketplaces import onboarding, services
 from marketplaces import verification as proofs
+from marketplaces.cell import state_began_at
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.jobs import ledger
@@ -125,6 +126,31 @@ def test_a_proof_reads_asks_for_roles_and_sets_the_next_one(
         ]
     )
     assert states(row) == dict.fromkeys(ROLE_OF, GRANTED)
+
+
+def test_a_refusal_that_the_questions_for_roles_meet_is_checked_within_minutes(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    """The reading is a few minutes old and stands for the proof: only the questions ask Amazon."""
+    amazon.world.revoke(NORTHSTAR)
+    began = timezone.now() + timedelta(hours=2)  # the access token is over
+    with time_machine.travel(began):
+        Connection.objects.for_organization(row.organization_id).update(
+            participations_read_at=timezone.now()
+        )
+        job = run(proofs.VERIFY, row)
+
+    grant = grant_of(row)
+    assert (job.status, grant.status, grant.refusals) == (Job.Status.DONE, "doubted", 1)
+    assert grant.first_refused_at is not None
+    assert grant.verify_due_at == grant.first_refused_at + timedelta(minutes=2)
+    # A reading of before the refusal proves nothing.
+    for minutes, status in ((3, "doubted"), (20, "invalid")):
+        with time_machine.travel(began + timedelta(minutes=minutes)):
+            assert proofs.sweep_due() == 1
+            jobs = Job.objects.for_organization(row.organization_id)
+            ledger.run_here(jobs.filter(kind=proofs.VERIFY).latest("created_at"))
+            assert grant_of(row).status == status
 
 
 def test_a_proof_shares_the_reading_of_the_last_ten_minutes(
@@ -481,6 +507,33 @@ def test_a_marketplace_joined_later_is_dated_recorded_and_can_be_started(
     assert account.joined_at is not None
     assert codes(row).count("marketplace_added") == 1
     assert account in onboarding.startable(row)
+
+
+def test_a_marketplace_that_came_back_is_pending_since_then(
+    row: Connection, amazon: RunningEmulator
+) -> None:
+    account = account_of(row, factories.CANADA)
+    account.onboarding = MarketplaceAccount.Onboarding.PENDING
+    account.save()
+    began_at = account.onboarding_changed_at
+
+    def since() -> datetime:
+        facts = MarketplaceAccount._base_manager.filter(pk=account.pk).values()[0]
+        return state_began_at(dict(facts))
+
+    amazon.world.sellers[NORTHSTAR].lose_marketplace(factories.CANADA)
+    assert since() == began_at
+    run(proofs.VERIFY, row)
+    run(proofs.CHECK, row)
+    lost_at = since()
+    amazon.world.sellers[NORTHSTAR].add_marketplace(factories.CANADA)
+    run(proofs.VERIFY, row)
+    run(proofs.CHECK, row)
+
+    account.refresh_from_db()
+    assert account.onboarding == MarketplaceAccount.Onboarding.PENDING
+    assert began_at < lost_at < since()
+    assert since() == account.joined_at
 
 
 @pytest.mark.parametrize("is_listed", [True, False])

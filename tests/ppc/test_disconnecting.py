@@ -473,12 +473,12 @@ def test_a_seller_id_can_still_be_looked_for_by_its_hash(row: Connection) -> Non
     assert erasure.keyed_hash(erasure.keyed_hash("Northstar")) == erasure.keyed_hash("Northstar")
 
 
-def test_prune_erases_what_was_disconnected_four_weeks_ago(row: Connection) -> None:
+def test_prune_erases_what_was_disconnected_thirty_days_ago(row: Connection) -> None:
     """DPP 1.7: within 30 days, on both sides; a younger disconnect keeps its history."""
     young = factories.make_connection(row.organization, name="Young")
     end(row)
     end(young, frozenset({Side.SPAPI}))
-    long_ago = timezone.now() - timedelta(days=28, minutes=1)
+    long_ago = timezone.now() - timedelta(days=30)
     SpApiGrant._base_manager.filter(connection=row).update(status_changed_at=long_ago)
     AdsGrant._base_manager.update(status_changed_at=long_ago)
 

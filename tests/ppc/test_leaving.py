@@ -101,7 +101,13 @@ def test_the_only_owner_is_told_what_to_do_first(
 ) -> None:
     owner = factories.owner_of(organization)
     client = signed_in_freshly(owner)
-    assert reverse("organization_delete", args=[organization.slug]) in client.get(URL).text
+    page = client.get(URL).text
+    assert reverse("organization_delete", args=[organization.slug]) in page
+    transfer = reverse("ownership_transfer", args=[organization.slug])
+    assert f'<a href="{transfer}">Transfer ownership of {organization.name}</a>' in page
+    assert "Make another member its owner, or delete it; then come back." in page
+    assert "support" not in page.split("<main")[1].split("</main>")[0]
+    assert client.get(transfer).status_code == 200
     with nothing_changes(amazon, events=()):
         answer = client.post(URL, {"email": owner.email})
     assert answer.status_code == 422

@@ -77,9 +77,9 @@ def events(code: str) -> list[dict[str, Any]]:
     return [event.details | {"actor": event.actor_kind} for event in found]
 
 
-def slots() -> list[bool]:
-    """Of each day's slot, whether it is finished."""
-    rows = Slot.objects.filter(name="prune").order_by("starts_at")
+def slots(name: str = "prune") -> list[bool]:
+    """Of each day's slot, or each hour's, whether it is finished."""
+    rows = Slot.objects.filter(name=name).order_by("starts_at")
     return [finished is not None for finished in rows.values_list("finished_at", flat=True)]
 
 
@@ -88,8 +88,8 @@ def slots() -> list[bool]:
 
 def test_without_any_command_what_is_due_is_gone_after_the_days_slot() -> None:
     """DPP 1.7: within 30 days, without anybody who thinks of it."""
-    ended_row("Due", days=28.1)
-    ended_row("Young", days=27.9)
+    ended_row("Due", days=30)
+    ended_row("Young", days=29.9)
     gone = deleted_organization("Northstar Trading")
 
     ledger.sweep_in_turn()
@@ -129,12 +129,12 @@ def test_a_row_whose_ppc_lives_is_kept_as_long() -> None:
     assert AdsGrant._base_manager.get().status == Grant.Status.ACTIVE
 
     disconnecting.disconnect(connection=row, sides=frozenset({Side.PPC}), actor=actor)
-    set_back(AdsGrant, days=27.9)
+    set_back(AdsGrant, days=29.9)
     assert erasure.overdue() == 0
     prune_again()
     assert names() == {"Northstar"}
 
-    set_back(AdsGrant, days=28.1)
+    set_back(AdsGrant, days=30)
     prune_again()
     assert names() == set()
 
@@ -150,8 +150,9 @@ def prune_again() -> None:
 
 
 def test_a_day_is_pruned_once_and_the_next_day_again() -> None:
-    ledger.sweep()
-    ended_row("Due", days=29)
+    for _ in range(2):  # the day's part, then the hour's
+        ledger.sweep()
+    ended_row("Due", days=30)
     ledger.sweep()
     assert names() == {"Due"}
 
@@ -160,6 +161,28 @@ def test_a_day_is_pruned_once_and_the_next_day_again() -> None:
 
     assert names() == set()
     assert slots() == [True, True]
+
+
+def test_a_row_can_be_had_back_for_thirty_days_less_an_hour_and_goes_within_it() -> None:
+    """Of a day whose run is done, too: Amazon wants it gone after the 30."""
+    ended_row("Disconnected", days=29 + 22.9 / 24)
+    for _ in range(2):  # the day's part, then the hour's
+        ledger.sweep()
+    assert (names(), slots(), slots("prune_hour")) == ({"Disconnected"}, [True], [True])
+
+    for model in (SpApiGrant, AdsGrant):
+        set_back(model, days=29 + 23.1 / 24)
+    an_hour_later()
+    ledger.sweep()
+
+    assert names() == set()
+    assert AdsGrant._base_manager.count() == 0
+    assert {receipt["actor"] for receipt in events("erased")} == {"worker"}
+    assert (slots(), slots("prune_hour")) == ([True], [True, True])
+
+
+def an_hour_later() -> None:
+    Slot.objects.filter(name="prune_hour").update(starts_at=timezone.now() - timedelta(hours=2))
 
 
 def test_slots_of_the_week_before_are_forgotten() -> None:
@@ -173,7 +196,7 @@ def test_slots_of_the_week_before_are_forgotten() -> None:
 
 
 def test_a_run_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    ended_row("Due", days=29)
+    ended_row("Due", days=30)
     caplog.set_level(logging.INFO, logger="ppc.pruning")
 
     pruning.prune_in_turn()
@@ -183,10 +206,11 @@ def test_a_run_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert (facts["rows"], facts["is_whole"], facts["ended_connections"]) == (2, True, 1)
 
 
-def test_what_should_have_gone_a_day_ago_is_counted() -> None:
-    ended_row("Due", days=28.5)
+def test_what_should_have_gone_is_counted() -> None:
+    """What people could have back: an hour later, when Amazon's 30 days are over. Else a day."""
+    ended_row("Due", days=29.99)
     assert erasure.overdue() == 0
-    ended_row("Late", days=29.5)
+    ended_row("Late", days=30.01)
     deleted = deleted_organization("Northstar Trading")
     assert erasure.overdue() == 2
     Organization.objects.filter(pk=deleted.pk).update(
@@ -203,7 +227,7 @@ def test_one_sweep_does_a_bounded_part_and_the_next_ones_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("One", "Two"):
-        ended_row(name, days=29)
+        ended_row(name, days=30)
     monkeypatch.setattr(pruning, "SECONDS", 0.0)  # one step each time
 
     left = []
@@ -217,7 +241,7 @@ def test_one_sweep_does_a_bounded_part_and_the_next_ones_the_rest(
 
 def test_while_somebody_else_is_at_it_nothing_is_done() -> None:
     """Also an operator's command: they share the lock."""
-    ended_row("Due", days=29)
+    ended_row("Due", days=30)
     with locks.hold("prune"):
         assert pruning.prune_in_turn() == 0
     assert names() == {"Due"}
@@ -246,7 +270,7 @@ pruning.prune_in_turn()
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_run_is_continued(amazon: RunningEmulator, tmp_path: Path) -> None:
     for name in ("One", "Two", "Three"):
-        ended_row(name, days=29)
+        ended_row(name, days=30)
     with open_office("filesystem", amazon.url, tmp_path) as office:
         process = office.run_python(HANGS_AT_THE_SECOND)
         assert process.stdout is not None
@@ -275,7 +299,7 @@ def test_a_killed_runs_lock_ends_by_itself_within_a_minute() -> None:
 
 
 def test_a_row_that_cannot_be_erased_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = ended_row("Poison", days=30), ended_row("Due", days=29)
+    first, second = ended_row("Poison", days=31), ended_row("Due", days=30)
     drop_row = disconnecting.drop_row
 
     def refuse(organization_id: Any, connection_id: Any) -> None:
@@ -297,9 +321,9 @@ def test_a_row_that_cannot_be_erased_keeps_no_other(monkeypatch: pytest.MonkeyPa
 
 
 def test_who_reconnects_while_the_list_is_made_keeps_the_row() -> None:
-    due = ended_row("Due", days=29)
+    due = ended_row("Due", days=30)
     steps = {rule.name: rule for rule in erasure.rules(COMMAND)}["ended_connections"].steps()
-    other = ended_row("Other", days=30)
+    other = ended_row("Other", days=31)
 
     assert next(steps) == 1  # the list is made now, and holds both
     assert names() == {"Due"}
@@ -326,7 +350,7 @@ def somebody_waits_for_us() -> bool:
 @pytest.mark.parametrize("rule", ["ended_connections", "ended_ads_grants"])
 def test_a_consent_that_commits_while_prune_waits_for_the_lock_stays(rule: str) -> None:
     """The callback holds the organization's lock; what prune read before that is out of date."""
-    due = ended_row("Due", days=29)
+    due = ended_row("Due", days=30)
     ads = AdsGrant._base_manager.get()
     locked = threading.Event()
 
@@ -354,7 +378,7 @@ def test_a_consent_that_commits_while_prune_waits_for_the_lock_stays(rule: str) 
 
 
 def test_a_quarantined_installation_prunes_nothing() -> None:
-    ended_row("Due", days=29)
+    ended_row("Due", days=30)
     quarantine.begin(actor=COMMAND, reason="restored")
 
     with_events = AuditEvent._base_manager.count()

@@ -104,7 +104,7 @@ def test_the_page_of_removed_rows_says_until_when_and_restores(
     organization = row.organization
     page = client.get(url(organization, "removed_connections")).text
     grant = SpApiGrant._base_manager.get(connection=row)
-    last_day = timezone.localtime(grant.status_changed_at + timedelta(days=28))
+    last_day = timezone.localtime(grant.status_changed_at + timedelta(days=30, hours=-1))
     assert NORTHSTAR in page
     assert f"{last_day:%b}" in page
     assert f"{last_day.day}, {last_day.year}" in page
@@ -207,10 +207,10 @@ def test_a_consent_that_is_being_stored_finds_the_row_removed(
     assert factories.grant_of(row).status == Grant.Status.DISCONNECTED
 
 
-def test_a_removed_row_is_erased_28_days_after_the_disconnect_not_after_the_removal(
+def test_a_removed_row_is_erased_30_days_after_the_disconnect_not_after_the_removal(
     organization: Organization, row: Connection
 ) -> None:
-    moved = {"status_changed_at": timezone.now() - timedelta(days=28, minutes=1)}
+    moved = {"status_changed_at": timezone.now() - timedelta(days=30)}
     SpApiGrant._base_manager.filter(connection=row).update(**moved)
 
     assert run_command("prune", "--yes").code == 0
@@ -280,7 +280,7 @@ def test_the_row_says_until_when_it_comes_back_and_how_to_finish_at_amazon(
 
     page = client.get(url(organization, "account_connections")).text
 
-    last_day = timezone.localtime(timezone.now() + timedelta(days=28))
+    last_day = timezone.localtime(timezone.now() + timedelta(days=30, hours=-1))
     assert f"{last_day.day}, {last_day.year} and everything is as it was" in page
     assert "Apps and Services → Manage Your Apps" in page
     assert url(organization, "disconnect_proof", row.pk) in page

@@ -197,7 +197,7 @@ def test_a_consent_that_is_kept_is_asked_for_by_no_calendar_and_ends_with_the_ro
     page = client.get(list_url(row, "removed_connections")).text
     assert "Its Amazon Ads consent lives on until that day." in page
 
-    moved = {"status_changed_at": timezone.now() - timedelta(days=28, minutes=1)}
+    moved = {"status_changed_at": timezone.now() - timedelta(days=30)}
     SpApiGrant._base_manager.filter(connection=row).update(**moved)
     assert run_command("prune", "--yes").code == 0
 
@@ -228,6 +228,24 @@ def test_a_consent_that_another_row_uses_stays_and_is_named(
     assert "Its Amazon Ads consent lives on" not in page
 
 
+def test_rows_that_a_consent_only_sees_are_not_said_to_use_it(
+    row: Connection, client: Client, actor: Actor
+) -> None:
+    """As *Disconnect*, which names only the rows it feeds."""
+    seen = factories.make_connection(row.organization, name="Only seen", seller=BLUE_HARBOR)
+    factories.make_profile(consent_of(row.organization), seller=BLUE_HARBOR)
+    disconnecting.disconnect(connection=seen, sides=frozenset({Side.SPAPI}), actor=actor)
+
+    page = client.get(url(row, "connection_remove")).text
+    of_seen = client.get(url(seen, "connection_remove")).text
+
+    assert "These rows use it" not in page
+    assert "<li>Only seen</li>" not in page
+    assert "No other row uses it now, but it sees the seller of another row" in page
+    assert "Amazon Ads consent of this row" not in of_seen
+    assert "<li>Northstar</li>" not in of_seen
+
+
 def test_an_erased_row_leaves_the_consent_to_a_row_that_could_be_restored(
     row: Connection, actor: Actor
 ) -> None:
@@ -235,7 +253,7 @@ def test_an_erased_row_leaves_the_consent_to_a_row_that_could_be_restored(
     for each in (row, other):
         disconnecting.disconnect(connection=each, sides=frozenset({Side.SPAPI}), actor=actor)
         removing.remove(connection=each, actor=actor)
-    moved = {"status_changed_at": timezone.now() - timedelta(days=28, minutes=1)}
+    moved = {"status_changed_at": timezone.now() - timedelta(days=30)}
     SpApiGrant._base_manager.filter(connection=row).update(**moved)
 
     assert run_command("prune", "--yes").code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,14 +11,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import list_queries, screen
-from connections.models import AdsGrant, Connection
+from connections.models import AdsGrant, Connection, Grant
 from connections.reader import Reader
 from ppc.models import PpcLink
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
-from tests.factories import US
+from tests.factories import CANADA, US
 from tests.nothing_changed import nothing_changes
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +96,49 @@ def test_a_declined_renewal_changes_nothing(
     linked.refresh_from_db()
     assert linked.status == PpcLink.Status.LINKED
     assert AdsGrant.objects.for_organization(connection.organization_id).count() == 1
+
+
+def buttons(page: str, kind: str) -> list[str]:
+    return re.findall(rf'class="button button--{kind}"[^>]*>([^<]*)</button>', page)
+
+
+def test_a_lost_consent_is_named_first_and_its_renewal_leads(
+    browser: Client, connection: Connection, linked: PpcLink
+) -> None:
+    factories.make_account(connection, CANADA)
+    usual = browser.get(ppc_url(connection)).text
+    assert buttons(usual, "primary") == ["Connect PPC"]
+    assert " checked>" in usual
+
+    AdsGrant.objects.for_organization(connection.organization_id).update(
+        status=Grant.Status.INVALID, last_error_code="invalid_grant"
+    )
+    page = browser.get(ppc_url(connection)).text
+
+    assert page.index("Amazon no longer accepts the Amazon Ads consent (since ") < page.index(
+        "Renew the consent here, signed in to Amazon as the person who runs this seller"
+    )
+    assert buttons(page, "primary") == ["Renew the Amazon Ads consent"]
+    assert buttons(page, "secondary") == ["Connect PPC"]
+    assert "Connect further marketplaces" in page
+    assert " checked>" not in page
+    assert f"Renew the Amazon Ads consent of {connection.name}</h1>" in page
+
+
+def test_where_all_is_linked_a_refused_consent_leaves_only_its_renewal(
+    browser: Client, connection: Connection, linked: PpcLink
+) -> None:
+    AdsGrant.objects.for_organization(connection.organization_id).update(
+        status=Grant.Status.INVALID, last_error_code="reconnect_required"
+    )
+
+    page = browser.get(ppc_url(connection)).text
+
+    assert "Our support asks for a new Amazon Ads consent" in page
+    assert buttons(page, "primary") == ["Renew the Amazon Ads consent"]
+    assert buttons(page, "secondary") == []
+    assert "Connected already" not in page
+    assert "Connect further marketplaces" not in page
 
 
 def test_where_nothing_is_linked_there_is_nothing_to_renew(

@@ -161,23 +161,40 @@ def wait_until_somebody_waits_for(table: str) -> None:
 @contextlib.contextmanager
 def a_writer_in_the_opposite_order(row: Connection) -> Iterator[None]:
     """Row first, organization second, as no code of ours does: whoever takes the organization
-    first and waits for the row loses a deadlock, once."""
+    first and asks for the row then closes the circle, and loses, once.
+
+    PostgreSQL looks for a circle once per wait, after `deadlock_timeout`. The writer's is so long
+    that he never looks; the product asks for the row only when he waits, so its look finds him.
+    """
+    holds_the_organization = threading.Event()
 
     def meet() -> None:
-        wait_until_somebody_waits_for("connections_connection")
+        assert holds_the_organization.wait(PATIENCE_SECONDS)
         cursor.execute(
             "SELECT 1 FROM organizations_organization WHERE id = %s FOR UPDATE",
             [str(row.organization.pk)],
         )
         other.commit()
 
-    with contextlib.closing(other_connection()) as other, other.cursor() as cursor:
+    def close_the_circle(execute: Any, sql: str, *arguments: Any) -> Any:
+        asks_for_the_row = "UPDATE" in sql and '"connections_connection"' in sql
+        if asks_for_the_row and not holds_the_organization.is_set():
+            holds_the_organization.set()
+            wait_until_somebody_waits_for("organizations_organization")
+        return execute(sql, *arguments)
+
+    options = connection.get_connection_params()["options"] + " -c deadlock_timeout=60s"
+    with (
+        contextlib.closing(other_connection(options=options)) as other,
+        other.cursor() as cursor,
+    ):
         cursor.execute(
             "SELECT 1 FROM connections_connection WHERE id = %s FOR UPDATE", [str(row.pk)]
         )
         meeting = threading.Thread(target=meet)
         meeting.start()
-        yield
+        with connection.execute_wrapper(close_the_circle):
+            yield
         meeting.join(PATIENCE_SECONDS)
 
 

@@ -17,7 +17,7 @@ from sellerlegend.organizations.audit import COMMAND, record_event
 
 class Command(OpsCommand):
     help = (
-        "Erase deleted organizations and what ended four weeks ago; remove abandoned connections, "
+        "Erase deleted organizations and what ended 30 days ago; remove abandoned connections, "
         "ended trips to Amazon, finished jobs, and audit events "
         f"older than {retention.AUDIT_DAYS} days."
     )

@@ -745,6 +745,46 @@ def test_what_ended_long_ago_keeps_its_first_refusal(
     assert factories.grant_of(grants[0].connection).first_refused_at == START
 
 
+def test_an_incident_of_staffs_that_held_nothing_delays_no_revocation(
+    clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
+) -> None:
+    gone = grants[:1]
+    refuse_consents(gone)
+    open_by_hand(surface="sellers", region="NA", cause="failing")
+    clock.shift(timedelta(minutes=2))
+    refuse_consents(gone)
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user(is_staff=True)))
+    clock.shift(timedelta(minutes=13))
+
+    refuse_consents(gone)
+
+    assert statuses(gone) == ["invalid"]
+
+
+def test_what_is_asked_anew_after_staff_ended_it_keeps_its_first_refusal(
+    clock: time_machine.Traveller, grants: list[SpApiGrant]
+) -> None:
+    """Since then there was no access, whoever was to blame for the first ones."""
+    open_by_hand(surface="lwa", region="", cause="refusing")
+    for minutes in (0, 2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        refuse_consents(grants[:1])
+    incidents.close(the_incident(), actor=Actor.staff(factories.make_user(is_staff=True)))
+
+    clock.shift(MINUTE)
+    refuse_consents(grants[:1])
+    asked_anew = factories.grant_of(grants[0].connection)
+    for minutes in (2, 13):
+        clock.shift(timedelta(minutes=minutes))
+        refuse_consents(grants[:1])
+
+    grant = factories.grant_of(grants[0].connection)
+    assert (asked_anew.status, asked_anew.refusals) == ("doubted", 1)
+    assert asked_anew.verify_due_at == START + timedelta(minutes=18)
+    assert (grant.status, grant.refusals) == ("invalid", 3)
+    assert asked_anew.first_refused_at == grant.first_refused_at == START
+
+
 def test_what_is_refused_after_staff_ended_it_is_believed_a_quarter_of_an_hour_later(
     clock: time_machine.Traveller, organizations: list[UUID], grants: list[SpApiGrant]
 ) -> None:

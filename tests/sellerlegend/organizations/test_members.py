@@ -60,6 +60,17 @@ def membership(organization: Organization, user: User) -> Membership:
     return rows.get(user=user)
 
 
+def test_people_of_one_role_stand_by_name_without_regard_to_accents(
+    organization: Organization,
+) -> None:
+    for name in ("Zoe", "Éva", "adam", "Emil"):
+        member_with(organization, Role.MEMBER, name)
+
+    shown = [row.user.name for row in members.members_of(organization)]
+
+    assert shown[1:] == ["adam", "Emil", "Éva", "Zoe"]
+
+
 def role_of(member: Membership) -> str:
     """ "" for who is no member any more."""
     rows = Membership.objects.for_organization(member.organization_id).filter(pk=member.pk)

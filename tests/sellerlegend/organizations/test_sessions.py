@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import retention
+from sellerlegend.organizations import sessions
 from sellerlegend.organizations.browsers import browser_name
 from sellerlegend.organizations.models import Membership, User
 from sellerlegend.organizations.sessions import end_all_sessions, key_of
@@ -121,6 +122,15 @@ def test_the_session_gets_a_new_id_at_sign_in(person: User) -> None:
 
     assert client.cookies[settings.SESSION_COOKIE_NAME].value != before
     assert not Session.objects.filter(pk=key_of(before)).exists()
+
+
+def test_two_first_trips_at_one_moment_are_of_one_browser(person: User) -> None:
+    """Each request reads the session for itself, and the last one to write it wins."""
+    client = signed_in_by_form(person)
+    one, other = client.session, client.session
+
+    assert one is not other
+    assert sessions.browser_value(one) == sessions.browser_value(other)
 
 
 def test_signing_out_ends_the_session_on_the_server(person: User) -> None:
