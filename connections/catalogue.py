@@ -192,6 +192,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_unanswered": (231, Who.YOU),
     "health_expiring_unheard": (232, Who.CLIENT),
     "health_revoked_undated": (233, Who.CLIENT),
+    "health_just_over": (234, Who.CLIENT),
     "ads_no_profile": (301, Who.CLIENT),
     "ads_nothing_listed": (302, Who.CLIENT),
     "ads_other_seller": (303, Who.CLIENT),
@@ -213,6 +214,7 @@ REASON_NUMBERS: dict[str, tuple[int, Who]] = {
     "health_ads_overdue": (328, Who.CLIENT),
     "health_ads_unanswered": (329, Who.YOU),
     "health_ads_expiring_unheard": (330, Who.CLIENT),
+    "health_ads_just_over": (331, Who.CLIENT),
 }
 PAGE_NUMBERS: dict[str, tuple[int, Who]] = {
     "bad_request": (400, Who.YOU),

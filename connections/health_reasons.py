@@ -37,6 +37,15 @@ HEALTH: dict[str, Reason] = {
         _("Reconnect the account, signed in as its primary user."),
         "reconnect",
     ),
+    "health_just_over": Reason(
+        _("The year of the consent is over"),
+        _(
+            "Data arrived until then. We have not asked Amazon since, and it may refuse the "
+            "consent at any moment."
+        ),
+        _("Reconnect now: it takes a minute."),
+        "reconnect",
+    ),
     "health_overdue": Reason(
         _("The year of the consent is over, but Amazon still answers"),
         _("Data arrives for now, and Amazon may refuse the consent at any moment."),
@@ -132,6 +141,15 @@ HEALTH: dict[str, Reason] = {
             "arrives."
         ),
         _("Connect Amazon Ads again."),
+        "connect_ads",
+    ),
+    "health_ads_just_over": Reason(
+        _("The year of the Amazon Ads consent is over"),
+        _(
+            "Advertising data arrived until then. We have not asked Amazon since, and it may "
+            "refuse the consent at any moment."
+        ),
+        _("Connect Amazon Ads again now."),
         "connect_ads",
     ),
     "health_ads_overdue": Reason(

@@ -97,8 +97,7 @@ def spapi_health(fact: Facts, reader: Reader) -> SideHealth:
         reason = HEALTH["health_revoked_undated"]
     if is_unheard(state, fact):
         reason = HEALTH["health_expiring_unheard"]
-    if is_answered(state, fact["grant_status"], fact):
-        reason = HEALTH["health_overdue"]
+    reason = overdue_reason(state, fact["grant_status"], fact, "health") or reason
     if is_unanswered(state, fact):
         reason = HEALTH["health_unanswered"]
     if reason is not None and state == Health.DISCONNECTED:
@@ -137,15 +136,17 @@ def is_unanswered(state: str, facts: Facts) -> bool:
     return state == Health.STALE and facts["last_success_at"] is None
 
 
-def is_answered(state: str, status: str | None, facts: Facts) -> bool:
-    """The year is over, and Amazon has answered after it, not long ago."""
+def overdue_reason(state: str, status: str | None, facts: Facts, named: str) -> Reason | None:
+    """Of a year that is over: Amazon has answered after it, or before it and was not asked since,
+    both not long ago. None: neither. `named`: what begins the keys of the side."""
     if state != Health.EXPIRED or status != Grant.Status.ACTIVE:
-        return False
+        return None
     answered_at = facts["last_success_at"]
-    if answered_at is None:
-        return False
-    ends = facts["authorized_at"] + timedelta(days=CONSENT_DAYS)
-    return bool(answered_at > max(ends, timezone.now() - STALE_AFTER))
+    if answered_at is None or answered_at <= timezone.now() - STALE_AFTER:
+        return None
+    if answered_at > facts["authorized_at"] + timedelta(days=CONSENT_DAYS):
+        return HEALTH[f"{named}_overdue"]
+    return None if facts["last_failure_code"] else HEALTH[f"{named}_just_over"]
 
 
 def new_consent_sign() -> Sign:
@@ -179,8 +180,7 @@ def ads_health(consent: Facts, fact: Facts, reader: Reader) -> SideHealth:
         sign, reason = new_consent_sign(), ads_reason_for(consent["last_error_code"])
     if is_unheard(state, consent):
         reason = HEALTH["health_ads_expiring_unheard"]
-    if is_answered(state, consent.get("status"), consent):
-        reason = HEALTH["health_ads_overdue"]
+    reason = overdue_reason(state, consent.get("status"), consent, "health_ads") or reason
     if is_unanswered(state, consent):
         reason = HEALTH["health_ads_unanswered"]
     return SideHealth(

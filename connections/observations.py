@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections import capabilities, revisions
+from connections.health import AMAZONS
 from connections.health_models import Capability, CapabilityCheck
 from connections.models import SpApiGrant
 from connections.token_cache import AnyGrant
@@ -27,6 +28,7 @@ from sellerlegend.amazon.errors import (
 )
 from sellerlegend.applications.models import ApplicationRole
 from sellerlegend.organizations import staff_notices
+from sellerlegend.organizations.audit import WORKER, record_event
 
 # A success that changes nothing is written this often at most.
 NOTED_EVERY = timedelta(minutes=5)
@@ -62,7 +64,8 @@ def note_success(grant: AnyGrant) -> None:
     # First, and by itself: it takes the organization's lock, which goes before the grant's.
     if grant.permission_missing_since is not None:
         _note_capability(grant, CapabilityCheck.State.GRANTED)
-    _write(grant, columns, is_visible=is_visible)
+    is_over = grant.last_failure_code in AMAZONS
+    _write(grant, columns, is_visible=is_visible, news="amazon_answers" if is_over else "")
 
 
 def note_failure(grant: AnyGrant, error: AmazonError) -> None:
@@ -78,7 +81,13 @@ def note_failure(grant: AnyGrant, error: AmazonError) -> None:
     if code == "permission_missing":
         _note_capability(grant, CapabilityCheck.State.MISSING)
         _tell_of_lost_role(grant, error)
-    _write(grant, columns, is_visible=code != grant.last_failure_code)
+    is_first = code in AMAZONS and grant.last_failure_code not in AMAZONS
+    _write(
+        grant,
+        columns,
+        is_visible=code != grant.last_failure_code,
+        news="amazon_failing" if is_first else "",
+    )
 
 
 def _note_capability(grant: AnyGrant, state: CapabilityCheck.State) -> None:
@@ -118,12 +127,17 @@ def _was_in_trouble(grant: AnyGrant, now: datetime) -> bool:
     return grant.last_success_at is None or now - grant.last_success_at > NEWS_AFTER
 
 
-def _write(grant: AnyGrant, columns: dict[str, Any], *, is_visible: bool) -> None:
+def _write(grant: AnyGrant, columns: dict[str, Any], *, is_visible: bool, news: str = "") -> None:
+    """`news`: the timeline's line. It is written once, by whoever's call turned it."""
     with transaction.atomic():
         if is_visible:
             show(grant)
-        if current(grant).update(**columns):
-            vars(grant).update(columns)
+        as_read = current(grant).filter(last_failure_code=grant.last_failure_code)
+        if news and as_read.update(**columns):
+            record_event(news, actor=WORKER, subject=grant, reason=columns["last_failure_code"])
+        elif not current(grant).update(**columns):
+            return
+        vars(grant).update(columns)
 
 
 def current(grant: AnyGrant) -> QuerySet[Any]:

@@ -169,6 +169,8 @@ CODES: dict[str, tuple[Words, str, str]] = {
     "marketplace_lost": (_("The seller left a marketplace"), "minus", "warning"),
     "connection_restored": (_("Connection restored"), "check", "success"),
     "data_set_reported": (_("An importer reported how far it is"), "progress", "neutral"),
+    "amazon_failing": (_("Amazon did not answer as it should"), "alert", "warning"),
+    "amazon_answers": (_("Amazon answers again"), "check-circle", "success"),
     "incident_passed": (_("A problem at Amazon has passed"), "check-circle", "success"),
     "notice_made": (_("A notice was written"), "mail", "neutral"),
     "notice_acknowledged": (_("A notice was acknowledged"), "check", "neutral"),

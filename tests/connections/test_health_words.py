@@ -265,6 +265,28 @@ def test_a_consent_without_an_answer_after_its_year_is_overdue_too(
     assert row.consent_sign == row.spapi_health.sign
 
 
+def test_nobody_says_that_data_stopped_before_amazon_was_asked_again(
+    organization: Organization,
+) -> None:
+    just_over = {"authorized_at": NOW - 365 * DAY - timedelta(minutes=1)}
+    silent = with_facts(organization, **just_over, last_success_at=NOW - timedelta(hours=9))
+    failing = with_facts(
+        organization,
+        **just_over,
+        last_success_at=NOW - timedelta(hours=9),
+        last_failure_code="amazon_unavailable",
+    )
+
+    row = shown(silent)
+    assert row.spapi_health.sign.word == "Renewal overdue"
+    assert row.trouble_text == (
+        "Data arrived until then. We have not asked Amazon since, and it may refuse the consent at "
+        "any moment. Reconnect now: it takes a minute."
+    )
+    assert [found.label for found in row.trouble_buttons] == ["Reconnect"]
+    assert shown(failing).spapi_health.reason == HEALTH["health_expired"]
+
+
 def test_an_overdue_consent_says_so_beside_its_date_too(organization: Organization) -> None:
     row = shown(with_facts(organization, authorized_at=NOW - 367 * DAY, last_success_at=NOW))
 
@@ -292,15 +314,25 @@ def test_an_ads_consent_that_never_answered_is_not_told_to_be_silent_for_a_day(
     assert str(row.ppc_health.button.label) == "Check now"
 
 
-def test_an_overdue_ads_consent_is_told_as_such(organization: Organization) -> None:
+@pytest.mark.parametrize(
+    ("answered_ago", "reason"),
+    [
+        (timedelta(0), "health_ads_overdue"),
+        (timedelta(hours=30), "health_ads_just_over"),
+        (timedelta(hours=37), "health_ads_expired"),
+    ],
+)
+def test_an_overdue_ads_consent_is_told_as_such(
+    organization: Organization, answered_ago: timedelta, reason: str
+) -> None:
     given_at = ADS_YEAR_RULE_SINCE + DAY
     with time_machine.travel(given_at + 366 * DAY):
-        answered = {"authorized_at": given_at, "last_success_at": timezone.now()}
+        answered = {"authorized_at": given_at, "last_success_at": timezone.now() - answered_ago}
         row = shown(with_ads(organization, answered))
 
     assert row.ppc_health is not None
     assert row.ppc_health.sign.word == "Renewal overdue"
-    assert row.ppc_health.reason == HEALTH["health_ads_overdue"]
+    assert row.ppc_health.reason == HEALTH[reason]
     assert [button.label for button in row.ppc_health.buttons] == ["Connect Amazon Ads again"]
 
 

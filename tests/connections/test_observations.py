@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from connections import credentials, observations
+from connections import credentials, observations, timeline
 from connections.models import Connection, SpApiGrant
 from connections.verdicts import GrantDoubted
 from marketplaces import services as marketplace_services
@@ -21,7 +21,7 @@ from sellerlegend.amazon.errors import (
     HeldBack,
     UnexpectedReply,
 )
-from sellerlegend.organizations.models import Organization
+from sellerlegend.organizations.models import AuditEvent, Organization
 from tests import factories
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import consent, grant_of
@@ -120,6 +120,48 @@ def test_a_failure_of_amazons_is_noted(
     }
     assert marks == ({marked} if marked else set())
     assert grant.status == "active"
+
+
+def told_of(row: Connection) -> list[tuple[str, str]]:
+    events = AuditEvent.objects.for_organization(row.organization_id).order_by("pk")
+    found = events.filter(connection_id=row.pk, code__startswith="amazon_")
+    return [(event.code, event.details["reason"]) for event in found]
+
+
+def test_the_timeline_says_when_amazon_stops_answering_and_when_it_answers_again(
+    row: Connection,
+) -> None:
+    early, late = grant_of(row), grant_of(row)
+
+    observations.note_failure(early, AmazonUnavailable())
+    observations.note_failure(late, AmazonUnavailable())
+    observations.note_failure(grant_of(row), AmazonUnavailable(throttled=True))
+    assert told_of(row) == [("amazon_failing", "amazon_unavailable")]
+
+    early, late = grant_of(row), grant_of(row)
+    observations.note_success(early)
+    observations.note_success(late)
+
+    assert told_of(row) == [("amazon_failing", "amazon_unavailable"), ("amazon_answers", "")]
+    page = timeline.timeline_context(row, "1", {})
+    newest, *_, first = [
+        line for day in page["days"] for line in day.lines if "Amazon" in line.sign.word
+    ]
+    assert (newest.sign.word, newest.note) == ("Amazon answers again", "")
+    assert (first.sign.word, first.note) == (
+        "Amazon did not answer as it should",
+        "Amazon does not answer at the moment",
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [AccessDenied(detail=Denial.MISSING_ROLE), AccessDenied(detail=Denial.WRONG_REGION)]
+)
+def test_a_denial_is_an_answer(row: Connection, error: AmazonError) -> None:
+    observations.note_failure(grant_of(row), error)
+    observations.note_success(grant_of(row))
+
+    assert told_of(row) == []
 
 
 @pytest.mark.parametrize("error", [HeldBack(throttled=True), ClientMisconfigured(), GrantInvalid()])

@@ -300,6 +300,7 @@ PUT_TOGETHER = {
     "{grant.EVENT_PREFIX}_token_erased": {"spapi_grant_token_erased", "ads_grant_token_erased"},
     "data_key_{step}": {f"data_key_{step}" for step in rotation.Step if step != "current"},
     "incident_{kind}": {"incident_opened", "incident_closed"},
+    "news": {"amazon_failing", "amazon_answers"},
     "capability_{state}": {"capability_missing", "capability_granted"},
     # Passed on by functions whose own callers are looked at.
     "code": set(),
