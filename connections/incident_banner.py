@@ -46,9 +46,14 @@ def words_for(organization_id: UUID, revision: int) -> str:
         return ""
     if not mine:
         return ""
-    return _said_of(mine) % {
-        "parts": get_text_list([part_name(incident) for incident in mine], _("and")),
-        "since": exact_time(min(incident.opened_at for incident in mine)),
+    return _said_of(mine) % {"parts": get_text_list([_part_of(each) for each in mine], _("and"))}
+
+
+def _part_of(incident: Incident) -> str:
+    """Each has a time of its own: of two regions one may be ill for an hour longer."""
+    return _("%(part)s since %(since)s") % {
+        "part": part_name(incident),
+        "since": exact_time(incident.opened_at),
     }
 
 
@@ -56,13 +61,12 @@ def _said_of(found: list[Incident]) -> str:
     """Of refusals nobody can promise that no consent is affected: some sellers did revoke."""
     if any(incident.cause == Incident.Cause.REFUSING for incident in found):
         return _(
-            "Amazon has a problem: %(parts)s. Since %(since)s. It refuses the consents of many at "
-            "the moment. None ends by that alone: we go on asking, and tell you if one stays "
-            "refused."
+            "Amazon has a problem: %(parts)s. It refuses the consents of many at the moment. None "
+            "ends by that alone: we go on asking, and tell you if one stays refused."
         )
     return _(
-        "Amazon has a problem: %(parts)s. Since %(since)s. Your consents are not affected, and "
-        "nothing is lost: we try again by ourselves until it works."
+        "Amazon has a problem: %(parts)s. Your consents are not affected, and nothing is lost: we "
+        "try again by ourselves until it works."
     )
 
 

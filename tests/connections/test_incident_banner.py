@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection as database
 from django.test import Client
@@ -9,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from connections import incident_banner
+from connections.words import exact_time
 from ppc import erasure
 from ppc.disconnecting import Side, disconnect
 from sellerlegend.jobs import incidents
@@ -112,10 +115,15 @@ def test_several_are_one_banner_and_it_goes_with_the_last(
 ) -> None:
     factories.make_connection(organization)
     both = [begin("lwa"), begin("sellers", "NA")]
+    hours_later = both[0].opened_at + timedelta(hours=3)
+    Incident.objects.filter(pk=both[1].pk).update(opened_at=hours_later)
 
     text = shown(browser, "account_connections", organization.slug)
     assert text.count(PROMISE) == 1
-    assert "Login with Amazon and Selling Partner API (North America)" in text
+    assert (
+        f"Amazon has a problem: Login with Amazon since {exact_time(both[0].opened_at)} and "
+        f"Selling Partner API (North America) since {exact_time(hours_later)}. Your"
+    ) in text
     for incident in both:
         assert incidents.close(incident, actor=Actor.staff(factories.make_user()))
 
@@ -132,7 +140,8 @@ def test_of_refusals_nobody_is_promised_that_no_consent_is_affected(
     begin("lwa", cause="refusing")
 
     said = words_of(organization)
-    assert "Selling Partner API (North America) and Login with Amazon. Since " in said
+    assert said.startswith("Amazon has a problem: Selling Partner API (North America) since ")
+    assert " and Login with Amazon since " in said
     assert said.endswith(
         ". It refuses the consents of many at the moment. None ends by that alone: we go on "
         "asking, and tell you if one stays refused."
