@@ -48,7 +48,10 @@ CAUSES: dict[str, tuple[str | Promise, str]] = {
         "A consent of another region",
     ),
     "amazon_incident": (
-        _("A part of Amazon fails for many organizations at once. Their people see a banner."),
+        _(
+            "An incident of Amazon's is open: a part of it fails for many organizations at once, "
+            "or a colleague says so. People who use that part see a banner."
+        ),
         "AmazonIncident",
     ),
     "amazon_incident_left_open": (
