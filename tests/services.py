@@ -14,7 +14,8 @@ import redis
 DEFAULT_DATABASE_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 # Not database 0, where a developer's own data lives.
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/15"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# The first is Debian's chromium without a window around each page, which costs as much as the page.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _FOUND = "TEST_SERVICES"
 
 
