@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -15,7 +15,15 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from connections import authorization, catalogue, client_browsers, endings, flows, reasons
+from connections import (
+    authorization,
+    catalogue,
+    client_browsers,
+    endings,
+    flows,
+    queue_walk,
+    reasons,
+)
 from connections.authorization import Browser
 from connections.endings import Ending
 from connections.models import AuthorizationRequest, Connection
@@ -99,8 +107,8 @@ def leave_callback(ending: Ending) -> HttpResponse:
     trip = ending.request
     if ending.by_link:
         url = reverse("client_link_ended", args=[ending.reference])
-    elif trip is not None and trip.reconnect_item_id and ending.outcome != "role_too_low":
-        url = queue_of_trip(trip)
+    elif trip is not None and trip.reconnect_item_id and (queue_url := queue_that_tells(ending)):
+        url = queue_url
     elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
         # The row that the person just began with needs no other look.
@@ -114,13 +122,30 @@ def leave_callback(ending: Ending) -> HttpResponse:
     return response
 
 
-def queue_of_trip(trip: AuthorizationRequest) -> str:
-    """Back to the reconnect queue from which the person set out; to its summary once it is over."""
+def queue_that_tells(ending: Ending) -> str:
+    """The reconnect queue from which the person set out, or its summary once it is over. "" where
+    it would say nothing: of a trip that brought nothing, for a store that was passed meanwhile."""
+    trip = cast(AuthorizationRequest, ending.request)
     url = reverse("reconnect_queue", args=[trip.organization.slug])
     items = ReconnectItem.objects.for_organization(trip.organization)
     item = items.select_related("queue").filter(pk=trip.reconnect_item_id).first()
+    is_elsewhere = item is None or ending.outcome == "role_too_low" or not is_told_of(item, trip)
+    if not ending.succeeded and is_elsewhere:
+        return ""
     is_over = item is not None and item.queue.status == ReconnectQueue.Status.FINISHED
     return f"{url}?queue={item.queue_id}" if item is not None and is_over else url
+
+
+def is_told_of(item: ReconnectItem, trip: AuthorizationRequest) -> bool:
+    """The page of a queue explains what the store has met whose turn it is; its summary, whatever
+    was not reconnected."""
+    member = authorization.membership_of(trip)
+    if member is None:
+        return False
+    if item.queue.status == ReconnectQueue.Status.FINISHED:
+        return bool(item.status == ReconnectItem.Status.FAILED)
+    present = queue_walk.walk_of(item.queue, member).present
+    return present is not None and present.pk == item.pk
 
 
 @require_GET

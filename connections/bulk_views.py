@@ -32,6 +32,8 @@ def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
     takes_off = {"add": False, "remove": True}.get(request.POST.get("do", ""))
     if takes_off is None:
         return ask_for_tag(request, selection, _("Put the tag on, or take it off: press one."))
+    if words := choice_problem(request, takes_off=takes_off):
+        return ask_for_tag(request, selection, words)
     try:
         tag = tag_from(request)
     except groups.NameTaken:
@@ -39,7 +41,7 @@ def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
     except groups.TooMany:
         return ask_for_tag(request, selection, _("You have as many tags as there can be."))
     if tag is None:
-        return ask_for_tag(request, selection, _("Choose a tag, or type the name of a new one."))
+        return ask_for_tag(request, selection, tag_words(request))
     change = groups.untag_rows if takes_off else groups.tag_rows
     changed = set(
         change(
@@ -59,14 +61,30 @@ def connections_tag(request: OrganizationRequest) -> HttpResponseBase:
     return bulk.tell(request, title=title % {"name": tag.name}, lines=lines)
 
 
+def choice_problem(request: OrganizationRequest, *, takes_off: bool) -> str:
+    """Two tags at once: which one is meant, only the person knows."""
+    if takes_off or not (request.POST.get("which") and request.POST.get("new", "").strip()):
+        return ""
+    return _("You chose a tag and typed a new one. Take one of them back, then press again.")
+
+
+def tag_words(request: OrganizationRequest) -> str:
+    if request.POST.get("which", "").isdecimal():
+        return _("That tag is not there any more: somebody deleted it meanwhile. Choose another.")
+    return _("Choose a tag, or type the name of a new one.")
+
+
 def ask_for_tag(
     request: OrganizationRequest, selection: Selection, error: str = ""
 ) -> HttpResponse:
+    """With what was chosen and typed, if it comes back."""
     lines = bulk.lines(request, selection.ids, lambda _fact: ("", False))
-    tags = groups.groups_of(request.membership).tags
-    return bulk.ask(
-        request, TAG_PAGE, selection=selection, lines=lines, error=error, tags=tags.items()
-    )
+    context = {
+        "tags": groups.groups_of(request.membership).tags.items(),
+        "which": request.POST.get("which", ""),
+        "new": request.POST.get("new", ""),
+    }
+    return bulk.ask(request, TAG_PAGE, selection=selection, lines=lines, error=error, **context)
 
 
 def tag_from(request: OrganizationRequest) -> Tag | None:

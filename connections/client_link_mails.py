@@ -26,13 +26,13 @@ from django.utils.translation import ngettext
 from connections import client_links, revisions
 from connections.client_link_models import ClientLink
 from connections.client_link_words import MAIL_REFUSED, masked
+from connections.countries import region_name
 from connections.notice_sending import (
     AWAY_AGAIN_AFTER,
     REFUSED_AGAIN_AFTER,
     absolute,
     is_refusal,
 )
-from connections.rows import region_words
 from connections.words import day_words
 from sellerlegend import crypto
 from sellerlegend.jobs.ledger import Claim
@@ -181,7 +181,7 @@ def name_of(links: Sequence[ClientLink]) -> str:
 def store_line(link: ClientLink) -> StoreLine:
     return StoreLine(
         name=unlinked(link.connection.name),
-        region=region_words(link.connection.region),
+        region=region_name(link.connection.region),
         seller=masked(link.connection.selling_partner_id or ""),
         is_reconnect=link.purpose == ClientLink.Purpose.RECONNECT,
         url=url_of(link),

@@ -16,7 +16,7 @@ from connections import amazon_codes, client_links
 from connections.amazon_codes import NOT_PERMITTED
 from connections.client_link_models import ClientLink
 from connections.models import Connection
-from connections.reasons import OUTCOMES, Reason, outcome_words
+from connections.reasons import OUTCOMES, Reason, outcome_title, outcome_words
 from connections.words import Sign, day_words, exact_day, exact_time
 
 Status = ClientLink.Status
@@ -141,7 +141,7 @@ def failure_words(link: ClientLink) -> str:
     """Why it last did not work, also when more happened since."""
     if link.failure == MAIL_REFUSED:
         return _("the mail server refused the address")
-    return str(outcome_words(link.failure).title)
+    return outcome_title(link.failure)
 
 
 def next_step_of(link: ClientLink) -> str:
@@ -149,7 +149,7 @@ def next_step_of(link: ClientLink) -> str:
         return _("The mail server refused the address. Check it and ask again.")
     if link.status == Status.FAILED:
         reason = OUTCOMES.get(link.failure)
-        return str(reason.next_step) if reason else ""
+        return _("For the client: %(step)s") % {"step": reason.next_step} if reason else ""
     if is_silent(link):
         words = _("No answer, told on %(day)s. Call them, or ask again.")
         return words % {"day": exact_day(link.silent_at)}

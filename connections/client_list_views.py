@@ -15,7 +15,7 @@ from connections.answers import back_to_list
 from connections.client_table import checked_list
 from connections.forms import holds_a_token
 from connections.import_models import ClientList
-from connections.import_views import RECENT, TableForm, limited, table_of, tell_unread
+from connections.import_views import TableForm, limited, table_of, tell_unread
 from connections.uploaded_tables import TableRefused, titles_of
 from connections.views import form_page
 from sellerlegend.organizations.access import (
@@ -43,12 +43,11 @@ def client_list_new(request: OrganizationRequest) -> HttpResponseBase:
             )
             tell_unread(request, data, client_table.COLUMNS)
             return HttpResponseRedirect(url_of(request, kept), status=303)
-    recent = ClientList.objects.for_organization(request.organization).order_by("-created_at")
     context = {
         "form": form_with(pasted, error),
         "error": error,
         "columns": titles_of(client_table.COLUMNS),
-        "recent": recent[:RECENT],
+        "recent": import_pages.recent_lists(request.organization),
     }
     return render(
         request, "connections/client_list_new.html", context, status=422 if error else 200

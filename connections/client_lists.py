@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections import revisions, services
-from connections.client_table import Group, Line, group_of, planned
+from connections.client_table import Group, Line, group_of, planned_in_order
 from connections.grouping_models import Client, Tag, Tagging
 from connections.import_models import ClientList
 from connections.models import Connection
@@ -54,7 +54,7 @@ def confirm(*, client_list: ClientList, actor: Actor) -> list[Result]:
         if not fresh.update(confirmed_at=timezone.now(), created_by=actor.user):
             return []
         group = group_of(organization_id)
-        lines = [planned(line, group) for line in lines_of(client_list)]
+        lines = planned_in_order(lines_of(client_list), group)
         good = [line for line in lines if not line.problem]
         clients = _clients(good, group, organization_id)
         results = [_carry_out(line, clients[line.client.lower()], group, actor) for line in good]
@@ -75,8 +75,10 @@ def _clients(lines: Iterable[Line], group: Group, organization_id: UUID) -> dict
                 name=line.client, contact_name=line.contact, contact_email=line.mail
             )
         elif not client.contact_email and (line.mail or line.contact):
+            # An address brings its own name along: nobody is greeted as somebody else.
+            brought = line.contact if line.mail else ""
             client.contact_email = line.mail
-            client.contact_name = client.contact_name or line.contact
+            client.contact_name = brought or client.contact_name or line.contact
             client.save(update_fields=["contact_email", "contact_name"])
     return clients
 
@@ -100,10 +102,9 @@ def _carry_out(line: Line, client: Client, group: Group, actor: Actor) -> Result
 def _give_tags(lines: list[Line], results: list[Result], organization_id: UUID) -> None:
     tags = Tag.objects.for_organization(organization_id)
     known = {tag.name.lower(): tag for tag in tags}
-    wanted = {name.lower(): name for line in lines for name in line.tags if line.store}
-    for key, name in wanted.items():
-        if key not in known:
-            known[key] = tags.create(name=name)
+    for name in [name for line in lines if line.store for name in line.tags]:
+        if name.lower() not in known:
+            known[name.lower()] = tags.create(name=name)
     taggings = [
         Tagging(organization_id=organization_id, connection=result.connection, tag=known[key])
         for line, result in zip(lines, results, strict=True)

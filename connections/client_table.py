@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from uuid import UUID
 
@@ -63,14 +63,17 @@ class Line:
     problem: str = ""
     plan: str = ""
     connection: str = ""
-    keeps_contact: bool = False
+    # Who is asked instead, where the client has, or an earlier row gave it, another address.
+    kept_contact: str = ""
     # The client that is there had no address, and gets that of the file.
     sets_contact: bool = False
     outcome: str = ""
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Line:
-        return cls(**(stored | {"tags": tuple(stored["tags"])}))
+        """Also of one that an older release kept."""
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        return cls(**(known | {"tags": tuple(stored["tags"])}))
 
     @property
     def is_of_a_store(self) -> bool:
@@ -104,14 +107,16 @@ def checked_list(data: bytes, organization_id: UUID) -> list[Line]:
     """Every row of the file with its plan, or its problem. Raises TableRefused."""
     group = group_of(organization_id)
     read = without_twins(map(checked, read_table(data, COLUMNS)))
-    return [planned(line, group) for line in read]
+    return planned_in_order(read, group)
 
 
 # One row by itself -------------------------------------------------------------------------
 
 
 def checked(record: Record) -> Line:
-    line = with_client(Line(record.line, ""), record)
+    # Who corrects the file finds a row that is left out by its store.
+    store, _problem = cleaned_name(record["store"])
+    line = with_client(Line(record.line, "", store=store), record)
     line = line if line.problem else with_tags(line, record["tags"])
     is_bare = not any(record[key] for key in ("store", "marketplace", "region", "seller"))
     return line if line.problem or is_bare else with_store(line, record)
@@ -211,16 +216,28 @@ def as_compared(line: Line) -> Line:
     )
 
 
-def planned(line: Line, group: Group) -> Line:
-    """Compared with what the organization has: at the look, and again at the confirmation."""
+def planned_in_order(lines: Iterable[Line], group: Group) -> list[Line]:
+    """Of rows of one client the first that names an address says who is asked for all of them."""
+    contacts = {name: client.contact_email for name, client in group.clients.items()}
+    found = []
+    for line in lines:
+        key = line.client.lower()
+        plan = planned(line, group, contacts.get(key, ""))
+        if not plan.problem:
+            contacts[key] = contacts.get(key) or line.mail
+        found.append(plan)
+    return found
+
+
+def planned(line: Line, group: Group, contact: str) -> Line:
+    """Compared with what the organization has: at the look, and again at the confirmation.
+    `contact`: the address that the client has by then."""
     if line.problem:
         return line
     client = group.clients.get(line.client.lower())
-    is_other_contact = client is not None and bool(
-        line.mail and client.contact_email and client.contact_email != line.mail
-    )
-    is_new_contact = bool(client is not None and line.mail and not client.contact_email)
-    line = replace(line, keeps_contact=is_other_contact, sets_contact=is_new_contact)
+    is_other = bool(line.mail and contact) and contact.lower() != line.mail.lower()
+    is_new = bool(client is not None and line.mail and not contact)
+    line = replace(line, kept_contact=contact if is_other else "", sets_contact=is_new)
     if not line.is_of_a_store:
         return replace(line, plan="client" if client is None else "known_client")
     row, problem = row_meant(line, group.rows)

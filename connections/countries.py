@@ -1,4 +1,4 @@
-"""The marketplaces in the reader's language. What Amazon calls them stands in
+"""The marketplaces and regions in the reader's language. What Amazon calls them stands in
 `sellerlegend.amazon.regions`, which knows no language."""
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ NAMES = frozenset(
         gettext_noop("United States"),
     }
 )
+
+
+def region_name(region: str) -> str:
+    if region == "NA":
+        return gettext("North America")
+    return gettext("Europe") if region == "EU" else gettext("Far East")
 
 
 def marketplace_name(marketplace_id: str, otherwise: str = "") -> str:

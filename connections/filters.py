@@ -11,7 +11,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.countries import marketplace_name
+from connections.countries import marketplace_name, region_name
 from connections.facets import FOUND, Counts
 from connections.groups import Groups
 from connections.health import Health
@@ -27,7 +27,6 @@ from connections.listing import (
     WINDOWS,
     Chosen,
 )
-from connections.rows import region_words
 from sellerlegend.amazon.regions import MARKETPLACES, Region
 from sellerlegend.folding import plain
 
@@ -122,7 +121,7 @@ CHIP_WORDS: dict[str, Callable[[str, Groups], str]] = {
     "health": lambda state, _groups: counted_sign(state).word,
     "expiry": lambda expiry, _groups: expiry_words(expiry),
     "side": lambda side, _groups: side_words(side),
-    "region": lambda region, _groups: region_words(region),
+    "region": lambda region, _groups: region_name(region),
     "marketplace": lambda key, _groups: marketplace_name(key),
     "client": client_words,
     "authorised": person_words,
@@ -206,7 +205,7 @@ class Panel:
 
     @property
     def regions(self) -> tuple[Option, ...]:
-        return self._options("region", [(name, region_words(name)) for name in region_names()])
+        return self._options("region", [(name, region_name(name)) for name in region_names()])
 
     @property
     def marketplaces(self) -> tuple[Option, ...]:

@@ -6,26 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections import client_lists
 from connections.authorization import looks_like_a_seller_id
 from connections.catalogue import import_entry
 from connections.client_table import Line
+from connections.countries import region_name
 from connections.import_models import ClientList, ImportedToken, TokenImport
 from connections.import_words import LEFT, PROBLEMS, RESULTS, problem_words
 from connections.models import Connection
 from connections.reasons import reason_for
-from connections.rows import region_words
 from connections.token_imports import counts_of, rows_of
 from connections.words import Sign, exact_time
 from sellerlegend.jobs.models import Job
 from sellerlegend.organizations.models import Organization
 
 Status = ImportedToken.Status
+RECENT = 10
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,40 @@ class TokenLine:
     note: str
     can_be_ticked: bool
     url: str
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One of the files of the last weeks, told from others of the same minute."""
+
+    id: UUID
+    time: str
+    words: str
+    is_confirmed: bool
+
+
+def recent_imports(organization: Organization) -> list[Upload]:
+    imports = TokenImport.objects.for_organization(organization).order_by("-created_at")
+    found = imports.prefetch_related(Prefetch("rows", _names_of(organization), to_attr="named"))
+    return [_upload(each, [row.name for row in each.named]) for each in found[:RECENT]]
+
+
+def _names_of(organization: Organization) -> QuerySet[ImportedToken]:
+    rows: QuerySet[ImportedToken] = ImportedToken.objects.for_organization(organization)
+    return rows.only("token_import_id", "name").order_by("line")
+
+
+def recent_lists(organization: Organization) -> list[Upload]:
+    lists = ClientList.objects.for_organization(organization).order_by("-created_at")
+    return [_upload(each, [row["client"] for row in each.lines]) for each in lists[:RECENT]]
+
+
+def _upload(file: Any, names: list[str]) -> Upload:
+    """`names`: one for each row, "" where there is none."""
+    words = ngettext("%(count)d row", "%(count)d rows", len(names)) % {"count": len(names)}
+    if first := next(filter(None, names), ""):
+        words = _("%(rows)s, the first of %(name)s") % {"rows": words, "name": first}
+    return Upload(file.pk, exact_time(file.created_at), words, file.confirmed_at is not None)
 
 
 def token_import_context(organization: Organization, token_import: TokenImport) -> dict[str, Any]:
@@ -87,7 +123,7 @@ def _line_of(
         id=row.pk,
         line=row.line,
         name=row.name or _("(no name)"),
-        where=region_words(row.region) if row.region else "",
+        where=region_name(row.region) if row.region else "",
         seller_id=row.selling_partner_id,
         day=day,
         fingerprint=row.fingerprint,
@@ -151,7 +187,7 @@ def _client_line(organization: Organization, line: Line) -> ClientLine:
         client=line.client or _("(no name)"),
         contact=" · ".join(filter(None, (line.contact, line.mail))),
         store=line.store,
-        where=" ".join(filter(None, (line.seller, region_words(line.region))))
+        where=" ".join(filter(None, (line.seller, region_name(line.region))))
         if line.region
         else "",
         tags=", ".join(line.tags),
@@ -198,8 +234,11 @@ def _client_note(line: Line) -> str:
 
 
 def _contact_note(line: Line) -> str:
-    if line.keeps_contact:
-        return _("The client's contact stays as it is here.")
+    if line.kept_contact:
+        return _(
+            "This client's contact is %(kept)s, and is sent its links. %(address)s is not kept: "
+            "change the contact under Tags and clients if it is the right one."
+        ) % {"kept": line.kept_contact, "address": line.mail}
     if not line.sets_contact or line.outcome:
         return ""
     return _("%(address)s becomes its contact, and is sent its links.") % {"address": line.mail}

@@ -39,7 +39,6 @@ from sellerlegend.organizations.models import Role
 from sellerlegend.organizations.step_up import changes_want_second_step, with_second_step
 
 FILE = Limit("imported_file", burst=20, seconds=60)
-RECENT = 10
 TITLE_LENGTH, MOST_TITLES = 40, 10
 
 
@@ -120,12 +119,11 @@ def token_import_new(request: OrganizationRequest) -> HttpResponseBase:
             )
             tell_unread(request, data, token_table.COLUMNS)
             return HttpResponseRedirect(url_of(request, kept), status=303)
-    recent = TokenImport.objects.for_organization(request.organization).order_by("-created_at")
     context = {
         "form": TableForm(error=error),
         "error": error,
         "columns": titles_of(token_table.COLUMNS),
-        "recent": recent[:RECENT],
+        "recent": import_pages.recent_imports(request.organization),
     }
     return render(
         request, "connections/token_import_new.html", context, status=422 if error else 200

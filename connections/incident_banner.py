@@ -12,8 +12,8 @@ from django.db import DatabaseError
 from django.utils.text import format_lazy, get_text_list
 from django.utils.translation import gettext as _
 
+from connections.countries import region_name
 from connections.models import AdsGrant, Grant, SpApiGrant
-from connections.rows import region_words
 from connections.words import exact_time
 from sellerlegend.jobs import incidents
 from sellerlegend.jobs.models import Incident
@@ -74,7 +74,7 @@ def part_name(incident: Incident) -> str:
     surface = Incident.Surface(incident.surface).label
     if not incident.region:
         return str(surface)
-    return str(format_lazy("{} ({})", surface, region_words(incident.region)))
+    return str(format_lazy("{} ({})", surface, region_name(incident.region)))
 
 
 def touches(incident: Incident, parts: Parts) -> bool:

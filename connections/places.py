@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
 
+from django.conf import settings
+from django.utils import translation
+
+from connections.countries import marketplace_names, region_name
 from sellerlegend.amazon.regions import MARKETPLACES, Region
+
+T = TypeVar("T")
 
 # Decides only which Seller Central would ask for a new consent: one covers the whole region.
 MAIN_MARKETPLACE: Mapping[Region, str] = {
@@ -13,16 +21,19 @@ MAIN_MARKETPLACE: Mapping[Region, str] = {
     Region.EU: "A1PA6795UKMFR9",
     Region.FE: "A1VC38T7YXB528",
 }
-REGION_NAMES: Mapping[str, Region] = {
-    "na": Region.NA,
-    "north america": Region.NA,
+AMAZONS_NAMES: Mapping[str, Region] = {
     "us-east-1": Region.NA,
-    "eu": Region.EU,
-    "europe": Region.EU,
     "eu-west-1": Region.EU,
-    "fe": Region.FE,
-    "far east": Region.FE,
     "us-west-2": Region.FE,
+}
+# As people write them whose files nobody made for us, by country code.
+ALSO_CALLED: Mapping[str, str] = {
+    "usa": "US",
+    "united states of america": "US",
+    "great britain": "GB",
+    "england": "GB",
+    "uae": "AE",
+    "ksa": "SA",
 }
 
 
@@ -32,27 +43,40 @@ class Place:
     marketplace_id: str
 
 
-def _known_names() -> dict[str, str]:
-    """Ids, countries' codes and names, and addresses, in lower case."""
-    names: dict[str, str] = {}
+def _in_every_language(names: Callable[[], Mapping[T, str]]) -> dict[str, T]:
+    """As our own pages and exports write them, whatever the reader's language."""
+    found: dict[str, T] = {}
+    for language, _name in settings.LANGUAGES:
+        with translation.override(language):
+            found |= {name.lower(): key for key, name in names().items()}
+    return found
+
+
+@cache
+def _region_names() -> Mapping[str, Region]:
+    names = _in_every_language(lambda: {region: region_name(region) for region in Region})
+    return {**{region.lower(): region for region in Region}, **names, **AMAZONS_NAMES}
+
+
+@cache
+def _marketplace_names() -> Mapping[str, str]:
+    """Ids by ids, countries' codes and names, and addresses, in lower case."""
+    names = _in_every_language(marketplace_names)
     for row in MARKETPLACES.values():
         address = row.domain.removeprefix("www.")
         spellings = (row.marketplace_id, row.country_code, row.ads_country_code, row.name)
         for spelling in (*spellings, address, row.domain):
             names[spelling.lower()] = row.marketplace_id
-    return names
-
-
-_NAMES = _known_names()
+    return names | {other: names[code.lower()] for other, code in ALSO_CALLED.items()}
 
 
 def region_of(text: str) -> Region | None:
-    return REGION_NAMES.get(text.strip().lower())
+    return _region_names().get(text.strip().lower())
 
 
 def marketplace_of(text: str) -> str:
     """The id; "" for what is none of Amazon's."""
-    return _NAMES.get(text.strip().lower().removeprefix("https://").rstrip("/"), "")
+    return _marketplace_names().get(text.strip().lower().removeprefix("https://").rstrip("/"), "")
 
 
 def place_of(region: str, marketplace: str) -> Place | None:

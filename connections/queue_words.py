@@ -16,11 +16,11 @@ from django.utils.translation import ngettext
 from connections import client_links
 from connections.client_link_models import ClientLink
 from connections.client_link_words import asked_line, is_to_hand_over
+from connections.countries import region_name
 from connections.models import AuthorizationRequest, Connection, SpApiGrant
 from connections.queue_models import ReconnectItem, ReconnectQueue
 from connections.queue_walk import Walk, is_out, items_of, last_trip, open_queue
 from connections.reasons import Reason, outcome_words
-from connections.rows import region_words
 from connections.words import Sign, clock_time, exact_day
 from sellerlegend.amazon.regions import MARKETPLACES
 from sellerlegend.organizations.access import OrganizationRequest
@@ -213,7 +213,7 @@ def turn_of(walk: Walk) -> Turn | None:
         name=row.name,
         seller_id=row.selling_partner_id or "",
         region=row.region,
-        region_name=region_words(row.region),
+        region_name=region_name(row.region),
         host=host_of(row),
         sign_out=sign_out_of(walk, trip),
         result=result,

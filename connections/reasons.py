@@ -366,6 +366,15 @@ OUTCOMES: dict[str, Reason] = {
     ),
 }
 
+# What others read of a trip that was not theirs, where the title speaks to whoever made it.
+TOLD_TO_OTHERS: dict[str, Words] = {
+    "declined": _("The request was declined at Amazon"),
+    "code_missing": _("Amazon sent back no approval"),
+    "wrong_account": _("Another seller account was signed in"),
+    "role_too_low": _("The role no longer allowed to connect accounts"),
+    "vault_refused": _("The approval could not be stored safely"),
+}
+
 # One neutral page for everything an attacker could learn from.
 REFUSED = Reason(
     _("This link from Amazon cannot be used"),
@@ -380,3 +389,8 @@ REFUSED = Reason(
 
 def outcome_words(code: str) -> Reason:
     return OUTCOMES.get(code, REFUSED)
+
+
+def outcome_title(code: str) -> str:
+    """For whoever reads of somebody else's trip."""
+    return str(TOLD_TO_OTHERS.get(code) or outcome_words(code).title)

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connections.countries import region_name
 from connections.groups import names_in
 from connections.health import EXPIRING_DAYS, Health
 from connections.health_words import (
@@ -134,7 +135,7 @@ def build_row(
         client=fact["client_name"] or "",
         tags=tuple(names_in(fact["tag_names"])),
         region=fact["region"],
-        region_name=region_words(fact["region"]),
+        region_name=region_name(fact["region"]),
         authorized=authorized_words(fact),
         **consent_words(fact),
         asked_client=fact.get("asked_client", ""),
@@ -168,12 +169,6 @@ def one_primary(*buttons: Button | None) -> list[Button | None]:
 def having(part: Part, button: Button | None) -> Part:
     """The same cell or side with this button."""
     return part if part.button is button else replace(part, button=button)
-
-
-def region_words(region: str) -> str:
-    if region == "NA":
-        return _("North America")
-    return _("Europe") if region == "EU" else _("Far East")
 
 
 def authorized_words(fact: Facts) -> str:

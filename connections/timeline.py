@@ -25,7 +25,7 @@ from connections.health_models import Capability, DataSet
 from connections.models import AdsGrant, Connection
 from connections.notice_models import Notice
 from connections.notice_words import word_of
-from connections.reasons import OUTCOMES, REASONS, SUCCESSES
+from connections.reasons import OUTCOMES, REASONS, SUCCESSES, outcome_title
 from connections.timeline_words import CODES, NOT_FOR_TENANTS, SHOWN
 from connections.words import Sign, clock_time, exact_day
 from sellerlegend.organizations.models import AuditEvent
@@ -163,6 +163,7 @@ def note_of(event: AuditEvent) -> str:
         began, ended = (str(event.details.get(f"{name}_at", "")) for name in ("began", "ended"))
         return span_words(parse_datetime(began), parse_datetime(ended))
     reason = REASONS.get(str(event.details.get("reason", "")))
-    outcome = OUTCOMES.get(str(event.details.get("outcome", "")))
-    told = reason or outcome
-    return str(told.title) if told else ""
+    outcome = str(event.details.get("outcome", ""))
+    if reason is None and outcome in OUTCOMES:
+        return outcome_title(outcome)
+    return str(reason.title) if reason else ""

@@ -16,13 +16,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections import ads_consents, list_queries, screen
+from connections.countries import region_name
 from connections.health import Health
 from connections.health_words import SideHealth, feeding, spapi_health
 from connections.models import Connection
 from connections.reach import within_reach
 from connections.reader import Reader
 from connections.reasons import reason_for
-from connections.rows import region_words
 from connections.words import Facts, Sign, url_of, waiting_words
 from marketplaces import verification as marketplace_verification
 from ppc import asking, checking
@@ -164,7 +164,7 @@ def _left_lines(
     event = events.first()
     why = event.details["rows"] if event is not None else {}
     for row in in_reach.filter(pk__in=why).order_by(Alphabetical("name"), "pk"):
-        note = " · ".join(filter(None, [row.selling_partner_id, region_words(row.region)]))
+        note = " · ".join(filter(None, [row.selling_partner_id, region_name(row.region)]))
         yield LeftLine(row.name, note, _left_words(why[str(row.pk)]))
 
 
@@ -220,7 +220,7 @@ def _lines(asked: Asked, rows: list[Connection], reader: Reader) -> Iterable[Lin
             id=fact["id"],
             name=fact["name"],
             seller_id=fact["selling_partner_id"] or "",
-            region=region_words(fact["region"]),
+            region=region_name(fact["region"]),
             url=url_of("connection_details", reader, fact["id"]),
             spapi=told[Side.SPAPI],
             ppc=told[Side.PPC],

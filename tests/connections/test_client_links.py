@@ -1041,7 +1041,7 @@ def test_the_steps_stand_in_the_order_of_time_with_what_failed_and_why(
         left = client_link_words.line_of(asked.link)
 
     assert asked.link.status == Status.LEFT
-    why = "Did not work on Oct. 20, 2026, 7:21 AM: You signed in with another seller account"
+    why = "Did not work on Oct. 20, 2026, 7:21 AM: Another seller account was signed in"
     assert left.steps == (
         "Opened on Oct. 20, 2026, 7:20 AM, by the recipient or by a mail scanner",
         why,
@@ -1050,8 +1050,8 @@ def test_the_steps_stand_in_the_order_of_time_with_what_failed_and_why(
     )
     assert why in failed.steps
     assert failed.next_step == (
-        "Sign out of Seller Central, or switch to the right store in its account switcher, and "
-        "start again."
+        "For the client: Sign out of Seller Central, or switch to the right store in its account "
+        "switcher, and start again."
     )
 
 

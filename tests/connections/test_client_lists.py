@@ -408,11 +408,107 @@ def test_a_contact_that_is_here_is_not_overwritten(
     )
     found = bring(browser, organization, line(contact="New", mail="new@acme.example"))
 
-    assert "The client's contact stays as it is here." in words_of(browser.get(page_url(found)))
+    told = (
+        "This client's contact is old@acme.example, and is sent its links. new@acme.example is not "
+        "kept: change the contact under Tags and clients if it is the right one."
+    )
+    assert told in words_of(browser.get(page_url(found)))
     confirm(browser, found)
+    assert told in words_of(browser.get(page_url(found)))
 
     client = Client.objects.for_organization(organization).get()
     assert (client.contact_name, client.contact_email) == ("", "old@acme.example")
+
+
+def test_of_two_contacts_of_a_new_client_the_first_is_asked_and_the_other_is_told(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(
+        browser,
+        organization,
+        line("Wëird", "Nobody yet", store="Before", place="DE"),
+        line("Wëird", "Ann", "ann@weird.example", "First", "DE"),
+        line("wëird", "Bob", "bob@weird.example", "Second", "FR"),
+        line("WËIRD", "Ann", "ANN@weird.example", "Third", "IT"),
+    )
+    told = "This client's contact is ann@weird.example, and is sent its links. bob@weird.example is"
+
+    assert words_of(browser.get(page_url(found))).count(told) == 1
+    assert confirm(browser, found) == [("", "create")] * 4
+
+    assert words_of(browser.get(page_url(found))).count("is not kept") == 1
+    client = Client.objects.for_organization(organization).get()
+    assert (client.contact_name, client.contact_email) == ("Ann", "ann@weird.example")
+
+
+def test_a_list_that_an_older_release_kept_can_be_read(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(browser, organization, line("Acme"))
+    (stored,) = found.lines
+    del stored["kept_contact"]
+    ClientList.objects.for_organization(organization).update(
+        lines=[stored | {"keeps_contact": True}]
+    )
+
+    assert confirm(browser, found) == [("", "client")]
+
+
+@pytest.mark.parametrize(
+    ("place", "region"),
+    [
+        ("Deutschland", "EU"),
+        ("Vereinigtes Königreich", "EU"),
+        ("USA", "NA"),
+        ("Great Britain", "EU"),
+        ("Nordamerika", "NA"),
+        ("Ferner Osten", "FE"),
+        ("Europe", "EU"),
+        ("us-west-2", "FE"),
+    ],
+)
+def test_a_place_is_called_as_our_pages_call_it_in_any_language(
+    organization: Organization, place: str, region: str
+) -> None:
+    (read,) = checked_list(table(line(store="S", place=place)).encode(), organization.pk)
+
+    assert (read.problem, read.plan, read.region) == ("", "create", region)
+
+
+def test_a_tag_is_spelled_as_its_first_row_does(
+    organization: Organization, browser: Browser
+) -> None:
+    found = bring(
+        browser,
+        organization,
+        line(store="One", place="US", tags="VIP"),
+        line(store="Two", place="US", tags="vip"),
+    )
+    confirm(browser, found)
+
+    rows = rows_by_name(organization)
+    assert (tags_of(rows["One"]), tags_of(rows["Two"])) == ({"VIP"}, {"VIP"})
+
+
+def test_who_corrects_a_file_finds_the_row_by_its_store(organization: Organization) -> None:
+    rows = (line(mail="no address", store="Lost Shop", place="DE"), line(client="", store="Other"))
+
+    read = checked_list(table(*rows).encode(), organization.pk)
+
+    assert [(each.problem, each.store) for each in read] == [
+        ("mail_malformed", "Lost Shop"),
+        ("client_missing", "Other"),
+    ]
+
+
+def test_files_of_one_minute_are_told_apart(organization: Organization, browser: Browser) -> None:
+    bring(browser, organization, line("Acme"), line("Bolt"))
+    confirm(browser, bring(browser, organization, line("Cargo")))
+
+    said = words_of(browser.get(new_url(organization)))
+
+    assert "1 row, the first of Cargo, confirmed" in said
+    assert "2 rows, the first of Acme, not confirmed" in said
 
 
 def test_what_changed_since_the_look_is_looked_at_again(

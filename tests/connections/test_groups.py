@@ -273,6 +273,41 @@ def test_a_new_tag_is_made_on_the_way(
     assert tags_of(rows[0]) == ["Cold", "Hot"]
 
 
+def test_of_a_chosen_and_a_typed_tag_the_person_says_which(
+    organization: Organization,
+    rows: list[Connection],
+    browser: Browser,
+    amazon: RunningEmulator,
+) -> None:
+    tag = make_tag(organization, "hot")
+    sent = {"row": ids(rows), "which": str(tag.pk), "new": "Cold", "do": "add"}
+
+    with nothing_changes(amazon, events=()):
+        asked = browser.post(url("connections_tag"), sent)
+
+    assert asked.status_code == 422
+    assert "You chose a tag and typed a new one." in asked.text
+    assert re.search(rf'<option value="{tag.pk}"\s+selected>', asked.text)
+    assert 'name="new" value="Cold"' in asked.text
+
+
+def test_a_tag_that_was_deleted_under_the_pop_up_is_said_to_be_gone(
+    organization: Organization,
+    rows: list[Connection],
+    browser: Browser,
+    amazon: RunningEmulator,
+) -> None:
+    tag = make_tag(organization, "hot")
+    sent = {"row": ids(rows), "which": str(tag.pk), "do": "add"}
+    tag.delete()
+
+    with nothing_changes(amazon, events=()):
+        asked = browser.post(url("connections_tag"), sent)
+
+    assert asked.status_code == 422
+    assert "That tag is not there any more: somebody deleted it meanwhile." in asked.text
+
+
 def test_a_client_for_all_that_match(
     organization: Organization, rows: list[Connection], browser: Browser
 ) -> None:

@@ -674,6 +674,28 @@ def test_a_trip_that_was_under_way_counts_although_the_store_was_skipped(
     assert states(organization) == [("Aspen", "reconnected"), ("Birch", "waiting")]
 
 
+@pytest.mark.parametrize("step", ["skip", "put_last"])
+def test_a_mistake_at_amazon_is_told_although_the_queue_went_on(
+    amazon: RunningEmulator,
+    browser: Client,
+    organization: Organization,
+    northstar: Connection,
+    harbor: Connection,
+    step: str,
+) -> None:
+    fill(browser, organization, northstar, harbor)
+    consent_url = set_out(browser, northstar)
+    press(browser, step, item_of(northstar))
+    before = factories.grant_of(northstar).version
+
+    back = browser.get(str(trips.confirm(consent_url, BLUE_HARBOR)))
+
+    page = text_of(browser.get(back.headers["Location"]))
+    assert "You signed in with another seller account" in page
+    assert factories.grant_of(northstar).version == before
+    assert item_of(northstar).status == (Status.SKIPPED if step == "skip" else Status.FAILED)
+
+
 def test_a_trip_that_was_under_way_counts_although_the_queue_was_ended(
     amazon: RunningEmulator, browser: Client, organization: Organization, northstar: Connection
 ) -> None:
