@@ -142,12 +142,15 @@ else:
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 5,
         "options": " ".join(
-            f"-c {limit}={seconds}s"
-            for limit, seconds in (
-                ("statement_timeout", ENV.database_statement_seconds),
+            f"-c {name}={value}"
+            for name, value in (
+                ("statement_timeout", f"{ENV.database_statement_seconds}s"),
                 # Nobody waits longer for a lock than for the statement that wants it.
-                ("lock_timeout", min(5, max(1, ENV.database_statement_seconds // 2))),
-                ("idle_in_transaction_session_timeout", 30),
+                ("lock_timeout", f"{min(5, max(1, ENV.database_statement_seconds // 2))}s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+                # Health is one large expression: where a table's statistics are old or large,
+                # PostgreSQL compiled it for half a second, to evaluate it for a page of rows.
+                ("jit", "off"),
             )
         ),
     }

@@ -206,12 +206,13 @@ django.setup()
 from django.db import connection
 found = {{}}
 with connection.cursor() as cursor:
-    for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-        cursor.execute("SHOW " + limit)
-        found[limit] = cursor.fetchone()[0]
+    for name in {names!r}:
+        cursor.execute("SHOW " + name)
+        found[name] = cursor.fetchone()[0]
 import json
 print(json.dumps(found))
 """
+NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "jit")
 WEB = "import sellerlegend.wsgi"
 WORKER = "from sellerlegend.env import use_project_settings; use_project_settings()"
 
@@ -233,7 +234,7 @@ def test_no_statement_takes_for_ever(
 
     finished = process(
         tmp_path,
-        *("-c", LIMITS.format(prepare=prepare)),
+        *("-c", LIMITS.format(prepare=prepare, names=NAMES)),
         DATABASE_URL=url,
         DATABASE_STATEMENT_SECONDS=told,
     )
@@ -243,4 +244,5 @@ def test_no_statement_takes_for_ever(
         "statement_timeout": statement,
         "lock_timeout": lock,
         "idle_in_transaction_session_timeout": "30s",
+        "jit": "off",
     }

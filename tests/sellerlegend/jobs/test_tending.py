@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -164,7 +165,10 @@ def local_ports(pid: int) -> set[str]:
         for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
         if line.split()[2].endswith(f":{port}")
     }
-    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            links.add(str(link.readlink()))
     return {link for link in links if link.removeprefix("socket:[").rstrip("]") in to_server}
 
 
