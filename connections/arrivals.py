@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -107,8 +107,8 @@ def leave_callback(ending: Ending) -> HttpResponse:
     trip = ending.request
     if ending.by_link:
         url = reverse("client_link_ended", args=[ending.reference])
-    elif trip is not None and trip.reconnect_item_id and (queue_url := queue_that_tells(ending)):
-        url = queue_url
+    elif trip is not None and trip.reconnect_item_id and (told := queue_that_tells(ending, trip)):
+        url = told
     elif ending.succeeded and trip is not None:
         url = reverse("account_connections", args=[trip.organization.slug])
         # The row that the person just began with needs no other look.
@@ -122,25 +122,23 @@ def leave_callback(ending: Ending) -> HttpResponse:
     return response
 
 
-def queue_that_tells(ending: Ending) -> str:
+def queue_that_tells(ending: Ending, trip: AuthorizationRequest) -> str:
     """The reconnect queue from which the person set out, or its summary once it is over. "" where
     it would say nothing: of a trip that brought nothing, for a store that was passed meanwhile."""
-    trip = cast(AuthorizationRequest, ending.request)
-    url = reverse("reconnect_queue", args=[trip.organization.slug])
     items = ReconnectItem.objects.for_organization(trip.organization)
     item = items.select_related("queue").filter(pk=trip.reconnect_item_id).first()
-    is_elsewhere = item is None or ending.outcome == "role_too_low" or not is_told_of(item, trip)
-    if not ending.succeeded and is_elsewhere:
+    if not ending.succeeded and not is_failure_told(ending, trip, item):
         return ""
+    url = reverse("reconnect_queue", args=[trip.organization.slug])
     is_over = item is not None and item.queue.status == ReconnectQueue.Status.FINISHED
     return f"{url}?queue={item.queue_id}" if item is not None and is_over else url
 
 
-def is_told_of(item: ReconnectItem, trip: AuthorizationRequest) -> bool:
+def is_failure_told(ending: Ending, trip: AuthorizationRequest, item: ReconnectItem | None) -> bool:
     """The page of a queue explains what the store has met whose turn it is; its summary, whatever
     was not reconnected."""
     member = authorization.membership_of(trip)
-    if member is None:
+    if item is None or member is None or ending.outcome == "role_too_low":
         return False
     if item.queue.status == ReconnectQueue.Status.FINISHED:
         return bool(item.status == ReconnectItem.Status.FAILED)

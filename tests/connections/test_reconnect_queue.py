@@ -690,6 +690,7 @@ def test_a_mistake_at_amazon_is_told_although_the_queue_went_on(
 
     back = browser.get(str(trips.confirm(consent_url, BLUE_HARBOR)))
 
+    assert back.headers["Location"].startswith("/amazon/outcome/")
     page = text_of(browser.get(back.headers["Location"]))
     assert "You signed in with another seller account" in page
     assert factories.grant_of(northstar).version == before

@@ -23,7 +23,7 @@ from django.utils.formats import date_format
 from connections import rotation, services, timeline, timeline_words
 from connections.health_models import DataSetReport
 from connections.models import ADS_YEAR_RULE_SINCE, AdsGrant, Connection, Grant, SpApiGrant
-from connections.reasons import SUCCESSES
+from connections.reasons import OUTCOMES, SUCCESSES, TOLD_TO_OTHERS
 from ppc.models import PpcLink
 from sellerlegend.organizations.audit import WORKER, Actor, record_event
 from sellerlegend.organizations.models import AuditEvent, Organization, Role, User
@@ -487,6 +487,19 @@ def test_every_trip_that_brought_a_consent_reads_as_completed(
 
     assert "A trip to Amazon was completed" in text
     assert "ended without a consent" not in text
+
+
+@pytest.mark.parametrize("outcome", sorted(TOLD_TO_OTHERS))
+def test_what_somebody_else_did_at_amazon_is_not_told_as_the_readers(
+    organization: Organization, browser: Client, outcome: str
+) -> None:
+    connection = factories.make_connection(organization)
+    record_event("authorization_ended", actor=WORKER, subject=connection, outcome=outcome)
+
+    text = story(browser, connection)
+
+    assert str(TOLD_TO_OTHERS[outcome]) in text
+    assert str(OUTCOMES[outcome].title) not in text
 
 
 def test_a_fresh_consent_says_what_there_is_not_yet(
