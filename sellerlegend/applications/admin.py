@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connections import application_roles
+from sellerlegend.applications.ages import left_of
 from sellerlegend.applications.models import ApplicationRole, ClientSecret
 from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.scoped_admin import ScopedModelAdmin
@@ -29,6 +30,7 @@ class ClientSecretAdmin(ScopedModelAdmin):
         "application",
         "fingerprint",
         "ends",
+        "left",
         "first_seen_at",
         "superseded_at",
         "uses",
@@ -44,6 +46,10 @@ class ClientSecretAdmin(ScopedModelAdmin):
     @admin.display(description=_("ends"))
     def ends(self, row: ClientSecret) -> object:
         return row.ends_at()
+
+    @admin.display(description=_("time left"))
+    def left(self, row: ClientSecret) -> str:
+        return left_of(row, timezone.now())
 
 
 class ApplicationRoleForm(ModelForm):

@@ -87,6 +87,11 @@ class ClientSecret(models.Model):
         return min(self.expires_at, overlap) if self.expires_at else overlap
 
     @property
+    def is_refused(self) -> bool:
+        """By Login with Amazon until its next success, or by the Selling Partner API for good."""
+        return self.refused_at is not None or self.called_expired_at is not None
+
+    @property
     def accepted_at(self) -> datetime | None:
         """When Amazon was last heard to accept it. A sealed one was proved before; one that only
         an environment names may be a typo until it is used."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -18,6 +20,7 @@ from sellerlegend.applications.ages import secret_ages
 from sellerlegend.applications.models import OVERLAP, ClientSecret, LwaApplication
 from sellerlegend.applications.upkeep import look_after_secrets
 from sellerlegend.organizations import custody
+from tests.staff import make_support, signed_in
 
 SPAPI = LwaApplication.SPAPI
 FIRST, SECOND, THIRD = "amzn1.oa2-cs.v1.first", "amzn1.oa2-cs.v1.second", "amzn1.oa2-cs.v1.third"
@@ -359,3 +362,31 @@ def test_the_one_before_ends_seven_days_after_the_rotation(settings: Settings) -
     ages = [item for item in secret_ages() if item.application == "spapi"]
 
     assert [(item.is_newest, item.days_left) for item in ages] == [(True, 180), (False, 7)]
+
+
+def test_staff_see_in_the_admin_how_many_days_each_has_left() -> None:
+    now = timezone.now()
+    for fingerprint, columns in {
+        "in force": {"issued_at": now - timedelta(days=30)},
+        "rotated": {"superseded_at": now - timedelta(days=6, hours=1)},
+        "ended": {"expires_at": now - timedelta(hours=1)},
+        "refused": {"refused_at": now},
+        "too old": {"called_expired_at": now},
+    }.items():
+        ClientSecret.objects.create(application=SPAPI, fingerprint=fingerprint, **columns)
+
+    list_of_secrets = reverse("admin:applications_clientsecret_changelist")
+    page = signed_in(make_support()).get(list_of_secrets).content.decode()
+
+    told = zip(cells(page, "fingerprint"), cells(page, "left"), strict=True)
+    assert dict(told) == {
+        "in force": "in 150 days",
+        "rotated": "in 1 day",
+        "ended": "Past its last day",
+        "refused": "Amazon refuses it",
+        "too old": "Amazon refuses it",
+    }
+
+
+def cells(page: str, column: str) -> list[str]:
+    return re.findall(rf'<td class="field-{column}[^"]*">([^<]*)</td>', page)
