@@ -40,6 +40,7 @@ from sellerlegend.organizations.audit import Actor
 from sellerlegend.organizations.scoping import across_organizations
 
 __all__ = [
+    "CANCELLED",
     "KINDS",
     "MAX_ATTEMPTS",
     "Claim",
@@ -69,6 +70,8 @@ __all__ = [
 ]
 
 LOOK_AGAIN_SECONDS = 0.2
+# The error code of work that nobody wants any more, which is no failure.
+CANCELLED = "cancelled"
 
 
 def run_next(job_id: UUID) -> bool:
@@ -169,6 +172,6 @@ def cancel_live(*, organization_id: UUID, subject_ids: list[UUID]) -> int:
         status=Job.Status.DEAD,
         lease_expires_at=None,
         finished_at=timezone.now(),
-        last_error_code="cancelled",
+        last_error_code=CANCELLED,
         fence=F("fence") + 1,
     )

@@ -40,6 +40,7 @@ DAY = timedelta(days=1)
 # A proof comes once a day; what Amazon postpones may take hours more.
 VERIFICATION_BEHIND = timedelta(days=1) + timedelta(hours=12)
 NOTHING_DUE = dict.fromkeys(QUEUES, 0.0)
+GIVEN_UP_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,17 @@ def jobs() -> Values:
         yield (kind, status), number
 
 
+def jobs_given_up() -> Values:
+    """Not what was cancelled with its row: a person wanted that. Every kind, so that an end is a
+    0 and no missing number."""
+    lately = Job.objects.filter(
+        status=Job.Status.DEAD, finished_at__gt=timezone.now() - GIVEN_UP_WITHIN
+    ).exclude(last_error_code=ledger.CANCELLED)
+    numbers = dict(lately.order_by().values_list("kind").annotate(Count("pk")))
+    for kind, number in (dict.fromkeys(ledger.KINDS, 0) | numbers).items():
+        yield (kind,), number
+
+
 def marketplace_accounts() -> Values:
     rows = MarketplaceAccount.objects.order_by().values_list("onboarding").annotate(Count("pk"))
     yield from (((state,), number) for state, number in rows)
@@ -152,6 +164,14 @@ def secret_days_left() -> Values:
     for age in secret_ages():
         if age.is_newest:
             yield (age.application,), age.days_left
+
+
+def secret_refused() -> Values:
+    """1 while no secret of ours works: Login with Amazon refuses the one in force, or the Selling
+    Partner API called it too old."""
+    for age in secret_ages():
+        if age.is_newest:
+            yield (age.application,), age.is_refused
 
 
 def fallback_uses() -> Values:
@@ -238,6 +258,12 @@ GAUGES = (
     ),
     Gauge("jobs", "Jobs of the ledger by kind and status", ("kind", "status"), jobs),
     Gauge(
+        "jobs_given_up_last_hour",
+        "Jobs that were given up within the last hour, without cancelled ones",
+        ("kind",),
+        jobs_given_up,
+    ),
+    Gauge(
         "marketplace_accounts",
         "Marketplaces of sellers by state of their onboarding",
         ("state",),
@@ -270,6 +296,12 @@ GAUGES = (
         "Days until Amazon ends our newest client secret",
         ("application",),
         secret_days_left,
+    ),
+    Gauge(
+        "client_secret_refused",
+        "1 while Amazon refuses our client secret in force, or calls it too old",
+        ("application",),
+        secret_refused,
     ),
     Gauge(
         "client_secret_fallback_uses",

@@ -1,9 +1,11 @@
-"""What the operators' pages name is there: metrics, sections, files, commands, tests."""
+"""What the operators' pages name is there: metrics and their labels, sections, files, commands,
+tests."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,42 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from connections.models import Grant
+from sellerlegend.amazon import errors
+from sellerlegend.jobs.kinds import KINDS
+from sellerlegend.jobs.models import Job
+from sellerlegend.monitoring import gauges
 from sellerlegend.monitoring.exposition import PREFIX, metric_names
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
-PAGES = ("alerts.yml", "checks.md", "compliance.md", "runbook.md", "security.md", "threats.md")
-ENGLISH = {"and", "or", "on", "by", "le", "for"}
+PAGES = (
+    "alerts.yml",
+    "checks.md",
+    "compliance.md",
+    "runbook.md",
+    "security.md",
+    "threats.md",
+)
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, errors.AmazonError)
+
+
+# What a label that a rule or the runbook asks for can be.
+LABEL_VALUES = {
+    ("grants", "state"): set(Grant.Status.values),
+    ("grants_ending", "within_days"): {str(days) for days in gauges.WITHIN_DAYS},
+    ("jobs", "kind"): set(KINDS),
+    ("jobs", "status"): set(Job.Status.values),
+    # As `tallies.outcome` names them.
+    ("refreshes_total", "result"): {
+        "ok",
+        *(name for name, kind in vars(errors).items() if _is_error(kind)),
+    },
+    ("requests_total", "status"): {f"{first}xx" for first in range(1, 6)},
+}
 
 
 def text_of(name: str) -> str:
@@ -26,6 +58,17 @@ def text_of(name: str) -> str:
 def rules() -> list[dict[str, Any]]:
     loaded = yaml.safe_load(text_of("alerts.yml"))
     return [rule for group in loaded["groups"] for rule in group["rules"]]
+
+
+def conditions(text: str) -> Iterator[tuple[str, str, str]]:
+    """Metric, label and value of each condition; of `a|b` both."""
+    for metric, braces in re.findall(rf"\b{PREFIX}(\w+)\{{([^}}]+)\}}", text):
+        for label, values in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', braces):
+            yield from ((metric, label, value) for value in values.split("|"))
+
+
+def expression_of(alert: str) -> str:
+    return next(str(rule["expr"]) for rule in rules() if rule["alert"] == alert)
 
 
 def sections(name: str) -> list[str]:
@@ -68,6 +111,38 @@ def test_every_metric_that_is_named_exists(name: str) -> None:
 
     assert named
     assert named <= metric_names()
+
+
+@pytest.mark.parametrize("name", ["alerts.yml", "runbook.md"])
+def test_every_label_that_is_asked_for_can_have_that_value(name: str) -> None:
+    asked = list(conditions(text_of(name)))
+
+    assert asked
+    unknown = [
+        (metric, label, value)
+        for metric, label, value in asked
+        if value not in LABEL_VALUES.get((metric, label), ())
+    ]
+    assert unknown == []
+
+
+@pytest.mark.django_db
+def test_a_rule_of_an_age_knows_that_there_may_be_none() -> None:
+    """What never happened has no age, and a comparison with nothing is silent."""
+    without = {family.name for family in gauges.collect() if not family.samples}
+    silent = {
+        (rule["alert"], name)
+        for rule in rules()
+        for name in without
+        if f"{name} >" in rule["expr"] and name.endswith("_age_seconds")
+    }
+
+    assert silent == {
+        ("SweepLate", "sellerlegend_sweep_age_seconds"),
+        ("PruneLate", "sellerlegend_prune_age_seconds"),
+    }
+    for alert, name in silent:
+        assert f"absent({name})" in expression_of(alert)
 
 
 @pytest.mark.parametrize("name", PAGES)

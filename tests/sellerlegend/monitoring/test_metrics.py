@@ -21,10 +21,13 @@ from connections.models import Grant, SpApiGrant
 from connections.verdicts import GrantUnreadable
 from marketplaces import services as marketplace_services
 from sellerlegend import crypto, tallies
-from sellerlegend.amazon.errors import AmazonError
+from sellerlegend.amazon import sellers
+from sellerlegend.amazon.errors import AmazonError, ClientMisconfigured
+from sellerlegend.amazon.regions import Region
 from sellerlegend.applications.models import ClientSecret, LwaApplication
+from sellerlegend.applications.upkeep import look_after_secrets
 from sellerlegend.celery import RUN_JOB
-from sellerlegend.jobs import sweeping
+from sellerlegend.jobs import ledger, sweeping
 from sellerlegend.jobs.models import Breaker, Job
 from sellerlegend.monitoring import flush, readiness, views
 from sellerlegend.monitoring.exposition import PREFIX, exposition, metric_names
@@ -33,6 +36,7 @@ from sellerlegend.organizations import limits
 from sellerlegend.organizations.models import Organization
 from sellerlegend.organizations.scoping import across_organizations
 from tests.amazon_emulator import RunningEmulator
+from tests.architecture.test_runbook import conditions, expression_of
 from tests.factories import grant_of, make_ads_grant, make_connection, make_organization, owner_of
 from tests.signing_in import signed_in_freshly
 from tests.web import web
@@ -189,6 +193,73 @@ def test_the_days_of_our_own_secrets_are_counted_down() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("scenario", "refreshes"),
+    [
+        ("wrong_secret", {"ClientSecretRefused": 1}),
+        # Login with Amazon still gives tokens out, and the Selling Partner API refuses them.
+        ("expired_secret", {}),
+    ],
+)
+def test_one_refusal_of_our_own_secret_is_told_as_its_alert_asks(
+    amazon: RunningEmulator, scenario: str, refreshes: dict[str, float]
+) -> None:
+    token = amazon.world.authorize(SELLER, "NA")
+    row = make_connection(make_organization(), seller=SELLER, refresh_token=token)
+    look_after_secrets()
+    assert sample(parsed(exposition()), "client_secret_refused", application="spapi") == 0
+    amazon.scenario(scenario)
+
+    with pytest.raises(ClientMisconfigured):
+        credentials.spapi_call(
+            row,
+            lambda access_token: sellers.get_marketplace_participations(
+                endpoints=settings_of_the_product.AMAZON_ENDPOINTS,
+                region=Region.NA,
+                access_token=access_token,
+            ),
+        )
+    flush.flush()
+
+    found, rule = parsed(exposition()), expression_of("OurClientRefused")
+    told = {
+        result: sample(found, metric, kind="spapi", **{label: result})
+        for metric, label, result in conditions(rule)
+    }
+    assert {result: number for result, number in told.items() if number} == refreshes
+    assert f"{PREFIX}client_secret_refused" in rule
+    assert sample(found, "client_secret_refused", application="spapi") == 1
+    assert sample(found, "client_secret_refused", application="ads") == 0
+
+
+@pytest.mark.django_db
+def test_work_that_was_given_up_within_the_hour_is_told_and_no_other() -> None:
+    organization = make_organization()
+    jobs = Job.objects.for_organization(organization)
+    lost, cancelled = (jobs.create(kind="anything", subject_id=uuid4()) for _ in range(2))
+    jobs.filter(pk=lost.pk).update(
+        status=Job.Status.RUNNING,
+        attempts=ledger.MAX_ATTEMPTS,
+        lease_expires_at=timezone.now() - timedelta(seconds=1),
+    )
+    jobs.create(
+        kind="marketplaces.verify",
+        subject_id=uuid4(),
+        status=Job.Status.DEAD,
+        finished_at=timezone.now() - timedelta(minutes=61),
+    )
+
+    ledger.recover_lost()
+    ledger.cancel_live(organization_id=organization.pk, subject_ids=[cancelled.subject_id])
+
+    assert list(jobs.values_list("status", flat=True)) == [Job.Status.DEAD] * 3
+    found = parsed(exposition())
+    assert sample(found, "jobs_given_up_last_hour", kind="anything") == 1
+    assert sample(found, "jobs_given_up_last_hour", kind="marketplaces.verify") == 0
+    assert f"{PREFIX}jobs_given_up_last_hour > 0" in expression_of("JobsDead")
+
+
+@pytest.mark.django_db
 def test_a_refusal_of_too_many_requests_is_counted_by_its_limit() -> None:
     for _ in range(limits.PASSWORD_RESET.burst + 3):
         limits.take((limits.PASSWORD_RESET, "somebody"))
@@ -209,12 +280,12 @@ def test_a_lost_key_shows() -> None:
 def test_more_rows_cost_no_more_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     organization = make_organization()
     make_connection(organization)
-    with django_assert_num_queries(38):
+    with django_assert_num_queries(41):
         exposition()
     for _ in range(5):
         make_connection(make_organization())
 
-    with django_assert_num_queries(38):
+    with django_assert_num_queries(41):
         exposition()
 
 
