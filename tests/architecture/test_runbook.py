@@ -26,6 +26,7 @@ PAGES = (
     "alerts.yml",
     "checks.md",
     "compliance.md",
+    "rotation.md",
     "runbook.md",
     "security.md",
     "threats.md",
@@ -179,3 +180,10 @@ def test_every_command_that_is_named_exists(name: str) -> None:
     named = set(re.findall(r"manage\.py (\w+)", text_of(name)))
 
     assert named <= set(get_commands())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_check_that_is_named_exists(name: str) -> None:
+    known = re.findall(r"^\| (SL\.[EW]\d{3}) \|", text_of("checks.md"), re.MULTILINE)
+
+    assert set(re.findall(r"SL\.[EW]\d{3}", text_of(name))) <= set(known)
