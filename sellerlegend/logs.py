@@ -16,19 +16,27 @@ SECRET_NAMES = (
     "spapi_oauth_code",
     "code",
     "state",
+    "amazon_state",
     "refresh_token",
     "access_token",
     "client_secret",
     "code_verifier",
     "mws_auth_token",
 )
+# Whoever has such an address needs nothing else. In another address's query it is encoded.
+SLASH = r"(?:/|%2[Ff])"
+SECRET_ADDRESSES = (
+    rf"{SLASH}(?:c|calendar|invitation){SLASH}[\w-]{{43}}",
+    rf"{SLASH}password{SLASH}reset{SLASH}key{SLASH}[0-9A-Za-z]+-[\w-]+",
+)
 # Amazon's token, code and secret shapes, our own vault text, addresses that are secrets, and what
 # follows a telling name in a query string, a JSON body or a printed dictionary.
 SECRET_SHAPES = re.compile(
     r"Atz[a-z](?:\||%7C)[\w\-./+=|%]+|amzn1\.oa2-cs\.[\w.\-]+|amzn\.mws\.[\w\-]+"
     r"|v1\.[A-Za-z0-9]+\.[\w-]{16}\.[\w-]{22,}"
-    r"|/(?:c|calendar)/[\w-]{43}"
-    rf"|\b(?i:{'|'.join(SECRET_NAMES)})(?:=|[\"']\s*:\s*)[\"']?[^&\s\"',}}]+"
+    rf"|{'|'.join(SECRET_ADDRESSES)}"
+    rf"|(?:\b|(?<=%3[Ff])|(?<=%26))(?i:{'|'.join(SECRET_NAMES)})"
+    r"(?:=|%3[Dd]|[\"']\s*:\s*)[\"']?[^&\s\"',}]+"
 )
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 FACTS = (str, int, float, UUID, datetime, date)

@@ -345,7 +345,7 @@ def test_while_the_product_is_stuck_people_are_told(tmp_path: Path) -> None:
 
 def test_no_log_holds_an_address(tmp_path: Path, mirror: int) -> None:
     secrets = {"Referer": f"https://x.example/{CANARY}", "User-Agent": CANARY}
-    target = f"/amazon/spapi/callback?state={CANARY}&spapi_oauth_code={CANARY}"
+    target = f"/invitation/{CANARY}?state={CANARY}&spapi_oauth_code={CANARY}"
 
     for port, status in ((mirror, 200), (free_port(), 502)):
         folder = tmp_path / str(status)

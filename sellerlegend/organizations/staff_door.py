@@ -74,10 +74,18 @@ def has_proved_second_step(request: Any) -> bool:
 
 def where_to_prove(request: Any) -> str:
     """The code page, the key page, or the page to set up either."""
-    back = request.get_full_path() if request.method == "GET" else "/"
+    back = way_back(request)
     for kind, route in SECOND_STEPS.items():
         if is_mfa_enabled(request.user, types=[kind]):
             return f"{reverse(route)}?{urlencode({'next': back})}"
     words = _("Staff sign in with a second step. Set up an authenticator app or a key to go on.")
     messages.warning(request, words)
     return reverse("mfa_index")
+
+
+def way_back(request: Any) -> str:
+    """The page itself, unless it is open to everybody: a callback's code, or the token that is a
+    link's address, must not travel in a `next`."""
+    is_public = not getattr(request.resolver_match.func, "login_required", True)
+    path: str = request.get_full_path()
+    return path if request.method == "GET" and not is_public else "/"

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
 import requests
 from django.test import RequestFactory
+from django.urls import get_resolver, reverse
 
 from sellerlegend import crypto
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.env import PROJECT_DIR
 from sellerlegend.logs import JsonFormatter, redact
+from tests.architecture.test_every_url import leaves
 from tests.environment import DEMO_CREDENTIALS, development_environment
 from tests.web import web
 from tests.workers import wait_until
@@ -49,6 +54,7 @@ def test_a_line_is_a_name_and_facts() -> None:
 
 
 SEALED = "v1.0a1b2c3d.AAECAwQFBgcICQoL.c2VhbGVkLXRleHQtdGhhdC1pcy1sb25nLWVub3VnaA"
+TOKEN = "Q2h5cW9_c-8xZkp3b0ZqTm1QdEF2R2hVc0RrTGVYYXN"
 HIDDEN = [
     "Atzr|IwEBIJ1b-2_x.y/z+Q==",
     "Atza|IwEBIJ1b-2_x.y/z+Q==",
@@ -57,6 +63,11 @@ HIDDEN = [
     "amzn1.oa2-cs.v1.0123abcdef",
     "amzn.mws.1234-5678-abcd",
     SEALED,
+    f"/c/{TOKEN}",
+    f"/calendar/{TOKEN}",
+    f"/invitation/{TOKEN}",
+    f"%2Finvitation%2F{TOKEN}",
+    "/password/reset/key/1-d0ge2b-0123456789abcdef0123456789abcdef",
 ]
 
 
@@ -80,6 +91,8 @@ def test_a_secret_is_hidden_wherever_it_stands(secret: str) -> None:
     [
         "GET /amazon/spapi/callback?state={0}&spapi_oauth_code={0}&selling_partner_id=A1",
         "GET /amazon/ads/callback?code={0}&scope=x&state={0}",
+        "GET /amazon/spapi/login?amazon_state={0}&selling_partner_id=A1",
+        "?next=%2Famazon%2Fads%2Fcallback%3Fcode%3D{0}%26state%3d{0}",
         "grant_type=refresh_token&refresh_token={0}&client_secret={0}",
         "code_verifier={0} mws_auth_token={0}",
         "CODE={0}",
@@ -103,10 +116,45 @@ def test_what_follows_a_telling_name_is_hidden(text: str) -> None:
         "state machine",
         "GET /o/acme/connections?since=12",
         "v1.2.3",
+        "POST /invitation/accept",
+        "/c/ended/BCDFGH23",
+        "/accounts/password/reset/key/done/",
     ],
 )
 def test_harmless_text_is_left_alone(text: str) -> None:
     assert redact(text) == text
+
+
+# What an address may name: rows, and what opens nothing without its browser's or person's session.
+SHOWN = re.compile(r"slug|pk|(\w+_)?id|batch|reference|ticket|uidb36|app_label|url")
+
+
+def addresses_with_a_secret() -> dict[str, str]:
+    """Of the whole URL table: by the name of its route, filled with a token."""
+    found = {}
+    for namespace, pattern in leaves(get_resolver().url_patterns):
+        names = pattern.pattern.converters or pattern.pattern.regex.groupindex
+        if any(not SHOWN.fullmatch(name) for name in names):
+            route = f"{namespace}:{pattern.name}" if namespace else str(pattern.name)
+            kwargs = {name: "1" if SHOWN.fullmatch(name) else TOKEN for name in names}
+            found[route] = reverse(route, kwargs=kwargs)
+    return found
+
+
+def test_every_address_that_is_a_secret_is_hidden() -> None:
+    """A new parameter of an address is hidden, or SHOWN says that it opens nothing."""
+    addresses = addresses_with_a_secret()
+
+    assert addresses.keys() == {
+        "account_reset_password_from_key",
+        "calendar_feed",
+        "client_link",
+        "invitation_link",
+    }
+    for address in addresses.values():
+        for text in (address, f"https://x.example{address}?a=b", f"?next={quote(address, '')}"):
+            assert TOKEN in text
+            assert TOKEN not in redact(text)
 
 
 def test_what_the_vault_writes_is_hidden() -> None:
@@ -181,12 +229,20 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
 def test_gunicorn_speaks_json_from_its_first_line_to_its_last(tmp_path: Path) -> None:
     with web(tmp_path) as url:
         assert requests.get(f"{url}/healthz", timeout=10).status_code == 200
+        # A request line that is none is logged as it came.
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+            line.sendall(f"GET /invitation/{TOKEN}\r\n\r\n".encode())
+            assert b"400" in line.recv(100)
 
     events = [line["event"] for line in lines_of(tmp_path / "web.log")]
+    [refused] = [event for event in events if event.startswith("Invalid request")]
 
     assert events[0].startswith("Starting gunicorn")
     assert any(event.startswith("Booting worker") for event in events)
     assert events[-1].startswith("Shutting down")
+    assert "[redacted]" in refused
+    assert TOKEN not in refused
 
 
 @pytest.mark.parametrize("kind", ["worker", "beat"])

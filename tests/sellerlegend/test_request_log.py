@@ -10,8 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.decorators import login_not_required
+from django.db import OperationalError
+from django.http import HttpResponse
 from django.test import Client
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from pytest_django import Settings
 
 from marketplaces import services as marketplace_services
@@ -19,6 +22,7 @@ from sellerlegend import log_facts
 from sellerlegend.jobs import ledger
 from sellerlegend.logs import JsonFormatter
 from tests.amazon_emulator import RunningEmulator
+from tests.architecture.test_every_url import leaves
 from tests.factories import make_connection, make_organization, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +92,64 @@ def test_a_callback_is_logged_by_name_and_without_its_query(
     assert "ANcodeCODEcode" not in written.getvalue()
     assert "stateSTATE1" not in written.getvalue()
     assert "/amazon/" not in json.dumps(line)
+
+
+TOKEN = "Q2h5cW9_c-8xZkp3b0ZqTm1QdEF2R2hVc0RrTGVYYXN"
+SECRET_ROUTES = {
+    "client_link": {"token": TOKEN},
+    "calendar_feed": {"token": TOKEN},
+    "invitation_link": {"token": TOKEN},
+    "account_reset_password_from_key": {"uidb36": "1", "key": TOKEN},
+}
+
+
+@pytest.mark.parametrize("route", SECRET_ROUTES)
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("broken"), 500), (OperationalError("away"), 503)]
+)
+def test_a_failure_at_an_address_that_is_a_secret_does_not_tell_it(
+    route: str,
+    error: Exception,
+    status: int,
+    client: Client,
+    written: io.StringIO,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Django writes the path of what failed."""
+
+    @login_not_required
+    def fail(_request: Any, **_parts: str) -> HttpResponse:
+        raise error
+
+    [pattern] = [one for _, one in leaves(get_resolver().url_patterns) if one.name == route]
+    monkeypatch.setattr(pattern, "callback", fail)
+    client.raise_request_exception = False
+
+    answer = client.get(reverse(route, kwargs=SECRET_ROUTES[route]))
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    [told] = [line["event"] for line in lines if line["logger"] == "django.request"]
+    assert answer.status_code == status
+    assert "[redacted]" in told
+    assert TOKEN not in written.getvalue()
+
+
+@pytest.mark.parametrize("route", SECRET_ROUTES)
+def test_a_forged_form_at_or_from_an_address_that_is_a_secret_does_not_tell_it(
+    route: str, written: io.StringIO
+) -> None:
+    """Django writes the path, and the page that sent the form."""
+    path = reverse(route, kwargs=SECRET_ROUTES[route])
+    strict = Client(enforce_csrf_checks=True)
+
+    for headers in ({}, {"Referer": f"https://other.example{path}"}):
+        assert strict.post(path, secure=bool(headers), headers=headers).status_code == 403
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    bare, referred = [line["event"] for line in lines if line["logger"] == "django.security.csrf"]
+    assert "[redacted]" in bare
+    assert referred.count("[redacted]") == 2
+    assert TOKEN not in written.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,28 @@ def test_it_does_not_last_long(support: User) -> None:
     assert "next=%2Fadmin%2F" in asked.headers["Location"]
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/amazon/spapi/callback?spapi_oauth_code=ANbCdEfGhIjK123&state=x",
+        "/amazon/ads/callback?code=ANbCdEfGhIjK123&state=x",
+        "/amazon/spapi/login?amazon_state=ANbCdEfGhIjK123",
+        "/invitation/ANbCdEfGhIjK123",
+        "/c/ANbCdEfGhIjK123",
+    ],
+)
+def test_what_is_a_secret_in_an_address_does_not_travel_to_the_proof(
+    support: User, address: str
+) -> None:
+    TOTP.activate(support, SECRET)
+    client = Client()
+    client.force_login(support)
+
+    asked = client.get(address)
+
+    assert asked.headers["Location"] == f"{reverse('mfa_reauthenticate')}?next=%2F"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
     "route",
