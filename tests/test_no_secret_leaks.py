@@ -1,9 +1,10 @@
 """Every token, code and secret of a full run, searched in every output of that run: zero.
 
 The fake Amazon remembers in memory what it issued. The run goes through the front door: connect,
-onboard, link, reconnect, failures and refusals, staff pages, commands, an exception with a
-traceback. Then everything a person, an operator or a thief could read is searched for each
-secret as it is, encoded, and reversed.
+onboard, link, reconnect, failures and refusals, every page of the URL table, every page of the
+staff site, every command, an exception with a traceback. Then everything a person, an operator or a
+thief could read is searched for each secret as it is, encoded, and reversed; for the addresses that
+are secrets everywhere but where their holder reads them.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ import base64
 import io
 import json
 import logging
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import redis
-from django.apps import apps
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.conf import settings as django_settings
+from django.contrib import admin
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.cache import caches
-from django.core.management import call_command
+from django.core.mail import EmailMessage
+from django.core.management import get_commands
 from django.db import connection as database
 from django.test import Client
 from django.urls import reverse
@@ -36,17 +44,32 @@ from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs import ledger
 from sellerlegend.logs import JsonFormatter
-from sellerlegend.organizations.models import Organization, Role
-from tests import bells, factories, staff, trips
+from sellerlegend.organizations.models import Allowance, Organization, Role
+from tests import bells, client_trips, factories, staff, trips
 from tests.amazon_emulator import RunningEmulator
+from tests.architecture.test_every_url import (
+    ORGANIZATION_ROUTES,
+    PERSONAL_ROUTES,
+    PUBLIC_ROUTES,
+    Route,
+)
+from tests.architecture.test_route_matrix import PEOPLE, Ids, Tree, ids_of, make_tree
+from tests.operators import run_command
 from tests.signing_in import signed_in_freshly
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("plain_rendering"),
+]
 
 SELLER = "A1NORTHSTAR001"
 OTHER_SELLER = "A2BLUEHARBOR02"
 ADS_LOGIN = "ads@northstar.example"
 TABLE = ("name", "marketplace", "seller id", "refresh token")
+ANSWERED = (200, 302, 303)
+HTMX = {"HX-Request": "true"}
+# How the tokens of `tests/factories.py` begin, which nobody issued.
+MADE_UP = frozenset({"Atzr|made-up-", "Atzr|brought-"})
 
 
 class Collected:
@@ -54,14 +77,44 @@ class Collected:
 
     def __init__(self) -> None:
         self.outputs: dict[str, str] = {}
+        # A page that is not there, or a command that breaks, tells nothing.
+        self.surprises: list[str] = []
 
     def add(self, name: str, content: Any) -> None:
         self.outputs[name] = self.outputs.get(name, "") + force_str(content, errors="replace")
 
-    def page(self, client: Client, path: str, **headers: str) -> None:
-        response = client.get(path, headers=headers)
-        self.add(f"GET {path}", b"".join(response) if response.streaming else response.content)
-        self.add(f"headers of {path}", dict(response.headers))
+    def answer(self, name: str, response: Any) -> None:
+        body = b"".join(response) if response.streaming else response.content
+        self.add(name, opened(body))
+        self.add(f"headers of {name}", [dict(response.headers), response.cookies.output()])
+
+    def page(
+        self,
+        client: Client,
+        path: str,
+        statuses: tuple[int, ...] = ANSWERED,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        Allowance.objects.all().delete()  # how often one may is told elsewhere
+        response = client.get(path, headers=headers or {})
+        if response.status_code not in statuses:
+            self.surprises.append(f"{path}: {response.status_code}")
+        self.answer(f"GET {path}", response)
+        return response
+
+
+def opened(body: bytes) -> bytes:
+    """A workbook is a zip of XML; a calendar folds its long lines."""
+    if body.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(body)) as box:
+            return b"\n".join(box.read(name) for name in box.namelist())
+    return body.replace(b"\r\n ", b"") if body.startswith(b"BEGIN:VCALENDAR") else body
+
+
+def as_read(message: EmailMessage) -> str:
+    """Headers and parts without the encodings of mail."""
+    parts = [(part, part.get_payload(decode=True)) for part in message.message().walk()]
+    return "\n".join(f"{part.items()} {force_str(content or b'')}" for part, content in parts)
 
 
 class LogLines(logging.Handler):
@@ -143,6 +196,7 @@ def walk_through(
     ]
     client.get(str(trips.allow(trips.leave_for_ads(client, row, chosen), ADS_LOGIN)))
     ledger.drain("interactive")
+    seen.answer("a client's end", client_trips.whole_trip(Client(), client_trips.ask(row), SELLER))
     fail(amazon, client, row, seen)
     return row
 
@@ -155,17 +209,17 @@ def fail(amazon: RunningEmulator, client: Client, row: Connection, seen: Collect
         seen.page(client, back.headers["Location"])
     amazon.scenario("normal")
     back = client.get(str(trips.confirm(trips.leave(client, row), SELLER).with_params(state=None)))
-    seen.page(client, back.headers["Location"])
+    seen.page(client, back.headers["Location"], (400,))
     amazon.world.sellers[SELLER].revoke_grant()
     marketplace_services.begin_reading(connection=row)
     ledger.drain("interactive")
 
 
-def import_tokens(amazon: RunningEmulator, organization: Organization, seen: Collected) -> None:
+def import_tokens(amazon: RunningEmulator, tree: Tree, seen: Collected) -> None:
     """A file with a token that Amazon accepts, one that it refuses, one that is twice there, one
     whose row is spoiled; another file that nobody confirms; and one that ends in our own error."""
-    slug = organization.slug
-    client = signed_in_freshly(factories.owner_of(organization))
+    slug = tree.organization.slug
+    client = PEOPLE["owner"](tree).client
     client.raise_request_exception = False
     good, refused, twice, spoiled, unconfirmed, lost = (
         amazon.world.authorize(OTHER_SELLER, "NA") for _ in range(6)
@@ -191,7 +245,7 @@ def import_tokens(amazon: RunningEmulator, organization: Organization, seen: Col
     seen.add("messages", bells.heard())
     ledger.drain("interactive")
     seen.page(client, page)
-    seen.page(client, page, HX_Request="true")
+    seen.page(client, page, headers=HTMX)
     seen.page(client, bring(("Later", "US", "A9LATER", unconfirmed)))
     seen.page(client, bring(("Not whole", "US", "A9", f'"{unconfirmed}')))
     with pytest.MonkeyPatch.context() as broken:
@@ -200,72 +254,196 @@ def import_tokens(amazon: RunningEmulator, organization: Organization, seen: Col
     kinds = (("csv", "export"), ("xlsx", "workbook"))
     for kind, name in kinds:
         answer = client.post(reverse("connections_export", args=[slug]), {"kind": kind})
-        seen.add(name, b"".join(answer.streaming_content))  # type: ignore[attr-defined]
-    assert "Brought" in seen.outputs["export"]
+        seen.answer(name, answer)
+        assert "Brought" in seen.outputs[name]
 
 
-def look_at_every_page(organization: Organization, row: Connection, seen: Collected) -> None:
-    slug = organization.slug
-    for role in (Role.VIEWER, Role.OWNER):
-        client = signed_in_freshly(factories.make_member(organization, role))
-        for name in ("account_connections", "connection_new", "organization_settings"):
-            seen.page(client, reverse(name, args=[slug]))
-        seen.page(client, reverse("connection_changes", args=[slug]) + "?since=0")
-        for name in ("details", "authorize", "rename", "undo", "another_region"):
-            path = reverse(f"connection_{name}", args=[slug, row.pk])
-            seen.page(client, path)
-            seen.page(client, path, HX_Request="true")
-        seen.page(client, reverse("ppc_connect", args=[slug, row.pk]))
-        for name in ("profile", "security", "home"):
-            seen.page(client, reverse(name))
+# Every page --------------------------------------------------------------------------------
+
+# Seen by staff, and by a browser that came from Amazon.
+SEEN_BY_OTHERS = frozenset({"staff_setup", "staff_reference", "staff_test_mail", "appstore_start"})
+READ_A_PASSKEY = frozenset({"mfa_add_webauthn", "mfa_reauthenticate_webauthn"})
+# The owner alone made a trip to Amazon and has a second step.
+OF_THE_OWNER = frozenset(
+    {
+        "authorization_outcome",
+        "mfa_deactivate_totp",
+        "mfa_view_recovery_codes",
+        "mfa_download_recovery_codes",
+    }
+)
+# The trip is another browser's; nobody sweeps here, which a look of a moment ago may not know.
+REFUSED = {"client_link_ended": (400,), "readyz": (200, 503)}
 
 
-def look_at_the_admin(seen: Collected) -> None:
-    """Every list and every row's page, as support and as superuser."""
-    for person in (staff.make_support(), factories.make_user(is_staff=True, is_superuser=True)):
-        client = signed_in_freshly(person)
-        seen.page(client, reverse("staff_setup"))
-        for model in apps.get_models():
-            try:
-                listing = reverse(
-                    f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
-                )
-            except Exception:  # noqa: BLE001  # not in the admin
-                continue
-            seen.page(client, listing)
-            for row in model._base_manager.all()[:3]:
-                seen.page(client, f"{listing}{row.pk}/change/")
-                seen.page(client, f"{listing}{row.pk}/history/")
+def look_at_every_page(tree: Tree, row: Connection, seen: Collected) -> None:
+    """As whoever sees least and as whoever may do most."""
+    own = {"connection_id": row.pk, "batch": factories.make_check(row)}
+    ids = Ids("own", ids_of(tree) | own)
+    viewer, owner = PEOPLE["viewer"](tree), PEOPLE["owner"](tree)
+    for route in pages_of(Role.VIEWER):
+        seen.page(viewer.client, ids.path(route))
+    for route in pages_of(Role.OWNER):
+        seen.page(owner.client, ids.path(route), headers=HTMX)
+        # What is done with ticked rows names them.
+        seen.page(owner.client, f"{ids.path(route)}?row={row.pk}")
 
 
-def run_every_command(seen: Collected) -> None:
-    for name, arguments in (
-        ("resync_tokens", ["--json"]),
-        ("resync_tokens", ["--dry-run"]),
-        ("finalize_onboarding", ["--json"]),
-        ("link_ppc", ["--json"]),
-        ("prune", ["--yes", "--json"]),
-        ("dumpdata", []),
-        ("check", []),
+def pages_of(role: Role) -> list[Route]:
+    """Of the whole URL table, but for what others see. The passkey is the owner's, and one by name
+    alone: of pages that read it the viewer's are seen."""
+    others = SEEN_BY_OTHERS | (READ_A_PASSKEY if role == Role.OWNER else OF_THE_OWNER)
+    return [
+        route
+        for route in (*ORGANIZATION_ROUTES, *PERSONAL_ROUTES)
+        if "GET" in route.methods
+        and route.name not in others
+        and (route.role is None or role.covers(route.role))
+        and (role == Role.OWNER or "pk" not in route.takes)
+    ]
+
+
+def test_every_page_is_seen_by_somebody() -> None:
+    seen = {route.name for role in (Role.VIEWER, Role.OWNER) for route in pages_of(role)}
+    every = (*ORGANIZATION_ROUTES, *PERSONAL_ROUTES)
+
+    assert seen | SEEN_BY_OTHERS == {route.name for route in every if "GET" in route.methods}
+
+
+def arrive_from_the_appstore(amazon: RunningEmulator, tree: Tree, seen: Collected) -> str:
+    """Returns Amazon's state, which the session keeps until the person confirms."""
+    browser = PEOPLE["owner"](tree).client
+    link = trips.authorize_now(amazon, "sellercentral.amazon.com", OTHER_SELLER)
+    page = seen.page(browser, str(link)).content.decode()
+    seen.page(browser, found_in(page, r"/amazon/spapi/start/[\w-]+"))
+    return link.params["amazon_state"]
+
+
+def look_at_every_public_page(tree: Tree, seen: Collected) -> dict[str, str]:
+    """As nobody in particular. Returns the addresses that are secrets, by their routes."""
+    stranger = Client()
+    links = links_that_are_secrets(tree)
+    for path in links.values():
+        answer = seen.page(stranger, path)
+        if answer.status_code in (302, 303):
+            seen.page(stranger, answer.headers["Location"])
+    others = {"client_link_ended": [tree.reference]}
+    proof = {"Authorization": f"Bearer {django_settings.METRICS_TOKEN}"}
+    for name in sorted(PUBLIC_ROUTES - links.keys()):
+        path = reverse(name, args=others.get(name, []))
+        seen.page(stranger, path, REFUSED.get(name, ANSWERED), proof)
+    return links
+
+
+def links_that_are_secrets(tree: Tree) -> dict[str, str]:
+    """Each as its holder has it, in a mail or on the page that made it."""
+    organization, owner = tree.organization, PEOPLE["owner"](tree).client
+    made = owner.post(reverse("calendar_feed_make", args=[organization.slug])).content.decode()
+    invited = {"email": "invited@example.com", "role": "member"}
+    owner.post(reverse("member_invite", args=[organization.slug]), invited)
+    address = {"email": factories.owner_of(organization).email}
+    Client().post(reverse("account_reset_password"), address)
+    mails = "\n".join(str(message.body) for message in mail.outbox)
+    return {
+        "calendar_feed": found_in(made, r"/calendar/[\w-]{43}\.ics"),
+        "client_link": tree.link.path,
+        "invitation_link": found_in(mails, r"/invitation/[\w-]{43}"),
+        "account_reset_password_from_key": found_in(mails, r"/accounts/password/reset/key/[\w-]+/"),
+    }
+
+
+def found_in(text: str, shape: str) -> str:
+    match = re.search(shape, text)
+    assert match, shape
+    return match[0]
+
+
+def told_elsewhere(outputs: dict[str, str], links: dict[str, str]) -> list[str]:
+    """Outputs that hold the secret of a link, but for its own page and the mails."""
+    found = []
+    for route, path in links.items():
+        others = {
+            name: text for name, text in outputs.items() if path not in name and name != "mails"
+        }
+        secret = found_in(path, r"[\w-]{40,}")
+        found += [f"{route}: {name}" for name in leaks(others, frozenset({secret}))]
+    return found
+
+
+def look_at_the_admin(seen: Collected) -> set[str]:
+    """Every list and the pages of some rows, as support, who may not see all, and as superuser.
+    Returns the tables that are empty."""
+    superuser = factories.make_user(is_staff=True, is_superuser=True)
+    for person, statuses, most in (
+        (staff.make_support(), (*ANSWERED, 403), 1),
+        (superuser, ANSWERED, 3),
     ):
-        out, err = io.StringIO(), io.StringIO()
-        try:
-            call_command(name, *arguments, stdout=out, stderr=err)
-        except SystemExit as error:
-            seen.add(f"{name} exit", error)
-        except Exception as error:  # noqa: BLE001  # its text is an output too
-            seen.add(f"{name} error", repr(error))
-        seen.add(name, out.getvalue() + err.getvalue())
+        client = signed_in_freshly(person)
+        for name in sorted(SEEN_BY_OTHERS - {"appstore_start"}):
+            seen.page(client, reverse(name), statuses)
+        for model in admin.site._registry:
+            seen.page(client, staff.list_of(model), statuses)
+            rows = list(model._base_manager.order_by("pk")[:most])
+            for row in rows:
+                seen.page(client, staff.page_of(row), statuses)
+            for row in rows[:1]:
+                seen.page(client, staff.page_of(row, "history"), statuses)
+    return {model.__name__ for model in admin.site._registry if not model._base_manager.exists()}
+
+
+# Every command -----------------------------------------------------------------------------
+
+OURS = ("sellerlegend", "connections", "marketplaces", "ppc")
+# With how each ends. Nothing follows a quarantine but its release.
+COMMANDS = {
+    "resync_tokens --dry-run": 0,
+    "resync_tokens --json": 3,
+    "resync_tokens --tokens-only --json": 3,
+    "finalize_onboarding --json": 0,
+    "link_ppc --json": 0,
+    "report_data_set --organization={slug} --seller-id={seller} --region=NA --data-set=orders"
+    " --percent=50 --json": 0,
+    "rotate_encryption_keys --json": 0,
+    "rotate_encryption_keys --new-data-keys": 0,
+    "rotate_encryption_keys --retire=tests": 1,
+    "send_test_mail someone@example.com": 0,
+    "error_catalogue": 0,
+    "prune --yes --json": 0,
+    "migrate --plan": 0,
+    # With the managers that have not to be told whose rows.
+    "dumpdata --all": 0,
+    # The keys of tests are no random ones.
+    "check": 1,
+    "quarantine --reason=drill": 0,
+    "release_quarantine --no-deletions-known --yes --json": 0,
+}
+# With a message of Amazon's (`rotate_the_client_secret`).
+RUN_BEFORE = frozenset({"rotate_client_secret"})
+DJANGOS = frozenset({"dumpdata", "check"})
+
+
+def test_every_command_of_the_project_is_run() -> None:
+    ours = {name for name, app in get_commands().items() if str(app).startswith(OURS)}
+
+    assert {line.split()[0] for line in COMMANDS} - DJANGOS | RUN_BEFORE == ours
+
+
+def run_every_command(organization: Organization, seen: Collected) -> None:
+    for line, code in COMMANDS.items():
+        words = line.format(slug=organization.slug, seller=SELLER).split()
+        run = run_command(*words)
+        if run.code != code:
+            seen.surprises.append(f"{line}: {run.code}, {run.err}")
+        seen.add(line, run.out + run.err)
 
 
 def rotate_the_client_secret(amazon: RunningEmulator, seen: Collected, path: Path) -> None:
     """Amazon's message in a file: a secret that the product stores, seals and uses."""
     amazon.world.rotate_secret()
     path.write_text(json.dumps(amazon.world.queue[-1]))
-    out, err = io.StringIO(), io.StringIO()
-    arguments = ["--no-rotate", "--message-file", str(path)]
-    call_command("rotate_client_secret", *arguments, stdout=out, stderr=err)
-    seen.add("rotate_client_secret", out.getvalue() + err.getvalue())
+    run = run_command("rotate_client_secret", "--no-rotate", "--message-file", path)
+    assert run.code == 0, run.err
+    seen.add("rotate_client_secret", run.out + run.err)
 
 
 def dump_the_database(seen: Collected) -> None:
@@ -288,40 +466,58 @@ def test_no_secret_of_a_full_run_is_in_any_output(
     amazon: RunningEmulator, log_lines: LogLines, settings: Any, tmp_path: Path
 ) -> None:
     settings.DEBUG_PROPAGATE_EXCEPTIONS = False
-    organization = factories.make_organization("Northstar Trading")
+    settings.VAR_DIR = tmp_path
+    settings.METRICS_TOKEN = token_urlsafe(32)
+    settings.EMAIL_HOST_PASSWORD = token_urlsafe(32)
+    tree = make_tree("Northstar Trading")
+    organization, owner = tree.organization, factories.owner_of(tree.organization)
+    second_step = generate_totp_secret()
+    TOTP.activate(owner, second_step)
+    RecoveryCodes.activate(owner)
     seen = Collected()
 
     row = walk_through(amazon, organization, seen)
     rotate_the_client_secret(amazon, seen, tmp_path / "message.json")
-    import_tokens(amazon, organization, seen)
-    look_at_every_page(organization, row, seen)
-    look_at_the_admin(seen)
-    run_every_command(seen)
+    import_tokens(amazon, tree, seen)
+    staff.make_facts_of_health(row)
+    staff.make_things_of_people(row)
+    look_at_every_page(tree, row, seen)
+    amazon_state = arrive_from_the_appstore(amazon, tree, seen)
+    links = look_at_every_public_page(tree, seen)
+    assert look_at_the_admin(seen) == {"ApplicationRole", "Incident", "NoticeMail"}
+    sessions = str([session.get_decoded() for session in Session.objects.all()])
+    run_every_command(organization, seen)
     dump_the_database(seen)
     dump_redis(seen)
-    seen.add("mails", [message.message().as_string() for message in mail.outbox])
+    seen.add("mails", "\n".join(map(as_read, mail.outbox)))
     seen.add("logs", "\n".join(log_lines.lines))
 
-    secrets = amazon.issued_secrets() | own_secrets()
+    assert seen.surprises == []
+    secrets = amazon.issued_secrets() | own_secrets() | MADE_UP | {second_step}
     assert len(secrets) > 10
-    assert len(seen.outputs) > 60
+    assert len(seen.outputs) > 500
     assert "grant_refreshed" in seen.outputs["logs"]
     assert (
         row.name in seen.outputs[f"GET {reverse('account_connections', args=[organization.slug])}"]
     )
     assert leaks(seen.outputs, secrets) == []
+    assert told_elsewhere(seen.outputs, links) == []
+    assert "_auth_user_id" in sessions
+    assert leaks({"sessions": sessions}, secrets - {amazon_state}) == []
 
 
 def own_secrets() -> frozenset[str]:
-    """The application's own: client secrets and the key ring."""
+    """The application's own: client secrets, the key ring, passwords, and what it signs with."""
     ring = django_settings.TOKEN_ENCRYPTION_KEYS.values()
-    return frozenset(
-        {
-            *(secret.reveal() for secret in django_settings.SPAPI_CLIENT.secrets),
-            *(secret.reveal() for secret in django_settings.ADS_CLIENT.secrets),
-            *(base64.b64encode(key).decode() for key in ring),
-        }
-    )
+    found = {
+        *(secret.reveal() for secret in django_settings.SPAPI_CLIENT.secrets),
+        *(secret.reveal() for secret in django_settings.ADS_CLIENT.secrets),
+        *(base64.b64encode(key).decode() for key in ring),
+        django_settings.SECRET_KEY,
+        django_settings.METRICS_TOKEN,
+        django_settings.EMAIL_HOST_PASSWORD,
+    }
+    return frozenset(found - {""})
 
 
 def test_the_search_finds_what_is_there() -> None:
@@ -330,3 +526,20 @@ def test_the_search_finds_what_is_there() -> None:
     for form in disguises(secret):
         assert leaks({"page": f"before {form} after"}, frozenset({secret})) == ["page"]
     assert leaks({"page": "nothing here"}, frozenset({secret})) == []
+
+
+def test_the_search_looks_into_what_is_packed() -> None:
+    secret = "Atzr|IwEBIExampleExampleExample"
+    workbook = io.BytesIO()
+    with zipfile.ZipFile(workbook, "w", zipfile.ZIP_DEFLATED) as box:
+        box.writestr("sheet.xml", f"<c>{secret}</c>" * 50)
+    mailed = EmailMessage("Subject", f"Grüße {secret}", "a@example.com", ["b@example.com"])
+    packed = {
+        "workbook": force_str(opened(workbook.getvalue())),
+        "calendar": force_str(
+            opened(f"BEGIN:VCALENDAR\r\nX:{secret[:9]}\r\n {secret[9:]}".encode())
+        ),
+        "mail": as_read(mailed),
+    }
+
+    assert leaks(packed, frozenset({secret})) == ["calendar", "mail", "workbook"]
