@@ -74,7 +74,7 @@ mutants: .venv/development.stamp ## Take guards away one at a time: the tests mu
 fuzz: .venv/development.stamp ## The generated tests, many times as many cases (TIMES=34: 2,000 walks)
 	@FUZZ=$(TIMES) $(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 $(FUZZERS) $(ARGS)
 
-hammer: .venv/development.stamp ## Race ten thousand callbacks, and other doors that must open once
+hammer: .venv/development.stamp ## Race 10,000 redemptions of states, 2,000 whole callbacks, and other doors that open once
 	@HAMMER=10000 $(BIN)/python -m pytest --quiet -n 0 tests/test_hammers.py $(ARGS)
 
 soak: .venv/development.stamp ## Kill, freeze and restart everything, ours and plain Celery (SECONDS=120)

@@ -1,6 +1,7 @@
 """Many at once at the doors that must open once: states redeemed, work begun, rows made.
 
-A run of the whole suite races a thousand callbacks; `make hammer` races ten thousand.
+`make hammer` redeems states ten thousand times in eight threads, and opens two thousand whole
+callbacks; a run of the whole suite does some of both.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -24,11 +26,14 @@ from connections.models import AuthorizationRequest, Connection
 from marketplaces.models import MarketplaceAccount
 from sellerlegend.jobs import ledger
 from sellerlegend.jobs.models import Job
-from sellerlegend.organizations.models import Organization, User
+from sellerlegend.organizations.models import Allowance, Organization, User
 from tests import factories, trips
 from tests.amazon_emulator import RunningEmulator
 from tests.factories import CANADA, US
 from tests.threads import run_many
+
+D = TypeVar("D")
+A = TypeVar("A")
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -36,8 +41,10 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-RACED_CALLBACKS = int(os.environ.get("HAMMER", "1000"))
+REDEMPTIONS = int(os.environ.get("HAMMER", "600"))
 RACERS = 8
+# Each by all racers. A trip to Amazon and back costs as much as hundreds of redemptions.
+WHOLE_TRIPS = 250 if "HAMMER" in os.environ else 2
 # Each holds a connection to PostgreSQL, which has a hundred for all test runs together.
 THREADS = 32
 NORTHSTAR = "A1NORTHSTAR001"
@@ -72,40 +79,74 @@ def open_trips(organization: Organization, user: User, count: int) -> list[Autho
     return made
 
 
-def test_no_raced_callback_is_redeemed_twice(organization: Organization, member: User) -> None:
-    """Each state by eight threads that meet at a barrier (lab L9: allauth's shape loses 200 of
-    200, "look it up, then delete it" 199 of 200)."""
-    opened = open_trips(organization, member, RACED_CALLBACKS // RACERS)
+def raced(doors: Sequence[D], come: Callable[[D], A]) -> list[list[A]]:
+    """Each door by eight threads that meet at a barrier before it: what each found, by door."""
     gate = threading.Barrier(RACERS)
 
-    def race() -> list[str]:
+    def come_to(door: D) -> A:
+        gate.wait(PATIENCE_SECONDS)
+        return come(door)
+
+    def race() -> list[A]:
         try:
-            return [redeem(trip) for trip in opened]
+            return [come_to(door) for door in doors]
         except Exception:
             gate.abort()
             raise
         finally:
             database.close()
 
-    def redeem(trip: AuthorizationRequest) -> str:
-        gate.wait(PATIENCE_SECONDS)
-        return authorization.consume(copy(trip), member)
-
     with ThreadPoolExecutor(RACERS) as pool:
         racers = [pool.submit(race) for _ in range(RACERS)]
-        outcomes = [racer.result() for racer in racers]
+        found = [racer.result() for racer in racers]
+    return [list(of_one_door) for of_one_door in zip(*found, strict=True)]
 
-    winners = [sorted(of_one_trip) for of_one_trip in zip(*outcomes, strict=True)]
+
+def test_no_raced_state_is_redeemed_twice(organization: Organization, member: User) -> None:
+    """Each state by eight threads at once (lab L9: allauth's shape loses 200 of 200, "look it up,
+    then delete it" 199 of 200). What a callback does with it, without the callback around it."""
+    opened = open_trips(organization, member, REDEMPTIONS // RACERS)
+
+    outcomes = raced(opened, lambda trip: authorization.consume(copy(trip), member))
+
+    winners = [sorted(of_one_trip) for of_one_trip in outcomes]
     assert winners == [["", *["in_progress"] * (RACERS - 1)]] * len(opened)
     assert Counter(AuthorizationRequest._base_manager.values_list("status", flat=True)) == {
         AuthorizationRequest.Status.CONSUMED: len(opened)
     }
 
 
-def press(client: Client, url: str, form: dict[str, Any]) -> list[int]:
-    """Twice, in a browser of the thread's own that has the person's cookies."""
+def test_no_raced_callback_asks_amazon_twice(
+    amazon: RunningEmulator, organization: Organization, member: User
+) -> None:
+    """Whole callbacks, each in eight tabs of the browser that left: one exchange for each state."""
+    browser = trips.sign_in(member)
+    callbacks = [come_to_amazon(browser, organization) for _ in range(WHOLE_TRIPS)]
+
+    answers = raced(callbacks, lambda callback: tab_of(browser).get(str(callback)).status_code)
+
+    assert answers == [[303] * RACERS] * WHOLE_TRIPS
+    assert amazon.ledger.count(surface="lwa") == WHOLE_TRIPS
+    outcomes = Counter(callback.trip.outcome for callback in callbacks)
+    assert outcomes == {"connected": 1, "merged": WHOLE_TRIPS - 1}
+
+
+def come_to_amazon(browser: Client, organization: Organization) -> trips.Callback:
+    Allowance.objects.all().delete()  # how often one may leave is told elsewhere
+    row = factories.make_waiting_connection(organization)
+    return trips.confirm(trips.leave(browser, row), NORTHSTAR)
+
+
+def tab_of(browser: Client) -> Client:
+    """Another tab: the same cookies, a client of its own because clients are not for threads."""
     tab = Client()
-    tab.cookies = client.cookies
+    tab.cookies = browser.cookies
+    return tab
+
+
+def press(client: Client, url: str, form: dict[str, Any]) -> list[int]:
+    """Twice."""
+    tab = tab_of(client)
     return [tab.post(url, form).status_code for _ in range(2)]
 
 
@@ -162,11 +203,9 @@ def test_one_seller_consented_by_many_at_once_is_one_row(
     lock = threading.Lock()
 
     def come_back() -> int:
-        tab = Client()
-        tab.cookies = browser.cookies
         with lock:
             callback = next(waiting)
-        return tab.get(str(callback)).status_code
+        return tab_of(browser).get(str(callback)).status_code
 
     answers = run_many(THREADS, come_back)
 
