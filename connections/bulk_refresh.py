@@ -196,8 +196,10 @@ def _write(batch: Batch, accepted: Sequence[tuple[AnyGrant, TokenReply, str]]) -
     """One short transaction: rows that hold the same consent under our lease, and no other.
     Which those were; their leases are free."""
     now = timezone.now()
-    # Before the leases are free: whoever waits for one must find the token.
-    _remember(batch, [(grant, reply) for grant, reply, _ in accepted])
+    # Before the leases are free: whoever waits for one must find the token. After their end it is
+    # for nobody: a neighbour's newer one may be there.
+    if now < batch.lease:
+        _remember(batch, [(grant, reply) for grant, reply, _ in accepted])
     groups: defaultdict[tuple[int, str], list[UUID]] = defaultdict(list)
     for grant, _, client_id in accepted:
         groups[grant.version, client_id].append(grant.pk)

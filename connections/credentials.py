@@ -2,7 +2,8 @@
 
 Access tokens live in `token_cache`. Refresh is single-flight by a short lease on the grant's row:
 no lock is held over HTTP, and a slow refresh cannot undo a newer consent because its write is
-conditional on the version.
+conditional on the version, nor a neighbour's newer access token because it is conditional on the
+lease.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from connections import grants, observations, refusals, token_cache
@@ -216,7 +218,8 @@ def _take_lease(grant: AnyGrant) -> datetime | None:
 
 
 def _refresh(grant: AnyGrant, data_key: str, lease: datetime) -> Secret | None:
-    """None when the consent was replaced or destroyed meanwhile: what came is not to be used."""
+    """None when the consent was replaced or destroyed meanwhile, or when somebody else took the
+    lease over: what came is not to be used."""
     token, data_key = _refresh_token(grant, data_key)
     try:
         reply, client_id = ask(grant, token)
@@ -251,8 +254,8 @@ class Accepted:
 
 
 def accept(grant: AnyGrant, accepted: Accepted, lease: datetime) -> bool:
-    """Keep what Amazon gave and free our lease. False when the row holds another consent by now:
-    then nothing is kept.
+    """Keep what Amazon gave and free our lease. False when the row holds another consent by now,
+    or when somebody took our lease over and no other refresh token came: then nothing is kept.
 
     A different refresh token replaces ours; a blank one never does. Success clears refusals,
     unless it was the access token that was rejected: then only a call that succeeds does.
@@ -277,7 +280,7 @@ def _keep_access_token(grant: AnyGrant, accepted: Accepted, lease: datetime) -> 
     """The token first, since whoever waits for the lease must find it, and its acceptance frees
     that. Whoever dies in between leaves a token that is good and a lease of seconds."""
     reply, now = accepted.reply, timezone.now()
-    token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
+    _cache_in_time(grant, accepted, lease)
     is_mine = False
     try:
         is_mine = grants.note_refresh(grant, at=now, client_id=accepted.client_id, lease=lease)
@@ -290,6 +293,15 @@ def _keep_access_token(grant: AnyGrant, accepted: Accepted, lease: datetime) -> 
         last_refreshed_at=now, client_id=accepted.client_id, refresh_lease_until=None
     )
     return True
+
+
+def _cache_in_time(grant: AnyGrant, accepted: Accepted, lease: datetime) -> None:
+    """After its lease (a freeze, a database that kept it waiting) a token is for its caller alone:
+    a neighbour's newer one may be there. It is also the most by which one is cached too long, well
+    within `EXPIRY_MARGIN_SECONDS`."""
+    if timezone.now() < lease:
+        reply = accepted.reply
+        token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
 
 
 def _ask_lwa(client: lwa.LwaClient, token: Secret) -> lwa.TokenReply:
@@ -329,8 +341,12 @@ def _opened(grant: AnyGrant, data_key: str) -> Secret:
 
 
 def _keep_both_tokens(grant: AnyGrant, accepted: Accepted, new: Secret, lease: datetime) -> bool:
-    """Amazon gave another refresh token: that one first, since nothing brings it back."""
-    reply = accepted.reply
+    """Amazon gave another refresh token: that one first, since nothing brings it back.
+
+    Also when our lease was taken over, as long as the row holds the token we asked with. Of two
+    that came for one token, whoever has the lease wins in either order: he asked last, so his is
+    the newer one. The other's is refused, or replaced.
+    """
     with transaction.atomic():
         data_key = custody.data_key_under_lock(grant.owner_id())
         columns = {
@@ -339,11 +355,13 @@ def _keep_both_tokens(grant: AnyGrant, accepted: Accepted, new: Secret, lease: d
             "refresh_token": crypto.seal(new, grant.place(), data_key=data_key),
             "fingerprint": crypto.fingerprint(new),
         }
-        mine = observations.current(grant).filter(fingerprint=grant.fingerprint)
+        is_mine = Q(fingerprint=grant.fingerprint) | Q(refresh_lease_until=lease)
+        mine = observations.current(grant).filter(is_mine)
         if mine.update(**columns) != 1:
             return False
     vars(grant).update(columns)
-    token_cache.remember(grant, reply.access_token, reply.expires_in, accepted.data_key)
-    grants.release_lease(grant, lease)
+    _cache_in_time(grant, accepted, lease)
+    if not grants.release_lease(grant, lease):
+        token_cache.forget(grant, accepted.reply.access_token, accepted.data_key)
     vars(grant).update(refresh_lease_until=None)
     return True

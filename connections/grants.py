@@ -12,8 +12,7 @@ from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import DateTimeField, F, Q, QuerySet, Value
-from django.db.models.functions import NullIf
+from django.db.models import F, Q, QuerySet
 
 from connections.models import AdsGrant, Connection, SpApiGrant
 from connections.token_cache import AnyGrant
@@ -91,10 +90,10 @@ def same_token(
     client_id: str,
     lease: datetime,
 ) -> Any:
-    mine = model._base_manager.filter(pk=pk, version=version, fingerprint=fingerprint)
-    # Only ours: after a long freeze somebody else may hold it.
-    freed = NullIf("refresh_lease_until", Value(lease, output_field=DateTimeField()))
-    return mine, {"last_refreshed_at": at, "client_id": client_id, "refresh_lease_until": freed}
+    mine = model._base_manager.filter(
+        pk=pk, version=version, fingerprint=fingerprint, refresh_lease_until=lease
+    )
+    return mine, {"last_refreshed_at": at, "client_id": client_id, "refresh_lease_until": None}
 
 
 # What a neighbour may have changed of this very consent since the caller read it.
@@ -156,14 +155,15 @@ def take_lease(grant: AnyGrant, *, now: datetime, until: datetime) -> bool:
     return False
 
 
-def release_lease(grant: AnyGrant, lease: datetime) -> None:
-    """Only ours: after a long freeze somebody else may hold it."""
-    RELEASE[type(grant)].run(pk=grant.pk, version=grant.version, lease=lease)
+def release_lease(grant: AnyGrant, lease: datetime) -> bool:
+    """Only ours: after a long freeze somebody else may hold it, and then this is False."""
+    return RELEASE[type(grant)].run(pk=grant.pk, version=grant.version, lease=lease) == 1
 
 
 def note_refresh(grant: AnyGrant, *, at: datetime, client_id: str, lease: datetime) -> bool:
     """Amazon accepted the token of this row, and our lease is free. By fingerprint, not by text: a
-    rotation may have sealed the same token anew meanwhile. False: the row holds another one."""
+    rotation may have sealed the same token anew meanwhile. False: the row holds another one, or
+    somebody took our lease over."""
     accepted = ACCEPT[type(grant)].run(
         pk=grant.pk,
         version=grant.version,

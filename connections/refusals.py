@@ -88,7 +88,7 @@ def _counted_from(grant: AnyGrant) -> datetime | None:
 
 
 def refused(grant: AnyGrant, cause: str) -> AmazonError:
-    """Count one refusal by Amazon, only against the consent that was refused."""
+    """Count one refusal by Amazon, only against the consent and the token that was refused."""
     now = timezone.now()
     first = grant.first_refused_at or now
     counted_from = _counted_from(grant) or now
@@ -114,7 +114,8 @@ def refused(grant: AnyGrant, cause: str) -> AmazonError:
     to = {Grant.Status.ACTIVE: Grant.Status.DOUBTED, Grant.Status.DOUBTED: Grant.Status.INVALID}
     with transaction.atomic():
         _show(grant)
-        if _current(grant).filter(refusals=grant.refusals).update(**columns) != 1:
+        same = _current(grant).filter(refusals=grant.refusals, fingerprint=grant.fingerprint)
+        if same.update(**columns) != 1:
             return GrantDoubted(RECHECK_AFTER[0].total_seconds())
         vars(grant).update(columns)
         is_end = is_doubted and believed and not held

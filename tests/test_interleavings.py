@@ -7,6 +7,8 @@ left as well.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import uuid
 from datetime import timedelta
 
@@ -139,6 +141,66 @@ def test_a_refresh_and_a_reconnect(
         grant = factories.grant_of(row)
         assert (grant.status, grant.version, grant.refusals) == ("active", 2, 0), order
         assert stored_token(row) == ("Atzr|newer" if refreshed_the_new_one else fresh), order
+
+
+def test_a_refresh_beyond_its_lease_and_the_one_that_took_it_over(
+    amazon: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C9: A asks, its lease ends, B asks; then A writes before B or behind it. Whatever the order,
+    B's access token is the one that stays; of refresh tokens B's, else A's, else the one that both
+    asked with."""
+    seam(monkeypatch, lwa, "refresh", after=True)
+    lease = credentials.LEASE
+    for order, rotating in itertools.product(("ABAB", "ABBA"), ("", "A", "B", "AB")):
+        row = connect(amazon)
+        known = amazon.ledger.last_number
+        rotated = rotate_answers(amazon, row, rotating)
+        kept = rotated.get("B") or rotated.get("A") or stored_token(row)
+        monkeypatch.setattr(credentials, "LEASE", timedelta(seconds=-1))
+
+        early, late = play(
+            order, lambda: token_of(row), lambda: take_over(amazon, row, monkeypatch, known, lease)
+        )
+
+        case = f"{order}, another token for {rotating or 'nobody'}"
+        assert late == token_of(row), case
+        assert early == late or ("A" in rotating and early == "Atza|A"), case
+        assert stored_token(row) == kept, case
+        asked = amazon.ledger.calls(surface="lwa", since=known)
+        # When only A's answer had another token, B may have to ask with that.
+        assert len(asked) == 2 or (rotating, len(asked)) == ("A", 3), case
+        grant = factories.grant_of(row)
+        assert (grant.status, grant.version, grant.refusals) == ("active", 1, 0), case
+        assert grant.refresh_lease_until is None, case
+
+
+def rotate_answers(amazon: RunningEmulator, row: Connection, who: str) -> dict[str, str]:
+    """The first call is A's, the second B's; the others are answered as Amazon does."""
+    amazon.faults.clear()
+    rotated = {name: amazon.world.authorize(str(row.selling_partner_id), "NA") for name in who}
+    for name, token in rotated.items():
+        fields = {"access_token": f"Atza|{name}", "refresh_token": token, "token_type": "bearer"}
+        body = json.dumps(fields | {"expires_in": 3600}).encode()
+        skip = 1 if who == "B" else 0
+        amazon.faults.add(surface="lwa", status=200, body=body, times=1, skip=skip)
+    return rotated
+
+
+def token_of(row: Connection) -> str:
+    return credentials.access_token(factories.grant_of(row)).reveal()
+
+
+def take_over(
+    amazon: RunningEmulator,
+    row: Connection,
+    patch: pytest.MonkeyPatch,
+    known: int,
+    lease: timedelta,
+) -> str:
+    """Once the other one has asked under a lease that is over, refresh with one that is not."""
+    amazon.ledger.wait_for(1, surface="lwa", since=known)
+    patch.setattr(credentials, "LEASE", lease)
+    return token_of(row)
 
 
 def test_a_worker_that_writes_and_a_person_who_undoes_the_connection(

@@ -28,11 +28,13 @@ from connections.verdicts import (
     verdict,
 )
 from sellerlegend import crypto
+from sellerlegend.amazon import lwa
 from sellerlegend.amazon.errors import (
     AccessTokenRejected,
     AmazonUnavailable,
     ClientMisconfigured,
     GrantInvalid,
+    HeldBack,
 )
 from sellerlegend.amazon.secret import Secret
 from sellerlegend.jobs.models import Job
@@ -463,21 +465,71 @@ def test_nobody_waits_for_ever(
     assert refreshes(amazon) == 0
 
 
-@pytest.mark.needs_postgresql
-@pytest.mark.django_db(transaction=True)
-def test_only_ones_own_lease_is_freed(amazon: RunningEmulator, connection: Connection) -> None:
-    """Frozen past its lease, a worker comes back while another one refreshes."""
-    amazon.faults.add(surface="lwa", delay=0.5)
+def after_the_first_reply(patch: pytest.MonkeyPatch, happens: Callable[[str], None]) -> None:
+    """Amazon has answered with this access token, and the one who asked is frozen for a moment."""
+    refresh = lwa.refresh
+
+    def refresh_and_freeze(**asked: Any) -> lwa.TokenReply:
+        patch.setattr(lwa, "refresh", refresh)
+        reply = refresh(**asked)
+        happens(reply.access_token.reveal())
+        return reply
+
+    patch.setattr(lwa, "refresh", refresh_and_freeze)
+
+
+def test_only_ones_own_lease_is_freed(
+    amazon: RunningEmulator, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker comes back while another one, who took its lease over, is still at it."""
+    monkeypatch.setattr(credentials, "LONGEST_WAIT_SECONDS", 0.2)
     others = timezone.now() + timedelta(seconds=25)
+    after_the_first_reply(monkeypatch, lambda _token: write(connection, refresh_lease_until=others))
 
-    def take_over() -> None:
-        amazon.ledger.wait_for(1, surface="lwa")
-        write(connection, refresh_lease_until=others)
+    with pytest.raises(HeldBack):
+        token_of(connection)
 
-    token, _ = run_together(lambda: token_of(connection), take_over)
+    grant = factories.grant_of(connection)
+    assert (grant.refresh_lease_until, grant.last_refreshed_at) == (others, None)
+    assert cache.get(token_cache.key_of(grant)) is None
+    assert refreshes(amazon) == 1
 
-    assert isinstance(token, str)
-    assert factories.grant_of(connection).refresh_lease_until == others
+
+def test_who_lost_its_lease_to_a_clock_that_is_ahead_keeps_nothing(
+    amazon: RunningEmulator, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C9. By its own clock it was in time, so it cached its token over the neighbour's newer one:
+    both are gone then, and Amazon is asked once more."""
+    seen: list[str] = []
+
+    def a_neighbour_refreshes(late: str) -> None:
+        write(connection, refresh_lease_until=timezone.now() - timedelta(seconds=1))
+        seen.extend([late, token_of(connection)])
+
+    after_the_first_reply(monkeypatch, a_neighbour_refreshes)
+
+    token = token_of(connection)
+
+    assert token not in seen
+    assert token_of(connection) == token
+    assert refreshes(amazon) == 3
+    assert factories.grant_of(connection).refresh_lease_until is None
+
+
+def test_a_token_that_comes_after_its_lease_is_for_its_caller_alone(
+    amazon: RunningEmulator, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "LEASE", timedelta(seconds=-1))
+
+    token = token_of(connection)
+
+    grant = factories.grant_of(connection)
+    assert token.startswith("Atza|")
+    assert cache.get(token_cache.key_of(grant)) is None
+    assert token_cache.key_of(grant) not in token_cache._own
+    assert grant.refresh_lease_until is None
+    assert grant.last_refreshed_at is not None
+    assert refreshes(amazon) == 1
 
 
 @pytest.mark.parametrize(
@@ -769,6 +821,25 @@ def test_a_late_refusal_of_the_old_consent_does_not_touch_the_new_one(
     assert isinstance(error, GrantDoubted)
     assert snapshot(connection) == after
     assert (after["status"], after["version"], after["refusals"]) == ("active", 2, 0)
+
+
+def test_a_late_refusal_of_a_token_that_was_replaced_is_not_counted(
+    amazon: RunningEmulator, connection: Connection
+) -> None:
+    """C9: a neighbour got another refresh token of the same consent meanwhile."""
+    late = factories.grant_of(connection)
+    amazon.faults.add(
+        surface="lwa",
+        status=200,
+        body=b'{"access_token":"Atza|x","refresh_token":"Atzr|x","token_type":"bearer"}',
+    )
+    token_of(connection)
+    after = snapshot(connection)
+
+    assert isinstance(refusals.refused(late, "invalid_grant"), GrantDoubted)
+
+    assert snapshot(connection) == after
+    assert (after["status"], after["version"], after["refusals"]) == ("active", 1, 0)
 
 
 def test_a_late_success_of_the_old_consent_does_not_touch_the_new_one(

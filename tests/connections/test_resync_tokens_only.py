@@ -186,6 +186,25 @@ def test_a_newer_consent_that_comes_meanwhile_wins(
     assert calls(amazon, "lwa") == 1
 
 
+def test_a_run_that_comes_back_after_its_leases_caches_nothing(
+    amazon: RunningEmulator, rows: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C9: a neighbour's newer token may be there by then."""
+    monkeypatch.setattr(credentials, "LEASE", timedelta(seconds=-1))
+    grant = grant_of(SAKURA)
+
+    with bulk_refresh.submitting(1) as submit:
+        batch = bulk_refresh.begin(SpApiGrant, [grant.pk], submit)
+        results = bulk_refresh.finish(batch, submit)
+
+    assert results == {grant.pk: None}
+    assert cache.get(token_cache.key_of(grant)) is None
+    assert calls(amazon, "lwa") == 1
+    grant.refresh_from_db()
+    assert grant.last_refreshed_at is not None
+    assert grant.refresh_lease_until is None
+
+
 def test_two_runs_at_once_ask_for_each_consent_once(
     amazon: RunningEmulator, rows: list[Connection]
 ) -> None:

@@ -23,6 +23,7 @@ LEDGER = "tests/sellerlegend/jobs/test_ledger.py"
 CALLBACKS = "tests/connections/test_callbacks.py"
 CONNECTING = "tests/connections/test_connecting.py"
 CREDENTIALS = "tests/connections/test_credentials.py"
+INTERLEAVINGS = "tests/test_interleavings.py"
 CRYPTO = "tests/sellerlegend/test_crypto.py"
 ROTATION = "tests/connections/test_rotation.py"
 PRUNING = "tests/ppc/test_pruning.py"
@@ -144,6 +145,30 @@ MUTANTS = (
         old="if not is_mine:\n            token_cache.forget(",
         new="if False:\n            token_cache.forget(",
         tests=(f"{CREDENTIALS}::test_an_acceptance_that_fails_leaves_no_token_in_the_cache",),
+    ),
+    Mutant(
+        guard="another refresh token replaces the one it came for",
+        file="connections/credentials.py",
+        old="mine = observations.current(grant).filter(is_mine)",
+        new="mine = observations.current(grant)",
+        tests=(f"{INTERLEAVINGS}::test_a_refresh_beyond_its_lease_and_the_one_that_took_it_over",),
+    ),
+    Mutant(
+        guard="a refresh whose lease was taken over is not accepted",
+        file="connections/grants.py",
+        old="pk=pk, version=version, fingerprint=fingerprint, refresh_lease_until=lease",
+        new="pk=pk, version=version, fingerprint=fingerprint",
+        tests=(
+            f"{CREDENTIALS}::test_who_lost_its_lease_to_a_clock_that_is_ahead_keeps_nothing",
+            f"{CREDENTIALS}::test_only_ones_own_lease_is_freed",
+        ),
+    ),
+    Mutant(
+        guard="a token that comes after its lease is not cached",
+        file="connections/credentials.py",
+        old="if timezone.now() < lease:",
+        new="if True:",
+        tests=(f"{INTERLEAVINGS}::test_a_refresh_beyond_its_lease_and_the_one_that_took_it_over",),
     ),
     Mutant(
         guard="a token that came between the look and the lease is found",
