@@ -6,6 +6,7 @@ stored by halves (A22, C7, E26, E27).
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from connections.models import AdsGrant, AuthorizationRequest, Connection, SpApiGrant
+from connections.notice_models import Notice
 from marketplaces import onboarding
 from marketplaces import services as marketplace_services
 from marketplaces.models import MarketplaceAccount
@@ -96,6 +98,7 @@ BEFORE_THE_CLAIM = "before sellerlegend.jobs.claims:_take"
 AFTER_THE_CLAIM = "after sellerlegend.jobs.claims:_take"
 BEFORE_AMAZON = "before marketplaces.services:fetch_participations"
 AFTER_LWA = "after sellerlegend.amazon.lwa:refresh"
+AFTER_KEEPING = "after connections.credentials:_keep_both_tokens"
 AFTER_SELLERS = "after sellerlegend.amazon.sellers:get_marketplace_participations"
 BEFORE_THE_COMMIT = "after marketplaces.services:record_participations"
 AFTER_THE_COMMIT = "after marketplaces.services:_read"
@@ -105,7 +108,6 @@ WORKER_POINTS = [
     pytest.param(BEFORE_THE_CLAIM, "queued", 1, 1, id="1 before the claim"),
     pytest.param(AFTER_THE_CLAIM, "running", 1, 1, id="2 after the claim"),
     pytest.param(BEFORE_AMAZON, "running", 1, 1, id="3 before the first call"),
-    pytest.param(AFTER_LWA, "running", 2, 1, id="4 with a token nobody else has"),
     pytest.param(AFTER_SELLERS, "running", 2, 2, id="5 with Amazon's answer unwritten"),
     pytest.param(BEFORE_THE_COMMIT, "running", 2, 2, id="6 between write and commit"),
     pytest.param(AFTER_THE_COMMIT, "done", 1, 1, id="7 after the commit"),
@@ -141,6 +143,45 @@ def test_a_worker_that_dies_at_a_point_leaves_work_that_is_done_once(
     assert amazon.ledger.count(surface="lwa") == refreshes
     assert amazon.ledger.count(surface="sellers") == readings
     assert factories.grant_of(connection).status == "active"
+
+
+@pytest.mark.parametrize(
+    ("point", "is_kept"),
+    [
+        pytest.param(AFTER_LWA, False, id="4 with tokens nobody else has"),
+        pytest.param(AFTER_KEEPING, True, id="4 with tokens that are kept"),
+    ],
+)
+def test_a_worker_that_dies_with_another_refresh_token_loses_no_consent(
+    amazon: RunningEmulator, office: Office, connection: Connection, point: str, is_kept: bool
+) -> None:
+    """C7: the row's token is tried next, whichever it is, and it works; the old one does too, as
+    Amazon ends none when it gives another."""
+    old = factories.grant_of(connection).fingerprint
+    another = amazon.world.authorize(NORTHSTAR, "NA")
+    fields = {"access_token": "Atza|lost", "refresh_token": another, "token_type": "bearer"}
+    body = json.dumps(fields | {"expires_in": 3600}).encode()
+    amazon.faults.add(surface="lwa", status=200, body=body, times=1)
+    job = marketplace_services.begin_reading(connection=connection)
+
+    crash(office, point, "run_job", str(job.pk))
+
+    expected = crypto.fingerprint(Secret(another)) if is_kept else old
+    job.refresh_from_db()
+    assert (job.status, factories.grant_of(connection).fingerprint) == ("running", expected)
+    time_passes(connection)
+    ledger.sweep()
+    ledger.drain("interactive")
+    job.refresh_from_db()
+    assert (job.status, job.attempts, count("participations_read")) == ("done", 2, 1)
+    assert amazon.ledger.count(surface="sellers") == 1
+    _lost, tried = amazon.ledger.calls(surface="lwa")
+    assert (tried.status, tried.token_sha256.startswith(expected)) == (200, True)
+    grant = factories.grant_of(connection)
+    assert (grant.status, grant.version, grant.refusals) == ("active", 1, 0)
+    assert grant.fingerprint == expected
+    assert count("spapi_grant_doubted") == 0
+    assert not Notice._base_manager.exists()
 
 
 def test_a_worker_that_dies_between_onboarding_and_its_commit_onboards_once(
