@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -40,6 +40,7 @@ from tests.factories import (
 )
 from tests.nothing_changed import nothing_changes
 from tests.signing_in import signed_in_freshly
+from tests.trees import made_up
 
 READ = ("GET", "HEAD")
 FORM = ("GET", "HEAD", "POST")
@@ -396,6 +397,8 @@ def test_a_foreign_row_is_the_same_as_no_row(
 ) -> None:
     mine = make_organization("Mine")
     signed_in_freshly(owner_of(mine), client)
+    none = made_up()
+    nobodys = {name: none[name] for name in route.takes}
 
     for method in route.methods:
         with nothing_changes(amazon, events=()):
@@ -404,14 +407,7 @@ def test_a_foreign_row_is_the_same_as_no_row(
             )
             random = client.generic(
                 method,
-                scene.path(
-                    route,
-                    slug=mine.slug,
-                    connection_id=uuid4(),
-                    account_id=uuid4(),
-                    tag_id=999_999_999,
-                    client_id=uuid4(),
-                ),
+                scene.path(route, slug=mine.slug, **nobodys),
                 headers=headers_of(is_htmx),
             )
 

@@ -32,20 +32,13 @@ from tests.architecture.test_every_url import (
     Route,
     leaves,
 )
-from tests.architecture.test_route_matrix import (
-    CHANCE,
-    Ids,
-    Person,
-    Tree,
-    ids_of,
-    make_tree,
-    undone,
-)
+from tests.architecture.test_route_matrix import CHANCE, Ids, Person, undone
 from tests.architecture.test_staff_routes import addresses
 from tests.factories import PASSWORD, make_user, owner_of
 from tests.nothing_changed import nothing_changes
 from tests.signing_in import signed_in_freshly
 from tests.staff import Shop, make_shop
+from tests.trees import Tree, ids_of, make_tree
 
 pytestmark = pytest.mark.django_db
 

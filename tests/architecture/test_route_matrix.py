@@ -16,29 +16,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID, uuid4
 
 import pytest
-from allauth.mfa.models import Authenticator
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from connections.grouping_models import Client as AgencyClient
-from connections.grouping_models import Tag
-from connections.import_models import ClientList, TokenImport
-from connections.models import AuthorizationRequest, Connection
-from connections.notice_models import Notice
-from marketplaces.models import MarketplaceAccount
 from sellerlegend.organizations.models import (
     Allowance,
-    Invitation,
     Membership,
-    Organization,
     Role,
     User,
 )
-from tests import bells, client_trips, trips
+from tests import bells
 from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import (
     ALL_METHODS,
@@ -49,22 +39,16 @@ from tests.architecture.test_every_url import (
 )
 from tests.factories import (
     limit,
-    make_account,
-    make_check,
-    make_client,
     make_connection,
-    make_files,
-    make_invitation,
     make_member,
-    make_notice,
     make_organization,
-    make_tag,
     make_user,
     owner_of,
 )
 from tests.nothing_changed import nothing_changes
 from tests.signing_in import proved_seconds_ago, signed_in_freshly
 from tests.staff import make_support
+from tests.trees import Tree, ids_of, made_up, make_tree
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("plain_rendering")]
 
@@ -82,58 +66,6 @@ CHANCE = re.compile(r'((?:name="csrfmiddlewaretoken" value|nonce)=|nonce-)"?[\w=
 
 
 # Who ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tree:
-    """An organization with a row, a marketplace below it and a trip to Amazon."""
-
-    organization: Organization
-    connection: Connection
-    account: MarketplaceAccount
-    notice: Notice
-    token_import: TokenImport
-    client_list: ClientList
-    member: Membership
-    invitation: Invitation
-    tag: Tag
-    client: AgencyClient
-    link: client_trips.Asked
-    batch: UUID
-    reference: str
-    passkey: Authenticator
-
-
-def make_tree(name: str) -> Tree:
-    organization = make_organization(name)
-    connection = make_connection(organization)
-    owner = owner_of(organization)
-    trips.leave(trips.sign_in(owner), connection)
-    passkey = Authenticator.objects.create(
-        user=owner, type=Authenticator.Type.WEBAUTHN, data={"name": "Key", "credential": {}}
-    )
-    trip = AuthorizationRequest._base_manager.get(organization=organization)
-    account, notice = make_account(connection), make_notice(connection)
-    files = make_files(organization)
-    member = make_member(organization, Role.VIEWER).memberships.get()
-    invitation, _token = make_invitation(organization)
-    tag, client = make_tag(organization), make_client(organization)
-    link = client_trips.ask(connection)
-    return Tree(
-        organization,
-        connection,
-        account,
-        notice,
-        *files,
-        member,
-        invitation,
-        tag,
-        client,
-        link,
-        make_check(connection),
-        trip.reference,
-        passkey,
-    )
 
 
 @dataclass(frozen=True)
@@ -219,48 +151,6 @@ def ways_to_fill(tree: Tree, foreign: Tree) -> dict[str, Ids]:
 
 
 PAIRS = ("organization", "row", "part")
-
-
-def ids_of(tree: Tree) -> dict[str, Any]:
-    return {
-        "slug": tree.organization.slug,
-        "connection_id": tree.connection.pk,
-        "account_id": tree.account.pk,
-        "notice_id": tree.notice.pk,
-        "import_id": tree.token_import.pk,
-        "list_id": tree.client_list.pk,
-        "member_id": tree.member.pk,
-        "person_id": owner_of(tree.organization).pk,
-        "invitation_id": tree.invitation.pk,
-        "tag_id": tree.tag.pk,
-        "client_id": tree.client.pk,
-        "link_id": tree.link.pk,
-        "batch": tree.batch,
-        "reference": tree.reference,
-        "pk": tree.passkey.pk,
-        "ticket": "a-step-of-another-browser",
-    }
-
-
-def made_up() -> dict[str, Any]:
-    return {
-        "slug": "no-such-thing",
-        "connection_id": uuid4(),
-        "account_id": uuid4(),
-        "notice_id": uuid4(),
-        "import_id": uuid4(),
-        "list_id": uuid4(),
-        "member_id": uuid4(),
-        "person_id": uuid4(),
-        "invitation_id": uuid4(),
-        "tag_id": 999_999_999,
-        "client_id": uuid4(),
-        "link_id": uuid4(),
-        "batch": uuid4(),
-        "reference": "BCDFGH23",
-        "pk": 999_999_999,
-        "ticket": "a-step-of-nobody",
-    }
 
 
 # What must happen --------------------------------------------------------------------------
