@@ -30,6 +30,7 @@ from sellerlegend.organizations import limits
 from sellerlegend.organizations.access import OrganizationRequest, ask_first, organization_view
 from sellerlegend.organizations.limits import costly
 from sellerlegend.organizations.models import Role
+from sellerlegend.organizations.step_up import recently_authenticated
 
 ALL = "all"
 UNFOLDED_AT_FIRST = 2
@@ -157,6 +158,7 @@ def jumps(overdue: list[Renewal], months: list[Month]) -> list[Jump]:
 
 @require_POST
 @organization_view(Role.VIEWER)
+@recently_authenticated
 @costly
 def calendar_feed_make(request: OrganizationRequest) -> HttpResponseBase:
     """The answer to this POST is the only place where the link ever stands: it goes into no

@@ -105,6 +105,7 @@ def invitation_resend(request: OrganizationRequest, invitation_id: UUID) -> Http
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @organization_view(Role.ADMIN)
+@recently_authenticated
 def invitation_revoke(request: OrganizationRequest, invitation_id: UUID) -> HttpResponseBase:
     invitation = invitation_of(request, invitation_id)
     if request.method != "POST":

@@ -26,8 +26,9 @@ from sellerlegend import crypto
 from sellerlegend.organizations.audit import COMMAND, Actor
 from sellerlegend.organizations.models import AuditEvent, Membership, Organization, Role, User
 from tests import factories
-from tests.nothing_changed import all_rows
-from tests.signing_in import signed_in_freshly
+from tests.amazon_emulator import RunningEmulator
+from tests.nothing_changed import all_rows, nothing_changes
+from tests.signing_in import proved_seconds_ago, signed_in_freshly, signed_in_long_ago
 
 pytestmark = pytest.mark.django_db
 
@@ -245,6 +246,19 @@ def test_the_link_is_shown_once_and_stored_as_a_digest(
     assert AuditEvent._base_manager.filter(code="calendar_feed_made").get().details == {}
 
 
+def test_an_old_sign_in_is_asked_again_before_it_is_made(
+    amazon: RunningEmulator, organization: Organization, viewer: User
+) -> None:
+    address = reverse("calendar_feed_make", args=[organization.slug])
+    client = signed_in_long_ago(viewer)
+
+    with nothing_changes(amazon, events=()):
+        answer = client.post(address)
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith(reverse("account_reauthenticate"))
+
+
 def test_a_calendar_program_gets_it_without_signing_in(
     organization: Organization, browser_of_viewer: Client, viewer: User
 ) -> None:
@@ -325,7 +339,7 @@ def test_a_consent_that_was_lost_is_reconnected_now_and_not_in_a_year(
         type(factories.grant_of(row))._base_manager.update(
             status="invalid", status_changed_at=NOW - timedelta(days=3)
         )
-        path = make_link(browser_of_viewer, organization)
+        path = make_link(proved_seconds_ago(browser_of_viewer, 0, "password"), organization)
         body = page(browser_of_viewer, organization).content.decode()
         lines = unfolded(Client().get(path).content.decode())
 

@@ -42,7 +42,7 @@ from tests.amazon_emulator import RunningEmulator
 from tests.architecture.test_every_url import ORGANIZATION_ROUTES
 from tests.factories import UK
 from tests.nothing_changed import nothing_changes
-from tests.signing_in import signed_in_freshly
+from tests.signing_in import proved_seconds_ago, signed_in_freshly
 
 pytestmark = pytest.mark.django_db
 
@@ -412,6 +412,7 @@ def test_the_calendar_and_its_link_hold_rows_in_reach_alone(
     outside: Connection,
 ) -> None:
     feed_both(inside, outside)
+    proved_seconds_ago(browser, 0, "password")
     answer = browser.post(reverse("calendar_feed_make", args=[organization.slug])).content.decode()
     link = re.search(r"/calendar/[\w-]{43}\.ics", answer)
     assert link

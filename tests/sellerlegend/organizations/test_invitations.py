@@ -40,6 +40,8 @@ pytestmark = pytest.mark.django_db
 
 GUEST = "grace@example.com"
 LINK = re.compile(r"/invitation/[\w-]{43}(?=\s)")
+# What differs between two answers alike: the masked CSRF token, the CSP nonce, a row's own id.
+CHANCE = re.compile(r'(name="csrfmiddlewaretoken" value|nonce)="[^"]*"|invitations/[0-9a-f-]{36}')
 PAGE = "/invitation"
 ACCEPT = "/invitation/accept"
 
@@ -228,6 +230,33 @@ def test_every_verified_address_counts(
     client.get(newest_link())
 
     assert client.post(ACCEPT).status_code == 303
+
+
+def test_the_inviter_does_not_learn_who_has_an_account(
+    organization: Organization, browser: Client, guest: User
+) -> None:
+    """Of a person elsewhere, one that is switched off and none: the pages and mails of inviting,
+    sending again and revoking are the same (F17)."""
+    factories.make_organization("Harbor", owner=guest)
+    off = factories.make_user("off@example.com", is_active=False).email
+    told, moment = [], timezone.now()
+
+    for email in (GUEST, off, "nobody@example.com"):
+        with time_machine.travel(moment, tick=False):
+            answers = [
+                invite(browser, organization, email=email),
+                act(browser, "invitation_resend"),
+                act(browser, "invitation_revoke"),
+            ]
+        pages = [re.sub(CHANCE, "", page.text).replace(email, "…") for page in answers]
+        mails = [LINK.sub("", str(message.body)).replace(email, "…") for message in mail.outbox]
+        told.append(([page.status_code for page in answers], pages, mails))
+        mail.outbox.clear()
+        AuditEvent._base_manager.filter(code__startswith="invitation").delete()
+        Invitation._base_manager.all().delete()
+
+    assert len(told[0][2]) == 2
+    assert told[0] == told[1] == told[2]
 
 
 def dead_links(organization: Organization, browser: Client) -> dict[str, str]:
@@ -487,6 +516,7 @@ def test_an_old_sign_in_is_asked_again(
         for name, args in (
             ("member_invite", [organization.slug]),
             ("invitation_resend", [organization.slug, invitation.pk]),
+            ("invitation_revoke", [organization.slug, invitation.pk]),
         ):
             answer = client.post(reverse(name, args=args), {"email": GUEST, "role": "member"})
             assert answer.headers["Location"].startswith(reverse("account_reauthenticate"))
