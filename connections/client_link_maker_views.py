@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from connections import client_links
 from connections.client_link_models import ClientLink
-from connections.client_link_words import line_of
+from connections.client_link_words import lines_of
 from connections.views import form_page
 from sellerlegend.organizations.access import OrganizationRequest, organization_view
 from sellerlegend.organizations.models import Membership, Role, User
@@ -43,6 +43,6 @@ def client_links_of_person(request: OrganizationRequest, person_id: UUID) -> Htt
         "maker": maker,
         "is_member": members.filter(user=maker).exists(),
         "count": still_open.count(),
-        "lines": [line_of(link) for link in shown.order_by("-created_at", "pk")[:LINES_SHOWN]],
+        "lines": lines_of(shown.order_by("-created_at", "pk")[:LINES_SHOWN]),
     }
     return render(request, "connections/client_links_of_person.html", context)

@@ -20,7 +20,7 @@ from connections import client_links, client_reminders
 from connections.answers import answer_changed
 from connections.client_link_forms import AskClientForm
 from connections.client_link_models import ClientLink
-from connections.client_link_words import line_of, state_choices
+from connections.client_link_words import line_of, lines_of, state_choices
 from connections.models import Connection
 from connections.notice_sending import absolute
 from connections.reach import within_reach
@@ -142,7 +142,7 @@ def client_link_list(request: OrganizationRequest) -> HttpResponse:
     page = Paginator(links, LINKS_A_PAGE).get_page(request.GET.get("page", ""))
     context = {
         "page": page,
-        "lines": [line_of(link) for link in page.object_list],
+        "lines": lines_of(page.object_list),
         "states": state_choices(),
         "may_end_all": request.membership.may(Role.ADMIN),
         "state": state,

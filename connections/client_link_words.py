@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -51,6 +52,17 @@ class LinkLine:
 
 
 def line_of(link: ClientLink) -> LinkLine:
+    return lines_of([link])[0]
+
+
+def lines_of(links: Iterable[ClientLink]) -> list[LinkLine]:
+    """All of one organization."""
+    shown = list(links)
+    usable = client_links.usable(shown)
+    return [_line_of(link, is_usable=link.pk in usable) for link in shown]
+
+
+def _line_of(link: ClientLink, *, is_usable: bool) -> LinkLine:
     return LinkLine(
         link=link,
         row=f"{link.connection.name} ({link.connection.region})",
@@ -60,7 +72,7 @@ def line_of(link: ClientLink) -> LinkLine:
         sign=sign_of(link),
         steps=steps_of(link),
         next_step=next_step_of(link),
-        is_live=link.is_live and not client_links.why_over(link),
+        is_live=is_usable,
         may_ask_again=link.connection.removed_at is None and link.status != Status.CONSENTED,
     )
 

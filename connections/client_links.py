@@ -258,25 +258,39 @@ def standing(link: ClientLink) -> str:
 
 
 def why_over(link: ClientLink) -> str:
+    return _over_by_itself(link) or ("disconnected" if _disconnected_since([link]) else "")
+
+
+def usable(links: list[ClientLink]) -> set[UUID]:
+    """Which of these are not over, all of one organization: one question for all of them."""
+    living = [link for link in links if not _over_by_itself(link)]
+    return {link.pk for link in living} - _disconnected_since(living)
+
+
+def _over_by_itself(link: ClientLink) -> str:
     if link.organization.deleted_at is not None or not link.organization.data_key:
         return "organization_gone"
     if not link.is_live:
         return link.status
     if link.expires_at <= timezone.now():
         return Status.EXPIRED.value
-    if link.connection.removed_at is not None:
-        return "row_gone"
-    return "disconnected" if _was_disconnected_since(link) else ""
+    return "row_gone" if link.connection.removed_at is not None else ""
 
 
-def _was_disconnected_since(link: ClientLink) -> bool:
-    """Somebody ended this account after the link was made: the newer fact wins."""
-    grants = SpApiGrant.objects.for_organization(link.organization_id)
-    return grants.filter(
-        connection_id=link.connection_id,
-        status=Grant.Status.DISCONNECTED,
-        status_changed_at__gt=link.created_at,
-    ).exists()
+def _disconnected_since(links: list[ClientLink]) -> set[UUID]:
+    """Somebody ended these accounts after the links were made: the newer fact wins."""
+    if not links:
+        return set()
+    grants = SpApiGrant.objects.for_organization(links[0].organization_id)
+    ended = grants.filter(
+        connection__in=[link.connection_id for link in links], status=Grant.Status.DISCONNECTED
+    )
+    moments = dict(ended.values_list("connection_id", "status_changed_at"))
+    return {
+        link.pk
+        for link in links
+        if link.connection_id in moments and moments[link.connection_id] > link.created_at
+    }
 
 
 def hold(organization_id: UUID, link_id: UUID | None) -> ClientLink:

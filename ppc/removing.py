@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from connections import removal, revisions, services
+from connections import ads_consents, removal, revisions, services
 from connections.models import (
     KEPT_AFTER_END,
     AuthorizationRequest,
@@ -124,12 +124,17 @@ def must_connect_ppc_again(connection: Connection) -> bool:
 
 
 def removed(organization_id: UUID) -> list[RemovedRow]:
-    rows = removal.removed_rows(organization_id).select_related("spapi_grant")
+    found = removal.removed_rows(organization_id).select_related("spapi_grant")
+    rows = list(found.defer("spapi_grant__refresh_token"))
+    consents = ads_consents.by_row(ads_consents.living(organization_id), rows)
+    in_sight = Connection.objects.for_organization(organization_id)
+    used = ads_consents.of_rows(organization_id, in_sight).values_list("pk", flat=True)
+    used_elsewhere = set(used) if consents else set()
     return [
         RemovedRow(
             row,
             row.spapi_grant.status_changed_at + KEPT_AFTER_END,
-            keeps_ads=bool(disconnecting.own_ads_grants(row)),
+            keeps_ads=bool(consents.get(row.pk, set()) - used_elsewhere),
         )
-        for row in rows.defer("spapi_grant__refresh_token")
+        for row in rows
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
+from connections import ads_consents
 from connections.countries import marketplace_name
 from connections.health_words import SideHealth
 from connections.models import AdsGrant, Connection
@@ -96,10 +97,12 @@ def consents(connection: Connection, reader: Membership) -> list[Consent]:
     """One Ads consent may serve several rows; the page says which of those that the reader sees. A
     limited reader is not told of a consent that has nothing to do with them."""
     grants = services.usable_grants(connection.organization_id)
+    prefetch_related_objects(grants, "authorized_by")
     every = AdsGrant.objects.for_organization(connection.organization_id)
     theirs = set(ads_grants_within(every, reader).values_list("pk", flat=True))
+    served = rows_served(connection.organization_id, reader)
     return [
-        Consent(given=given_words(grant), feeds=rows_served(grant, connection, reader))
+        Consent(given=given_words(grant), feeds=tuple(served.get(grant.pk, ())))
         for grant in grants
         if grant.pk in theirs
     ]
@@ -112,12 +115,17 @@ def given_words(grant: AdsGrant) -> str:
     }
 
 
-def rows_served(grant: AdsGrant, connection: Connection, reader: Membership) -> tuple[str, ...]:
-    rows = Connection.objects.for_organization(connection.organization_id).filter(
-        Q(marketplace_accounts__ppc_link__profile__grant=grant),
+def rows_served(organization_id: UUID, reader: Membership) -> dict[UUID, list[str]]:
+    """The names of the rows that each Ads consent serves."""
+    rows = Connection.objects.for_organization(organization_id).filter(
+        Q(marketplace_accounts__ppc_link__profile__grant__isnull=False),
         marketplace_accounts__ppc_link__status=PpcLink.Status.LINKED,
     )
-    return tuple(within_reach(rows, reader).distinct().values_list("name", flat=True))
+    pairs = within_reach(rows, reader).values_list(ads_consents.FEEDS, "pk", "name")
+    found: dict[UUID, list[str]] = {}
+    for grant_id, _row_id, name in pairs.distinct().order_by("name", "pk"):
+        found.setdefault(grant_id, []).append(name)
+    return found
 
 
 def marketplace_names(connection: Connection) -> dict[UUID, str]:
