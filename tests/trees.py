@@ -8,6 +8,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from allauth.mfa.models import Authenticator
+from cryptography.hazmat.primitives.asymmetric import ec
+from fido2.cose import ES256
+from fido2.utils import websafe_encode
+from fido2.webauthn import (
+    Aaguid,
+    AttestationObject,
+    AttestedCredentialData,
+    AuthenticatorData,
+    CollectedClientData,
+)
 
 from connections.grouping_models import Client as AgencyClient
 from connections.grouping_models import Tag
@@ -58,7 +68,9 @@ def make_tree(name: str) -> Tree:
     owner = owner_of(organization)
     trips.leave(trips.sign_in(owner), connection)
     passkey = Authenticator.objects.create(
-        user=owner, type=Authenticator.Type.WEBAUTHN, data={"name": "Key", "credential": {}}
+        user=owner,
+        type=Authenticator.Type.WEBAUTHN,
+        data={"name": "Key", "credential": credential()},
     )
     trip = AuthorizationRequest._base_manager.get(organization=organization)
     account, notice = make_account(connection), make_notice(connection)
@@ -82,6 +94,28 @@ def make_tree(name: str) -> Tree:
         trip.reference,
         passkey,
     )
+
+
+def credential() -> dict[str, Any]:
+    """What a browser tells of a new passkey. Nobody has its private half."""
+    key_id = uuid4().bytes
+    public = ES256.from_cryptography_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+    known = AttestedCredentialData.create(Aaguid(bytes(16)), key_id, public)
+    flags = AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.AT
+    told = AttestationObject.create(
+        "none", AuthenticatorData.create(bytes(32), flags, 0, known), {}
+    )
+    asked = CollectedClientData.create("webauthn.create", b"challenge", "https://testserver")
+    return {
+        "id": websafe_encode(key_id),
+        "rawId": websafe_encode(key_id),
+        "type": "public-key",
+        "clientExtensionResults": {},
+        "response": {
+            "clientDataJSON": websafe_encode(asked),
+            "attestationObject": websafe_encode(told),
+        },
+    }
 
 
 def ids_of(tree: Tree) -> dict[str, Any]:
