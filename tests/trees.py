@@ -99,7 +99,8 @@ def make_tree(name: str) -> Tree:
 def credential() -> dict[str, Any]:
     """What a browser tells of a new passkey. Nobody has its private half."""
     key_id = uuid4().bytes
-    public = ES256.from_cryptography_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+    private = ec.generate_private_key(ec.SECP256R1())
+    public = ES256.from_cryptography_key(private.public_key())  # type: ignore[no-untyped-call]
     known = AttestedCredentialData.create(Aaguid(bytes(16)), key_id, public)
     flags = AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.AT
     told = AttestationObject.create(
