@@ -53,9 +53,10 @@ from tests.architecture.test_every_url import (
     PUBLIC_ROUTES,
     Route,
 )
-from tests.architecture.test_route_matrix import PEOPLE, Ids, Tree, ids_of, make_tree
+from tests.architecture.test_route_matrix import PEOPLE, Ids
 from tests.operators import run_command
 from tests.signing_in import signed_in_freshly
+from tests.trees import Tree, ids_of, make_tree
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
