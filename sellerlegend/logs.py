@@ -93,6 +93,10 @@ def configure(config: dict[str, Any]) -> None:
                 "django.server": {"handlers": [], "propagate": True},
                 # A request line that is none is printed as it came: a callback's holds a code.
                 "gunicorn.error": {"handlers": [], "propagate": True},
+                # Celery gives it a handler of its own, unless it has one.
+                "multiprocessing": {"handlers": ["stderr"], "propagate": False},
+                # Whoever likes writes a Host name; the line of the request says 400.
+                "django.security.DisallowedHost": {"level": "CRITICAL"},
             },
         }
     )

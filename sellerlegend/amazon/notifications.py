@@ -16,6 +16,8 @@ SECRET_EXPIRY = "APPLICATION_OAUTH_CLIENT_SECRET_EXPIRY"  # noqa: S105  # the sa
 LONGEST_MESSAGE = 256 * 1024
 
 _SECRET = re.compile(r"[\x21-\x7e]{8,512}")
+_BEGINNING = re.compile(r"[{\[]")
+_BEHIND_BEGINNINGS = re.compile(r"[^{\[\s]")
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,17 @@ def _json_values(text: str) -> Iterator[object]:
     decoder = json.JSONDecoder()
     at = 0
     while True:
-        start = re.compile(r"[{\[]").search(text, at)
+        start = _BEGINNING.search(text, at)
         if start is None:
             return
         try:
             value, at = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
+        except RecursionError:
+            # Each of its brackets by itself would take minutes.
+            behind = _BEHIND_BEGINNINGS.search(text, start.end())
+            at = behind.start() if behind else len(text)
+            continue
+        except ValueError:
             at = start.end()
             continue
         yield value

@@ -170,8 +170,12 @@ def test_a_dry_run_changes_nothing_and_a_second_run_finds_nothing(both_keys: Non
     organization = furnished()
     before = Organization.objects.get(pk=organization.pk).data_key
 
-    assert run_command("rotate_encryption_keys", "--dry-run", "--new-data-keys").code == 0
+    run = run_command("rotate_encryption_keys", "--dry-run", "--new-data-keys")
+
+    assert run.code == 0
+    assert "key=new rows=1 is_loaded=True is_first=True" in run.out
     assert Organization.objects.get(pk=organization.pk).data_key == before
+    assert not VaultKey.objects.exists()  # one that was mistyped takes no id
 
     run_command("rotate_encryption_keys")
     after = Organization.objects.get(pk=organization.pk).data_key

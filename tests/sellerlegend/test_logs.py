@@ -245,6 +245,29 @@ def test_gunicorn_speaks_json_from_its_first_line_to_its_last(tmp_path: Path) ->
     assert TOKEN not in refused
 
 
+def test_the_pool_of_a_worker_tells_of_a_killed_process_as_all_do() -> None:
+    """Celery gives billiard's logger a handler and a format of its own, unless it has one."""
+    script = (
+        "from celery.utils.log import get_multiprocessing_logger;"
+        "from sellerlegend.celery import app;"
+        "app.log.setup(loglevel='INFO');"
+        "get_multiprocessing_logger().error('Process %r exited', 'ForkPoolWorker-1')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"import django;django.setup();{script}"],
+        cwd=PROJECT_DIR,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    [line] = map(json.loads, run.stderr.splitlines())
+    assert line["level"] == "ERROR"
+    assert line["event"] == "Process 'ForkPoolWorker-1' exited"
+
+
 @pytest.mark.parametrize("kind", ["worker", "beat"])
 def test_celery_prints_no_banner(tmp_path: Path, kind: str) -> None:
     [line] = [

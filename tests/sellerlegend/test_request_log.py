@@ -44,6 +44,15 @@ def requests_of(written: io.StringIO) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == "request"]
 
 
+def test_a_forged_host_is_one_line(client: Client, written: io.StringIO) -> None:
+    """Whoever likes sends one: a traceback for each would hide what failed."""
+    response = client.get("/accounts/login/", headers={"Host": "evil.example"})
+
+    assert response.status_code == 400
+    [line] = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (line["event"], line["status"]) == ("request", "400")
+
+
 def test_a_line_says_who_did_what_where(client: Client, written: io.StringIO) -> None:
     organization = make_organization("Northstar")
     row = make_connection(organization)

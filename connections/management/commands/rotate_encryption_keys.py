@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from connections import rotation
@@ -55,7 +56,8 @@ class Command(OpsCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        custody.remember_keys()
+        if not options["dry_run"]:
+            custody.remember_keys()
         if options["retire"]:
             self.retire(options["retire"])
             return
@@ -71,7 +73,7 @@ class Command(OpsCommand):
             super().handle(*args, **options)
         finally:
             left = self.left_of_renewal() if is_whole else 0
-            self.print_keys(as_json=options["json"])
+            self.print_keys(as_json=options["json"], is_dry=options["dry_run"])
         if left:
             raise CommandError("The renewal is not over: run again.", returncode=3)
         if unreadable:
@@ -135,11 +137,15 @@ class Command(OpsCommand):
         written, unreadable = second_secrets.seal_anew(is_new_data_key=self.is_new_data_key)
         self.say(f"Second steps of people: {written} sealed anew, {unreadable} do not open.")
 
-    def print_keys(self, *, as_json: bool) -> None:
-        """Each key by id, never by value: how many rows use it, and since when it is known."""
+    def print_keys(self, *, as_json: bool, is_dry: bool) -> None:
+        """Each key by id, never by value: how many rows use it, and since when it is known. A dry
+        run remembers none: it may be the one that shows that a key was mistyped."""
         counts = custody.rows_by_key()
-        custody.remember_keys(counts)
-        for key in VaultKey.objects.order_by("first_seen_at", "pk"):
+        with transaction.atomic():
+            custody.remember_keys(counts)
+            keys = list(VaultKey.objects.order_by("first_seen_at", "pk"))
+            transaction.set_rollback(is_dry)
+        for key in keys:
             facts = {
                 "key": key.pk,
                 "rows": counts[key.pk],

@@ -424,7 +424,23 @@ def test_the_message_of_another_application_is_left_alone(
     run = rotate("--no-rotate", "--message-file", path, "--wait", 0)
 
     refused(amazon, run, secrets=before)
-    assert "(no_message)" in run.out
+    assert "(no_secret_in_it)" in run.out
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("text", ["", "\x00" * 1000, '{"payload": {', "[" * 100_000])
+def test_a_file_without_a_message_is_told_at_once(
+    amazon: RunningEmulator, tmp_path: Path, text: str
+) -> None:
+    """What was saved before the command ran does not come within two minutes."""
+    before = secrets_of()
+    path = tmp_path / "message.json"
+    path.write_text(text)
+
+    run = rotate("--no-rotate", "--message-file", path)
+
+    refused(amazon, run, secrets=before)
+    assert "No new secret of this client was in what was given" in run.err
 
 
 def test_without_a_queue_at_amazon_the_operator_is_told(amazon: RunningEmulator) -> None:

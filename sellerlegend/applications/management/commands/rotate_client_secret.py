@@ -44,6 +44,9 @@ WORDS = {
     "no_secret": "The environment holds no client secret to begin with.",
     "no_message": "Amazon sends the new secret to the registered queue. Fetch that message, then "
     "run again with --no-rotate --message-file FILE (or - for standard input).",
+    "no_secret_in_it": "No new secret of this client was in what was given, and nothing was "
+    "changed. Fetch Amazon's message, then run again with --no-rotate --message-file FILE (or - "
+    "for standard input); --wait SECONDS looks again until it comes.",
     "message_unreadable": "Nothing was changed, and Amazon was not asked for a new secret. Give "
     "--message-file the file with Amazon's message, or - for standard input, and run again.",
     "message_later": "Amazon was asked for a new secret already. Fetch its message, then run again "
@@ -110,9 +113,8 @@ class Command(OpsCommand):
         parser.add_argument(
             "--wait",
             type=between(0, DAY_SECONDS),
-            default=WAIT_SECONDS,
             metavar="SECONDS",
-            help="for the message",
+            help=f"for the message ({WAIT_SECONDS}; 0 for a file with --no-rotate)",
         )
         parser.add_argument(
             "--region", choices=[region.value for region in Region], default=Region.NA.value
@@ -183,7 +185,7 @@ class Command(OpsCommand):
             self.say("Amazon was asked for a new secret.")
         new = self.find_secret(application, known)
         if new is None:
-            return self.told(Ending.WAITING, "no_message")
+            return self.told(Ending.WAITING, "no_message" if self.may_come() else "no_secret_in_it")
         is_new = rotation.adopt(application, new, actor=COMMAND)
         if not rotation.is_stored(application, new.secret):
             return self.told(Ending.WAITING, "not_stored")
@@ -230,8 +232,19 @@ class Command(OpsCommand):
             found.extend([new] if new else [])
             return bool(found)
 
-        wait_for(look, self.wanted["wait"] if self.source.may_grow else 0)
+        wait_for(look, self.patience())
         return found[-1] if found else None
+
+    def may_come(self) -> bool:
+        """What was saved before this run holds the message, or does not."""
+        return self.has_asked or self.source.queue is not None
+
+    def patience(self) -> float:
+        if not self.source.may_grow:
+            return 0
+        if self.wanted["wait"] is None:
+            return WAIT_SECONDS if self.may_come() else 0
+        return float(self.wanted["wait"])
 
     def read_once(
         self, application: LwaApplication, known: frozenset[NewSecret]
