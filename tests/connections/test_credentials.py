@@ -808,19 +808,22 @@ def test_ads_calls_use_the_same_rules(amazon: RunningEmulator, ads_grant: AdsGra
 # A newer consent wins (C3) -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("comes_again", [False, True], ids=["another token", "the same token"])
 def test_a_late_refusal_of_the_old_consent_does_not_touch_the_new_one(
-    amazon: RunningEmulator, connection: Connection
+    amazon: RunningEmulator, connection: Connection, comes_again: bool
 ) -> None:
+    old, other = (amazon.world.authorize(NORTHSTAR, "NA") for _ in range(2))
+    factories.consent(connection, refresh_token=old)
     late = factories.grant_of(connection)
-    newer = amazon.world.authorize(NORTHSTAR, "NA")
-    factories.consent(connection, refresh_token=newer)
+    factories.consent(connection, refresh_token=old if comes_again else other)
     after = snapshot(connection)
 
     error = refusals.refused(late, "invalid_grant")
 
     assert isinstance(error, GrantDoubted)
     assert snapshot(connection) == after
-    assert (after["status"], after["version"], after["refusals"]) == ("active", 2, 0)
+    assert (after["status"], after["version"], after["refusals"]) == ("active", 3, 0)
+    assert (after["fingerprint"] == late.fingerprint) == comes_again
 
 
 def test_a_late_refusal_of_a_token_that_was_replaced_is_not_counted(
