@@ -16,13 +16,13 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from connections import revisions
 from connections.client_link_models import ClientLink
-from connections.models import Connection, Grant, SpApiGrant
+from connections.models import Connection, Grant
 from connections.notice_models import Notice
 from sellerlegend import crypto
 from sellerlegend.amazon.http import clean_text
@@ -281,16 +281,12 @@ def _disconnected_since(links: list[ClientLink]) -> set[UUID]:
     """Somebody ended these accounts after the links were made: the newer fact wins."""
     if not links:
         return set()
-    grants = SpApiGrant.objects.for_organization(links[0].organization_id)
-    ended = grants.filter(
-        connection__in=[link.connection_id for link in links], status=Grant.Status.DISCONNECTED
+    over = ClientLink.objects.for_organization(links[0].organization_id).filter(
+        pk__in=[link.pk for link in links],
+        connection__spapi_grant__status=Grant.Status.DISCONNECTED,
+        connection__spapi_grant__status_changed_at__gt=F("created_at"),
     )
-    moments = dict(ended.values_list("connection_id", "status_changed_at"))
-    return {
-        link.pk
-        for link in links
-        if link.connection_id in moments and moments[link.connection_id] > link.created_at
-    }
+    return set(over.values_list("pk", flat=True))
 
 
 def hold(organization_id: UUID, link_id: UUID | None) -> ClientLink:

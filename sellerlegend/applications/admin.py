@@ -49,7 +49,7 @@ class ClientSecretAdmin(ScopedModelAdmin):
 
     @admin.display(description=_("time left"))
     def left(self, row: ClientSecret) -> str:
-        return left_of(row, timezone.now())
+        return left_of(row)
 
 
 class ApplicationRoleForm(ModelForm):

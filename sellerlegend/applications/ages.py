@@ -21,10 +21,9 @@ WARN_BELOW_DAYS = 30
 class SecretAge:
     """`issued_at` is what Amazon or an operator said when `is_dated`, else when we first saw it.
 
-    `days_left` is rounded up, and zero or below once the date has passed; `left` says it, or that
-    Amazon refuses it, in the reader's language. `is_newest` is the one in force; of the others
-    `is_accepted` tells the one before from one that Amazon never accepted. `fallback_uses` counts
-    the uses of an older secret after a newer one had come.
+    `days_left` is rounded up, and zero or below once the date has passed. `is_newest` is the one in
+    force; of the others `is_accepted` tells the one before from one that Amazon never accepted.
+    `fallback_uses` counts the uses of an older secret after a newer one had come.
     """
 
     application: str
@@ -37,7 +36,6 @@ class SecretAge:
     ends_at: datetime
     age_days: int
     days_left: int
-    left: str
     uses: int
     fallback_uses: int
     last_used_at: datetime | None
@@ -52,6 +50,10 @@ class SecretAge:
         if self.is_refused or self.days_left <= 0:
             return "danger"
         return "warning" if self.is_newest and self.days_left < WARN_BELOW_DAYS else "success"
+
+    @property
+    def left(self) -> str:
+        return left_in_words(self.days_left, is_refused=self.is_refused)
 
     @property
     def ends_on(self) -> str:
@@ -87,18 +89,20 @@ def _age(row: ClientSecret, *, is_newest: bool, now: datetime) -> SecretAge:
         ends_at=row.ends_at(),
         age_days=(now - issued_at).days,
         days_left=days_until(row.ends_at(), now),
-        left=left_of(row, now),
         uses=row.uses,
         fallback_uses=row.fallback_uses,
         last_used_at=row.last_used_at,
     )
 
 
-def left_of(row: ClientSecret, now: datetime) -> str:
+def left_of(row: ClientSecret) -> str:
     """How long Amazon still accepts it, also of one that ended long ago."""
-    if row.is_refused:
+    return left_in_words(days_until(row.ends_at(), timezone.now()), is_refused=row.is_refused)
+
+
+def left_in_words(days: int, *, is_refused: bool) -> str:
+    if is_refused:
         return _("Amazon refuses it")
-    days = days_until(row.ends_at(), now)
     if days <= 0:
         return _("Past its last day")
     return ngettext("in %(days)d day", "in %(days)d days", days) % {"days": days}

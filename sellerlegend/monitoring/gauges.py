@@ -167,8 +167,8 @@ def secret_days_left() -> Values:
 
 
 def secret_refused() -> Values:
-    """1 while no secret of ours works: Login with Amazon refuses the one in force, or the Selling
-    Partner API called it too old."""
+    """1 while Login with Amazon refuses the one in force, which it never is while another one
+    works, or since the Selling Partner API called it too old."""
     for age in secret_ages():
         if age.is_newest:
             yield (age.application,), age.is_refused
